@@ -1,0 +1,42 @@
+/** The resource types our own processes speak to. */
+import type * as appsV1 from "@pilothouse/api/types/apps-v1";
+import type * as coordinationV1 from "@pilothouse/api/types/coordination-v1";
+import type * as coreV1 from "@pilothouse/api/types/core-v1";
+import type * as discoveryV1 from "@pilothouse/api/types/discovery-v1";
+import type * as rbacV1 from "@pilothouse/api/types/rbac-v1";
+import type { KubernetesObject, ResourceType } from "./index.ts";
+
+function core<T extends KubernetesObject>(resource: string, kind: string, namespaced = true): ResourceType<T> {
+  return { group: "", version: "v1", resource, kind, namespaced };
+}
+
+function grouped<T extends KubernetesObject>(
+  group: string,
+  resource: string,
+  kind: string,
+  namespaced = true,
+): ResourceType<T> {
+  return { group, version: "v1", resource, kind, namespaced };
+}
+
+const RBAC = "rbac.authorization.k8s.io";
+
+export const resources = {
+  pods: core<coreV1.Pod>("pods", "Pod"),
+  nodes: core<coreV1.Node>("nodes", "Node", false),
+  namespaces: core<coreV1.Namespace>("namespaces", "Namespace", false),
+  configMaps: core<coreV1.ConfigMap>("configmaps", "ConfigMap"),
+  secrets: core<coreV1.Secret>("secrets", "Secret"),
+  services: core<coreV1.Service>("services", "Service"),
+  endpoints: core<coreV1.Endpoints>("endpoints", "Endpoints"),
+  serviceAccounts: core<coreV1.ServiceAccount>("serviceaccounts", "ServiceAccount"),
+  events: core<coreV1.Event>("events", "Event"),
+  endpointSlices: grouped<discoveryV1.EndpointSlice>("discovery.k8s.io", "endpointslices", "EndpointSlice"),
+  leases: grouped<coordinationV1.Lease>("coordination.k8s.io", "leases", "Lease"),
+  replicaSets: grouped<appsV1.ReplicaSet>("apps", "replicasets", "ReplicaSet"),
+  deployments: grouped<appsV1.Deployment>("apps", "deployments", "Deployment"),
+  roles: grouped<rbacV1.Role>(RBAC, "roles", "Role"),
+  roleBindings: grouped<rbacV1.RoleBinding>(RBAC, "rolebindings", "RoleBinding"),
+  clusterRoles: grouped<rbacV1.ClusterRole>(RBAC, "clusterroles", "ClusterRole", false),
+  clusterRoleBindings: grouped<rbacV1.ClusterRoleBinding>(RBAC, "clusterrolebindings", "ClusterRoleBinding", false),
+} as const;

@@ -1,0 +1,32 @@
+/**
+ * The crypto port: what the services need of keys and digests, so that a simulation can replace the thread pool's work by
+ * deterministic work of its own.
+ */
+export interface Crypto {
+  /** SHA-256 of the bytes, lower-case hex. Synchronous: used for hashes of templates and documents, not for secrets. */
+  sha256Hex(bytes: Uint8Array | string): string;
+  /** A signed JWT (RS256 in the real adapter) with these claims. */
+  signToken(claims: TokenClaims): Promise<string>;
+  /** The claims of a token signed by us and not yet expired at `nowMs`; undefined for everything else. */
+  verifyToken(token: string, nowMs: number): Promise<TokenClaims | undefined>;
+  /** Public keys as a JWKS document, for OIDC discovery. */
+  jwks(): Promise<unknown>;
+}
+
+/** JWT claims; times are in seconds since the epoch. */
+export interface TokenClaims {
+  readonly iss: string;
+  readonly sub: string;
+  readonly aud: readonly string[];
+  readonly iat: number;
+  readonly nbf: number;
+  readonly exp: number;
+  readonly jti?: string;
+  readonly "kubernetes.io"?: {
+    readonly namespace: string;
+    readonly serviceaccount: { readonly name: string; readonly uid: string };
+    readonly pod?: { readonly name: string; readonly uid: string };
+    readonly node?: { readonly name: string; readonly uid?: string };
+    readonly secret?: { readonly name: string; readonly uid: string };
+  };
+}

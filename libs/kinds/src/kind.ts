@@ -1,0 +1,130 @@
+/**
+ * What a kind is, beyond its structure: names, defaults, validation, immutability, columns, selectable fields.
+ * One file per kind under src/<group>/; the list of all is src/index.ts. Pure: time and ids come in as values.
+ */
+import type { FieldError } from "@pilothouse/errors";
+
+/** Any API object as plain JSON. */
+export interface ApiObject {
+  apiVersion?: string;
+  kind?: string;
+  metadata: ObjectMeta;
+  [field: string]: unknown;
+}
+
+/** The metadata the apiserver itself works with. */
+export interface ObjectMeta {
+  name?: string;
+  generateName?: string;
+  namespace?: string;
+  uid?: string;
+  resourceVersion?: string;
+  generation?: number;
+  creationTimestamp?: string;
+  deletionTimestamp?: string;
+  deletionGracePeriodSeconds?: number;
+  labels?: Record<string, string>;
+  annotations?: Record<string, string>;
+  ownerReferences?: OwnerReference[];
+  finalizers?: string[];
+  managedFields?: ManagedFieldsEntry[];
+  selfLink?: string;
+}
+
+export interface OwnerReference {
+  apiVersion: string;
+  kind: string;
+  name: string;
+  uid: string;
+  controller?: boolean;
+  blockOwnerDeletion?: boolean;
+}
+
+export interface ManagedFieldsEntry {
+  manager?: string;
+  operation?: "Apply" | "Update";
+  apiVersion?: string;
+  time?: string;
+  fieldsType?: "FieldsV1";
+  fieldsV1?: Readonly<Record<string, unknown>>;
+  subresource?: string;
+}
+
+/** Group, version and kind; group is "" for core. */
+export interface GroupVersionKind {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+}
+
+export interface KindDefinition<T = ApiObject> extends GroupVersionKind {
+  /** Plural, lower case: the path segment. */
+  readonly resource: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  /** `["all"]` for what `kubectl get all` shows. */
+  readonly categories: readonly string[];
+  readonly namespaced: boolean;
+  readonly verbs: readonly Verb[];
+  /** Subresources served, e.g. status, scale, binding. `kind` when they speak another kind than the resource's. */
+  readonly subresources: readonly SubresourceDefinition[];
+  /** How much of this kind is done, for docs/kinds.md: "stored" = structure, CRUD, watch and discovery only. */
+  readonly depth: "full" | "stored";
+
+  /** Fills in what the user left out; runs on every decode of input, before validation. Changes the object in place. */
+  readonly defaults?: (object: T) => void;
+  /** Before validation of a create: drops what a creator may not set (status), sets generation. In place. */
+  readonly prepareForCreate?: (object: T) => void;
+  /** Before validation of an update of the main resource: keeps status and what is the server's own from `old`. In place. */
+  readonly prepareForUpdate?: (object: T, old: T) => void;
+  /** Before validation of an update of the status subresource: everything but status comes from `old`. In place. */
+  readonly prepareForStatusUpdate?: (object: T, old: T) => void;
+  /** Beyond metadata, which is validated for all kinds alike. */
+  readonly validate?: (object: T) => readonly FieldError[];
+  /** Immutable fields and allowed transitions; `validate` runs as well. */
+  readonly validateUpdate?: (object: T, old: T) => readonly FieldError[];
+  readonly validateStatusUpdate?: (object: T, old: T) => readonly FieldError[];
+  /** What `Warning:` headers a write of this object gets. */
+  readonly warnings?: (object: T, old: T | undefined) => readonly string[];
+  /** How names are judged; the default is a DNS subdomain. Returns upstream's texts. */
+  readonly validateName?: (name: string, isGenerateName: boolean) => readonly string[];
+  /** Seconds a graceful deletion takes when the client says nothing; undefined: deleted at once. */
+  readonly gracePeriodSeconds?: (object: T, asked: number | undefined) => number;
+  /** Fields that field selectors may name besides metadata.name and metadata.namespace. Same keys for every object. */
+  readonly selectableFields?: (object: T) => Readonly<Record<string, string>>;
+  /** `kubectl get`'s columns after Name, and before Age (which every kind has unless `ageColumn` is false). */
+  readonly columns?: readonly Column<T>[];
+  readonly ageColumn?: false;
+}
+
+export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";
+
+export const ALL_VERBS: readonly Verb[] = [
+  "create",
+  "delete",
+  "deletecollection",
+  "get",
+  "list",
+  "patch",
+  "update",
+  "watch",
+];
+
+export interface SubresourceDefinition {
+  readonly name: string;
+  readonly verbs: readonly string[];
+  readonly group?: string;
+  readonly version?: string;
+  readonly kind?: string;
+}
+
+export interface Column<T> {
+  readonly name: string;
+  readonly type: "string" | "integer" | "number" | "boolean" | "date";
+  readonly format?: string;
+  readonly description: string;
+  /** 0 always shown, 1 with `-o wide`. */
+  readonly priority: 0 | 1;
+  /** `nowMs` for ages. A cell is printed as it is. */
+  readonly cell: (object: T, nowMs: number) => string | number | boolean;
+}
