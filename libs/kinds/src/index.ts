@@ -1,0 +1,69 @@
+/**
+ * The vocabulary of Pilothouse: every kind that the apiserver serves from storage, with what its fields mean.
+ *
+ * Promises: pure and synchronous, time and ids come in as values; defaults, rules and texts are Kubernetes' own.
+ * `depth: "full"` kinds are complete as docs/kinds.md says; `"stored"` ones have names and scope only.
+ * Non-promises: structure (field types, unknown fields) is the schema's in @pilothouse/api; allocation of addresses,
+ * ports and uids is the apiserver's; kinds without storage (reviews, bindings, Status) are not listed here.
+ * Limits: one version of each kind.
+ */
+import { deployment } from "./apps/deployment.ts";
+import { replicaSet } from "./apps/replica-set.ts";
+import { lease } from "./coordination/lease.ts";
+import { configMap } from "./core/config-map.ts";
+import { endpoints } from "./core/endpoints.ts";
+import { event } from "./core/event.ts";
+import { namespace } from "./core/namespace.ts";
+import { node } from "./core/node.ts";
+import { pod } from "./core/pod.ts";
+import { secret } from "./core/secret.ts";
+import { service } from "./core/service.ts";
+import { serviceAccount } from "./core/service-account.ts";
+import { endpointSlice } from "./discovery/endpoint-slice.ts";
+import { clusterRole } from "./rbac/cluster-role.ts";
+import { clusterRoleBinding } from "./rbac/cluster-role-binding.ts";
+import { role } from "./rbac/role.ts";
+import { roleBinding } from "./rbac/role-binding.ts";
+import type { KindDefinition } from "./kind.ts";
+import { storedKinds } from "./stored.ts";
+
+export * from "./kind.ts";
+
+export const kinds: readonly KindDefinition[] = [
+  erased(pod),
+  erased(node),
+  erased(namespace),
+  erased(configMap),
+  erased(secret),
+  erased(service),
+  erased(endpoints),
+  erased(serviceAccount),
+  erased(event),
+  erased(lease),
+  erased(endpointSlice),
+  erased(replicaSet),
+  erased(deployment),
+  erased(role),
+  erased(roleBinding),
+  erased(clusterRole),
+  erased(clusterRoleBinding),
+  ...storedKinds,
+];
+
+const byResource = new Map(kinds.map((kind) => [`${kind.group}/${kind.version}/${kind.resource}`, kind]));
+const byName = new Map(kinds.map((kind) => [`${kind.group}/${kind.version}/${kind.kind}`, kind]));
+
+/** The kind behind a path segment, e.g. ("apps", "v1", "deployments"); group is "" for core. */
+export function kindOf(group: string, version: string, resource: string): KindDefinition | undefined {
+  return byResource.get(`${group}/${version}/${resource}`);
+}
+
+/** The kind behind an object's apiVersion and kind, e.g. ("", "v1", "Pod"). */
+export function kindByName(group: string, version: string, kind: string): KindDefinition | undefined {
+  return byName.get(`${group}/${version}/${kind}`);
+}
+
+/** Its functions get only objects that the schema has decoded as T: the registry keeps that, the type cannot. */
+function erased<T>(kind: KindDefinition<T>): KindDefinition {
+  return kind as unknown as KindDefinition;
+}

@@ -1,0 +1,158 @@
+/**
+ * The GA kinds that are structure, CRUD, watch and discovery only. Not among them: kinds that would lie when merely
+ * stored (admission webhooks and policies, CRDs, APIServices, flow control, and autoscaling/v1, which is another
+ * view of the autoscaling/v2 objects).
+ */
+import { ALL_VERBS, type KindDefinition, type SubresourceDefinition } from "./kind.ts";
+import { SCALE, STATUS } from "./subresources.ts";
+
+const APPROVAL: SubresourceDefinition = { name: "approval", verbs: ["get", "patch", "update"] };
+
+interface StoredRow {
+  readonly kind: string;
+  readonly resource: string;
+  readonly scope: "Namespaced" | "Cluster";
+  readonly shortNames?: readonly string[];
+  readonly categories?: readonly string[];
+  readonly subresources?: readonly SubresourceDefinition[];
+}
+
+const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
+  v1: [
+    { kind: "LimitRange", resource: "limitranges", scope: "Namespaced", shortNames: ["limits"] },
+    {
+      kind: "PersistentVolumeClaim",
+      resource: "persistentvolumeclaims",
+      scope: "Namespaced",
+      shortNames: ["pvc"],
+      subresources: [STATUS],
+    },
+    {
+      kind: "PersistentVolume",
+      resource: "persistentvolumes",
+      scope: "Cluster",
+      shortNames: ["pv"],
+      subresources: [STATUS],
+    },
+    { kind: "PodTemplate", resource: "podtemplates", scope: "Namespaced" },
+    {
+      kind: "ReplicationController",
+      resource: "replicationcontrollers",
+      scope: "Namespaced",
+      shortNames: ["rc"],
+      categories: ["all"],
+      subresources: [STATUS, SCALE],
+    },
+    {
+      kind: "ResourceQuota",
+      resource: "resourcequotas",
+      scope: "Namespaced",
+      shortNames: ["quota"],
+      subresources: [STATUS],
+    },
+  ],
+  "apps/v1": [
+    { kind: "ControllerRevision", resource: "controllerrevisions", scope: "Namespaced" },
+    {
+      kind: "DaemonSet",
+      resource: "daemonsets",
+      scope: "Namespaced",
+      shortNames: ["ds"],
+      categories: ["all"],
+      subresources: [STATUS],
+    },
+    {
+      kind: "StatefulSet",
+      resource: "statefulsets",
+      scope: "Namespaced",
+      shortNames: ["sts"],
+      categories: ["all"],
+      subresources: [STATUS, SCALE],
+    },
+  ],
+  "autoscaling/v2": [
+    {
+      kind: "HorizontalPodAutoscaler",
+      resource: "horizontalpodautoscalers",
+      scope: "Namespaced",
+      shortNames: ["hpa"],
+      categories: ["all"],
+      subresources: [STATUS],
+    },
+  ],
+  "batch/v1": [
+    {
+      kind: "CronJob",
+      resource: "cronjobs",
+      scope: "Namespaced",
+      shortNames: ["cj"],
+      categories: ["all"],
+      subresources: [STATUS],
+    },
+    { kind: "Job", resource: "jobs", scope: "Namespaced", categories: ["all"], subresources: [STATUS] },
+  ],
+  "certificates.k8s.io/v1": [
+    {
+      kind: "CertificateSigningRequest",
+      resource: "certificatesigningrequests",
+      scope: "Cluster",
+      shortNames: ["csr"],
+      subresources: [STATUS, APPROVAL],
+    },
+  ],
+  "networking.k8s.io/v1": [
+    { kind: "IngressClass", resource: "ingressclasses", scope: "Cluster" },
+    { kind: "Ingress", resource: "ingresses", scope: "Namespaced", shortNames: ["ing"], subresources: [STATUS] },
+    { kind: "IPAddress", resource: "ipaddresses", scope: "Cluster", shortNames: ["ip"] },
+    { kind: "NetworkPolicy", resource: "networkpolicies", scope: "Namespaced", shortNames: ["netpol"] },
+    { kind: "ServiceCIDR", resource: "servicecidrs", scope: "Cluster", subresources: [STATUS] },
+  ],
+  "node.k8s.io/v1": [{ kind: "RuntimeClass", resource: "runtimeclasses", scope: "Cluster" }],
+  "policy/v1": [
+    {
+      kind: "PodDisruptionBudget",
+      resource: "poddisruptionbudgets",
+      scope: "Namespaced",
+      shortNames: ["pdb"],
+      subresources: [STATUS],
+    },
+  ],
+  "resource.k8s.io/v1": [
+    { kind: "DeviceClass", resource: "deviceclasses", scope: "Cluster" },
+    { kind: "ResourceClaim", resource: "resourceclaims", scope: "Namespaced", subresources: [STATUS] },
+    { kind: "ResourceClaimTemplate", resource: "resourceclaimtemplates", scope: "Namespaced" },
+    { kind: "ResourceSlice", resource: "resourceslices", scope: "Cluster" },
+  ],
+  "scheduling.k8s.io/v1": [
+    { kind: "PriorityClass", resource: "priorityclasses", scope: "Cluster", shortNames: ["pc"] },
+  ],
+  "storage.k8s.io/v1": [
+    { kind: "CSIDriver", resource: "csidrivers", scope: "Cluster" },
+    { kind: "CSINode", resource: "csinodes", scope: "Cluster" },
+    { kind: "CSIStorageCapacity", resource: "csistoragecapacities", scope: "Namespaced" },
+    { kind: "StorageClass", resource: "storageclasses", scope: "Cluster", shortNames: ["sc"] },
+    { kind: "VolumeAttachment", resource: "volumeattachments", scope: "Cluster", subresources: [STATUS] },
+    { kind: "VolumeAttributesClass", resource: "volumeattributesclasses", scope: "Cluster", shortNames: ["vac"] },
+  ],
+};
+
+export const storedKinds: readonly KindDefinition[] = Object.entries(STORED).flatMap(([groupVersion, rows]) =>
+  rows.map((row) => storedKind(groupVersion, row)),
+);
+
+function storedKind(groupVersion: string, row: StoredRow): KindDefinition {
+  const [version = "", group = ""] = groupVersion.split("/").reverse();
+  return {
+    group,
+    version,
+    kind: row.kind,
+    resource: row.resource,
+    singular: row.kind.toLowerCase(),
+    shortNames: row.shortNames ?? [],
+    categories: row.categories ?? [],
+    namespaced: row.scope === "Namespaced",
+    verbs: ALL_VERBS,
+    subresources: row.subresources ?? [],
+    depth: "stored",
+  };
+}
