@@ -12,9 +12,12 @@ export interface Store {
   /** The current revision, linearizable. */
   revision(signal?: AbortSignal): Promise<number>;
   get(key: string, options?: ReadOptions): Promise<GetResult>;
-  /** One page of keys in [from, to) in key order, cut by count and by bytes. */
+  /**
+   * One page of keys in [from, to) in key order, cut by count and by bytes: a page may hold fewer than `limit` entries and
+   * still say `more`. Go on from `keyAfter(last key)` at the `revision` of the first page.
+   */
   range(range: KeyRange, options?: RangeOptions): Promise<RangePage>;
-  /** Runs `then` if all compares hold, else `otherwise`. One key at most once in a branch's writes. */
+  /** Runs `then` if all compares hold, else `otherwise`. One key at most once in a branch's writes, else `StoreRefused`. */
   txn(txn: Transaction): Promise<TransactionResult>;
   /** Follows all changes of a key range. The handler runs synchronously with all changes of one or more whole revisions. */
   watch(options: WatchOptions): StoreWatch;
@@ -40,6 +43,8 @@ export interface RangeOptions extends ReadOptions {
   readonly limit?: number;
   readonly keysOnly?: boolean;
   readonly countOnly?: boolean;
+  /** The page ends before the entry that would take keys and values over this size (but holds at least one). Default 4 MiB. */
+  readonly maxBytes?: number;
 }
 
 /** Keys k with from ≤ k < to, by bytes. */
@@ -99,7 +104,7 @@ export interface TransactionResult {
 
 export interface WatchOptions {
   readonly range: KeyRange;
-  /** The first revision wanted. */
+  /** The first revision wanted, at least 1; above the last compaction, for etcd 3.4 keeps no delete of that very revision. */
   readonly startRevision: number;
   /** Called with all changes of one or more whole revisions, in order. */
   onChanges(changes: readonly StoreChange[]): void;
@@ -152,11 +157,33 @@ export class RevisionInFuture extends Error {
   override readonly name = "RevisionInFuture";
 }
 
+/** The store answered and refuses: surely not done, and the same request will fail again. */
+export class StoreRefused extends Error {
+  override readonly name = "StoreRefused";
+  readonly reason: RefusalReason;
+  constructor(reason: RefusalReason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+export type RefusalReason = "duplicateKey" | "leaseNotFound" | "tooLarge" | "tooManyOperations" | "noSpace" | "invalid";
+
 /** The range of all keys that begin with `prefix`. */
 export function prefixRange(prefix: string): KeyRange {
   const last = prefix.charCodeAt(prefix.length - 1);
   return { from: prefix, to: prefix.slice(0, -1) + String.fromCharCode(last + 1) };
 }
 
-/** The whole key space. */
+/** The first key after `key`: where the next page begins. */
+export function keyAfter(key: string): string {
+  return `${key}\0`;
+}
+
+/** The range of one key. */
+export function keyRange(key: string): KeyRange {
+  return { from: key, to: keyAfter(key) };
+}
+
+/** The whole key space. `to: "\0"` stands for "to the end", as in etcd. */
 export const allKeys: KeyRange = { from: "\0", to: "\0" };
