@@ -90,7 +90,11 @@ export interface ObjectCache {
   readonly epoch: string;
 }
 
-/** The write side of the store (flows/object-store.ts): one etcd transaction per write, fenced. */
+/**
+ * The write side of the store (flows/object-store.ts): one etcd transaction per write, fenced. All revisions are
+ * resourceVersions as numbers (C8); `create` of an existing name throws 409 AlreadyExists; an outcome that cannot be settled
+ * throws 504, a store that surely did nothing 503.
+ */
 export interface ObjectStore {
   /** The object and its revision straight from etcd (linearizable); undefined when absent. */
   read(kind: KindDefinition, namespace: string, name: string): Promise<StoredObject | undefined>;
@@ -112,6 +116,8 @@ export interface StoredObject {
   readonly revision: number;
   /** The served JSON bytes. */
   readonly bytes: Uint8Array;
+  /** Stored in another form than today's (C1): writing it, even unchanged, is not a no-op (C2). */
+  readonly foreign?: boolean;
 }
 
 /** Why a write happens and under which leadership. */
@@ -119,7 +125,10 @@ export interface WriteCause {
   readonly trace: TraceContext;
   /** Election name and create-revision (C11): compared in the transaction; a mismatch throws `leadershipLost`. */
   readonly fence?: { readonly election: string; readonly createRevision: number } | undefined;
-  /** Extra compares: the namespace's mod-revision on creates (C13). */
+  /**
+   * Extra compare: the namespace's store key and its resourceVersion as admission saw it, on creates (C13). A mismatch
+   * throws `NamespaceChanged` (flows/object-store.ts): look at the namespace again, refuse or retry.
+   */
   readonly namespaceRevision?: { readonly key: string; readonly modRevision: number } | undefined;
 }
 

@@ -1,0 +1,243 @@
+/**
+ * The stored form of an object (C1).
+ *
+ * A value in etcd is the object's canonical JSON without `metadata.resourceVersion`, a newline, and a trailer in JSON:
+ * `{"schema":…,"write":…,"traceparent":…,"splice":…}`. `etcdctl get` stays readable, and a reader gets its bytes by
+ * splicing the revision in: nothing is parsed to be sent.
+ *
+ * Promises: equal objects have equal bytes (keys are sorted); a value without a trailer, or with another schema stamp, is
+ * read all the same (`foreign`), never taken for absent.
+ */
+import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/kind";
+import { formatTraceparent, parseTraceparent, type TraceContext } from "@pilothouse/telemetry";
+import type { CacheEntry } from "./model.ts";
+
+/** Changes when the stored form of any kind changes; a value with another stamp is decoded and encoded again at load. */
+export const SCHEMA_STAMP = "v1.36/1";
+
+/** etcd refuses a request above 1.5 MiB; keys, compares and framing need a little of it. */
+export const MAX_STORED_BYTES = 1_572_864 - 4_096;
+
+/** What stands behind the newline. */
+export interface Trailer {
+  readonly schema: string;
+  /** The id of the write that made this value: settles an unclear outcome (C3). */
+  readonly writeId: string;
+  readonly trace: TraceContext | undefined;
+  /** The byte offset at which `"resourceVersion":"…",` belongs. */
+  readonly spliceOffset: number;
+}
+
+/** A value taken apart, its JSON not yet parsed. */
+export interface StoredValue {
+  /** The object's JSON, without resourceVersion. A view, not a copy. */
+  readonly body: Uint8Array;
+  readonly trailer: Trailer;
+  /** Written under another schema stamp, or by hand without a trailer. */
+  readonly foreign: boolean;
+}
+
+/** An object ready to be stored: encoded once, spliced once. */
+export interface EncodedObject {
+  /** The value to put. */
+  readonly value: Uint8Array;
+  /** The served bytes of this object at a resourceVersion. */
+  served(resourceVersion: number): Uint8Array;
+}
+
+/** Encodes an object for the store. Its resourceVersion, if any, is left out. */
+export function encodeStored(object: ApiObject, writeId: string, trace: TraceContext | undefined): EncodedObject {
+  const text = canonicalJson(object);
+  const spliceOffset = spliceOffsetOf(object);
+  const trailer = JSON.stringify({
+    schema: SCHEMA_STAMP,
+    write: writeId,
+    ...(trace ? { traceparent: formatTraceparent(trace) } : {}),
+    splice: spliceOffset,
+  });
+  const value = Buffer.from(`${text}\n${trailer}`);
+  const body = value.subarray(0, value.length - Buffer.byteLength(trailer) - 1);
+  return { value, served: (resourceVersion) => splice(body, spliceOffset, resourceVersion) };
+}
+
+/** Takes a stored value apart. Throws only when there is no JSON object in it. */
+export function decodeStored(value: Uint8Array): StoredValue {
+  const newline = value.lastIndexOf(NEWLINE);
+  const trailer = newline < 0 ? undefined : parseTrailer(value.subarray(newline + 1));
+  if (trailer && trailer.schema === SCHEMA_STAMP) return { body: value.subarray(0, newline), trailer, foreign: false };
+  const object = parseObject(trailer ? value.subarray(0, newline) : value);
+  return {
+    body: Buffer.from(canonicalJson(object)),
+    trailer: {
+      schema: trailer?.schema ?? "",
+      writeId: trailer?.writeId ?? "",
+      trace: trailer?.trace,
+      spliceOffset: spliceOffsetOf(object),
+    },
+    foreign: true,
+  };
+}
+
+/** A stored value as an object of its kind at a resourceVersion; foreign ones get today's defaults (C1). */
+export function readStored(kind: KindDefinition, value: Uint8Array, resourceVersion: number): ReadObject {
+  const stored = decodeStored(value);
+  const object = parseObject(stored.body);
+  if (!stored.foreign) {
+    const bytes = splice(stored.body, stored.trailer.spliceOffset, resourceVersion);
+    return { object: withRevision(object, resourceVersion), bytes, trailer: stored.trailer, foreign: false };
+  }
+  kind.defaults?.(object);
+  return {
+    object: withRevision(object, resourceVersion),
+    bytes: splice(Buffer.from(canonicalJson(object)), spliceOffsetOf(object), resourceVersion),
+    trailer: stored.trailer,
+    foreign: true,
+  };
+}
+
+export interface ReadObject {
+  readonly object: ApiObject;
+  /** The served bytes. */
+  readonly bytes: Uint8Array;
+  readonly trailer: Trailer;
+  readonly foreign: boolean;
+}
+
+/** What readers select by, read once when the entry enters the cache; the tree is dropped after it. */
+export type EntryFacts = Pick<
+  CacheEntry,
+  "namespace" | "name" | "uid" | "labels" | "fields" | "ownerUids" | "deleting"
+>;
+
+export function factsOf(kind: KindDefinition, object: ApiObject): EntryFacts {
+  const { name = "", namespace = "", uid = "", labels = NONE, ownerReferences, deletionTimestamp } = object.metadata;
+  return {
+    namespace,
+    name,
+    uid,
+    labels,
+    fields: {
+      "metadata.name": name,
+      ...(kind.namespaced ? { "metadata.namespace": namespace } : {}),
+      ...kind.selectableFields?.(object),
+    },
+    ownerUids: ownerReferences?.map((owner) => owner.uid) ?? [],
+    deleting: deletionTimestamp !== undefined,
+  };
+}
+
+/** True when storing `after` in place of `before` would change nothing (C2): resourceVersion and trailer do not count. */
+export function sameStoredObject(before: ApiObject, after: ApiObject): boolean {
+  return canonicalJson(before) === canonicalJson(after);
+}
+
+/** Inserts `"resourceVersion":"…"` into the metadata of an object's JSON. */
+export function splice(body: Uint8Array, offset: number, resourceVersion: number): Uint8Array {
+  const isOnlyMember = body[offset] === CLOSING_BRACE;
+  const member = `"resourceVersion":"${resourceVersion}"${isOnlyMember ? "" : ","}`;
+  const bytes = Buffer.allocUnsafe(body.length + member.length);
+  bytes.set(body.subarray(0, offset), 0);
+  bytes.write(member, offset, "latin1");
+  bytes.set(body.subarray(offset), offset + member.length);
+  return bytes;
+}
+
+/** The cause of a delete, put beside it in the same transaction. */
+export interface DeleteCause {
+  /** The store key of what was deleted. */
+  readonly key: string;
+  readonly writeId: string;
+  readonly trace: TraceContext | undefined;
+}
+
+/**
+ * Where a delete leaves its cause. There are 256 slots, chosen by the deleted key, each overwritten by the next delete
+ * that falls into it: a watcher finds it in the delete's own revision, and the store does not grow.
+ */
+export function deleteCauseKey(key: string): string {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
+  return `${DELETE_CAUSES}${((hash ^ (hash >>> 16)) & 0xff).toString(16).padStart(2, "0")}`;
+}
+
+export const DELETE_CAUSES = "/pilothouse/deletes/";
+
+export function encodeDeleteCause({ key, writeId, trace }: DeleteCause): Uint8Array {
+  return Buffer.from(
+    JSON.stringify({ key, write: writeId, ...(trace ? { traceparent: formatTraceparent(trace) } : {}) }),
+  );
+}
+
+/** Undefined for anything else than a delete's cause. */
+export function decodeDeleteCause(value: Uint8Array): DeleteCause | undefined {
+  const fields = parseFlatJson(value);
+  if (typeof fields?.["key"] !== "string" || typeof fields["write"] !== "string") return undefined;
+  return { key: fields["key"], writeId: fields["write"], trace: traceOf(fields["traceparent"]) };
+}
+
+const NEWLINE = 0x0a;
+const CLOSING_BRACE = 0x7d;
+const NONE: Readonly<Record<string, string>> = Object.freeze({});
+
+/** The object's JSON without resourceVersion: kind, apiVersion, metadata, then the rest; below that keys in order. */
+export function canonicalJson(object: ApiObject): string {
+  const { kind, apiVersion, metadata, ...rest } = object;
+  const { resourceVersion: _, ...storedMetadata } = metadata;
+  return JSON.stringify({ kind, apiVersion, metadata: sorted(storedMetadata), ...(sorted(rest) as object) });
+}
+
+function sorted(value: unknown): unknown {
+  if (value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map(sorted);
+  const source = value as Readonly<Record<string, unknown>>;
+  const target: Record<string, unknown> = {};
+  for (const key of Object.keys(source).sort()) {
+    // A plain assignment of "__proto__" would set the prototype and lose the member.
+    if (key === "__proto__")
+      Object.defineProperty(target, key, { value: sorted(source[key]), enumerable: true, configurable: true });
+    else target[key] = sorted(source[key]);
+  }
+  return target;
+}
+
+/** Just behind `"metadata":{`. */
+function spliceOffsetOf({ kind, apiVersion }: ApiObject): number {
+  return Buffer.byteLength(JSON.stringify({ kind, apiVersion, metadata: {} })) - 2;
+}
+
+function parseTrailer(bytes: Uint8Array): Trailer | undefined {
+  const fields = parseFlatJson(bytes);
+  const { schema, write, splice: spliceOffset, traceparent } = fields ?? {};
+  if (typeof schema !== "string" || typeof write !== "string" || typeof spliceOffset !== "number") return undefined;
+  return { schema, writeId: write, trace: traceOf(traceparent), spliceOffset };
+}
+
+function traceOf(traceparent: unknown): TraceContext | undefined {
+  return typeof traceparent === "string" ? parseTraceparent(traceparent) : undefined;
+}
+
+function parseFlatJson(bytes: Uint8Array): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(textOf(bytes));
+    return value !== null && typeof value === "object" ? (value as Readonly<Record<string, unknown>>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function parseObject(bytes: Uint8Array): ApiObject {
+  const value: unknown = JSON.parse(textOf(bytes));
+  const metadata = (value as { metadata?: unknown } | null)?.metadata;
+  if (metadata === null || typeof metadata !== "object") throw new TypeError("the stored value is no API object");
+  return value as ApiObject;
+}
+
+function withRevision(object: ApiObject, resourceVersion: number): ApiObject {
+  const metadata: ObjectMeta = object.metadata;
+  metadata.resourceVersion = String(resourceVersion);
+  return object;
+}
+
+function textOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+}

@@ -1,0 +1,243 @@
+/**
+ * The write side of the store: each write is one transaction, with its preconditions and its leader's fence (C3, C11, C13).
+ *
+ * Promises: nothing is ever written twice; a write whose answer was lost is settled by its write id, and only a write that
+ * cannot be settled is a 504. Revisions in and out are resourceVersions (etcd revision + rvBase, C8), the fence alone is
+ * etcd's own create-revision.
+ */
+import {
+  alreadyExists,
+  leadershipLost,
+  serviceUnavailable,
+  timeout,
+  tooLarge,
+  type StatusError,
+} from "@pilothouse/errors";
+import type { Clock, Ids } from "@pilothouse/clock";
+import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import { StoreUnavailable, type Compare, type Store, type StoreOp, type TransactionResult } from "@pilothouse/store";
+import { electionKey, storeKey, type ObjectStore, type StoredObject, type WriteCause } from "../core/model.ts";
+import {
+  decodeDeleteCause,
+  decodeStored,
+  deleteCauseKey,
+  encodeDeleteCause,
+  encodeStored,
+  MAX_STORED_BYTES,
+  readStored,
+  type EncodedObject,
+} from "../core/stored.ts";
+
+/** The namespace that a create was admitted into has changed since (C13): admit again and retry. */
+export class NamespaceChanged extends Error {
+  override readonly name = "NamespaceChanged";
+  constructor(key: string) {
+    super(`${key} has changed since the request was admitted`);
+  }
+}
+
+/** `rvBase`: what a resourceVersion is ahead of etcd's revision (C8); see `readRvBase`. */
+export function createObjectStore(ports: { store: Store; clock: Clock; ids: Ids }, rvBase: number): ObjectStore {
+  const { store, ids } = ports;
+  const leases = expiryLeases(ports);
+  return {
+    async read(kind, namespace, name) {
+      const { entry } = await orUnavailable(store.get(storeKey(kind, namespace, name)));
+      if (!entry) return undefined;
+      const revision = entry.modRevision + rvBase;
+      const { object, bytes, foreign } = readStored(kind, entry.value, revision);
+      return { object, bytes, revision, ...(foreign ? { foreign } : {}) };
+    },
+
+    async create(kind, object, cause) {
+      const name = object.metadata.name ?? "";
+      const write = newWrite(kind, object, cause, ids.uuid(), 0, rvBase, await leases(kind));
+      const revision = await runPut(store, write);
+      if (revision === undefined) throw alreadyExists(kind, name);
+      return storedObject(object, write.encoded, revision + rvBase);
+    },
+
+    async replace(kind, object, expectedRevision, cause) {
+      const write = newWrite(kind, object, cause, ids.uuid(), expectedRevision - rvBase, rvBase, await leases(kind));
+      const revision = await runPut(store, write);
+      return revision === undefined ? undefined : storedObject(object, write.encoded, revision + rvBase);
+    },
+
+    async remove(kind, { object, revision: expectedRevision }, cause) {
+      const writeId = ids.uuid();
+      const key = storeKey(kind, object.metadata.namespace ?? "", object.metadata.name ?? "");
+      const causeKey = deleteCauseKey(key);
+      const value = encodeDeleteCause({ key, writeId, trace: cause.trace });
+      const revision = await runWrite(store, {
+        key,
+        expectedRevision: expectedRevision - rvBase,
+        cause,
+        rvBase,
+        ops: [
+          { op: "delete", key },
+          { op: "put", key: causeKey, value },
+        ],
+        settle: async () => {
+          const { entry } = await store.get(causeKey);
+          return entry && decodeDeleteCause(entry.value)?.writeId === writeId ? entry.modRevision : undefined;
+        },
+      });
+      if (revision === undefined) return undefined;
+      return storedObject(object, encodeStored(object, writeId, cause.trace), revision + rvBase);
+    },
+  };
+}
+
+/** What resourceVersions are ahead of etcd's revisions: 0 but after a restore (C8). Constant while an apiserver runs. */
+export async function readRvBase(store: Store): Promise<number> {
+  const { entry } = await store.get(RV_BASE_KEY);
+  if (!entry) return 0;
+  const base = Number(Buffer.from(entry.value).toString("utf8"));
+  if (!Number.isSafeInteger(base) || base < 0) throw new Error(`${RV_BASE_KEY} holds no whole number`);
+  return base;
+}
+
+export const RV_BASE_KEY = "/pilothouse/rv-base";
+
+interface PutWrite extends Write {
+  readonly encoded: EncodedObject;
+}
+
+interface Write {
+  readonly key: string;
+  /** etcd's mod-revision that the key must have; 0: it must not exist. */
+  readonly expectedRevision: number;
+  readonly cause: WriteCause;
+  readonly rvBase: number;
+  readonly ops: readonly StoreOp[];
+  /** After an unclear outcome: the revision at which this write is known to have happened. */
+  settle(): Promise<number | undefined>;
+}
+
+function newWrite(
+  kind: KindDefinition,
+  object: ApiObject,
+  cause: WriteCause,
+  writeId: string,
+  expectedRevision: number,
+  rvBase: number,
+  lease: { readonly leaseId?: string },
+): Omit<PutWrite, "settle"> & { readonly writeId: string } {
+  const key = storeKey(kind, object.metadata.namespace ?? "", object.metadata.name ?? "");
+  const encoded = encodeStored(object, writeId, cause.trace);
+  if (encoded.value.length > MAX_STORED_BYTES) throw tooLarge("etcdserver: request is too large");
+  return {
+    key,
+    encoded,
+    writeId,
+    expectedRevision,
+    cause,
+    rvBase,
+    ops: [{ op: "put", key, value: encoded.value, ...lease }],
+  };
+}
+
+function runPut(store: Store, write: ReturnType<typeof newWrite>): Promise<number | undefined> {
+  return runWrite(store, {
+    ...write,
+    settle: async () => {
+      const { entry } = await store.get(write.key);
+      return entry && decodeStored(entry.value).trailer.writeId === write.writeId ? entry.modRevision : undefined;
+    },
+  });
+}
+
+/** The revision of the write; undefined when the key was not at the revision expected. */
+async function runWrite(store: Store, write: Write): Promise<number | undefined> {
+  const { fence, namespaceRevision } = write.cause;
+  const compares: Compare[] = [{ key: write.key, target: "modRevision", equals: write.expectedRevision }];
+  const lookups: StoreOp[] = [{ op: "get", key: write.key }];
+  if (fence) {
+    const key = electionKey(fence.election);
+    compares.push({ key, target: "createRevision", equals: fence.createRevision });
+    lookups.push({ op: "get", key });
+  }
+  if (namespaceRevision) {
+    const { key, modRevision } = namespaceRevision;
+    compares.push({ key, target: "modRevision", equals: modRevision - write.rvBase });
+    lookups.push({ op: "get", key });
+  }
+  let result: TransactionResult;
+  try {
+    result = await store.txn({ compares, then: write.ops, otherwise: lookups });
+  } catch (error) {
+    return settled(error, write);
+  }
+  if (result.succeeded) return result.revision;
+  return refused(result, write);
+}
+
+/** Which compare failed: the fence first, since a deposed leader must learn it whatever else is wrong. */
+function refused(result: TransactionResult, { key, cause, expectedRevision, rvBase }: Write): undefined {
+  const found = [...result.gets];
+  const object = found.shift();
+  if (cause.fence) {
+    const election = found.shift();
+    if ((election?.createRevision ?? 0) !== cause.fence.createRevision) throw leadershipLost(cause.fence.election);
+  }
+  if ((object?.modRevision ?? 0) !== expectedRevision) return undefined;
+  if (cause.namespaceRevision) {
+    const namespace = found.shift();
+    if ((namespace?.modRevision ?? 0) + rvBase !== cause.namespaceRevision.modRevision)
+      throw new NamespaceChanged(cause.namespaceRevision.key);
+  }
+  throw new Error(`a transaction on ${key} was refused though all its compares hold`);
+}
+
+/** C3: never run it again; look whether it happened. */
+async function settled(failure: unknown, write: Write): Promise<number> {
+  if (!(failure instanceof StoreUnavailable)) throw failure;
+  if (failure.outcome === "none") throw serviceUnavailable(failure.message);
+  try {
+    const revision = await write.settle();
+    if (revision !== undefined) return revision;
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error;
+  }
+  throw outcomeUnknown();
+}
+
+function outcomeUnknown(): StatusError {
+  return timeout("Timeout: request did not complete within requested timeout - context deadline exceeded");
+}
+
+async function orUnavailable<T>(reading: Promise<T>): Promise<T> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof StoreUnavailable) throw serviceUnavailable(error.message);
+    throw error;
+  }
+}
+
+/** Events expire an hour after their last write, as upstream's `--event-ttl` has it. */
+const EVENT_TTL_SECONDS = 3_600;
+/** Writes within a minute share a lease: a lease for each Event would cost the store more than the Event. */
+const LEASE_SHARED_MS = 60_000;
+
+function expiryLeases({ store, clock }: { store: Store; clock: Clock }) {
+  let shared: { readonly untilMs: number; readonly lease: Promise<{ readonly leaseId: string }> } | undefined;
+  return async (kind: KindDefinition): Promise<{ readonly leaseId?: string }> => {
+    if (kind.resource !== "events") return {};
+    if (!shared || clock.monotonicMs() >= shared.untilMs) {
+      const lease = orUnavailable(store.grantLease(EVENT_TTL_SECONDS + LEASE_SHARED_MS / 1_000));
+      const grant = { untilMs: clock.monotonicMs() + LEASE_SHARED_MS, lease };
+      shared = grant;
+      lease.catch(() => {
+        if (shared === grant) shared = undefined;
+      });
+    }
+    const { leaseId } = await shared.lease;
+    return { leaseId };
+  };
+}
+
+function storedObject(object: ApiObject, encoded: EncodedObject, revision: number): StoredObject {
+  const metadata = { ...object.metadata, resourceVersion: String(revision) };
+  return { object: { ...object, metadata }, revision, bytes: encoded.served(revision) };
+}
