@@ -95,6 +95,8 @@ export interface KindDefinition<T = ApiObject> extends GroupVersionKind {
   /** `kubectl get`'s columns after Name, and before Age (which every kind has unless `ageColumn` is false). */
   readonly columns?: readonly Column<T>[];
   readonly ageColumn?: false;
+  /** False where the columns say themselves whether and where the name is (events). */
+  readonly nameColumn?: false;
 }
 
 export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";

@@ -1,5 +1,10 @@
 import type { Lease } from "@pilothouse/api/types/coordination-v1";
+import { AGE, shown } from "../columns.ts";
+import { invalid, notNegative, notSupported } from "../field-errors.ts";
+import type { FieldErrors } from "../field-errors.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
+
+const MUST_BE_POSITIVE = "must be greater than 0";
 
 export const lease: KindDefinition<Lease> = {
   group: "coordination.k8s.io",
@@ -13,4 +18,22 @@ export const lease: KindDefinition<Lease> = {
   verbs: ALL_VERBS,
   subresources: [],
   depth: "full",
+  validate: (lease) => [...rules(lease)],
+  columns: [shown("Holder", ({ spec }) => spec?.holderIdentity ?? "", "Who holds the lease."), AGE],
+  ageColumn: false,
 };
+
+function* rules({ spec = {} }: Lease): FieldErrors {
+  const { leaseDurationSeconds, leaseTransitions, holderIdentity, strategy, preferredHolder } = spec;
+  if (leaseDurationSeconds !== undefined && leaseDurationSeconds <= 0) {
+    yield invalid("spec.leaseDurationSeconds", leaseDurationSeconds, MUST_BE_POSITIVE);
+  }
+  yield* notNegative("spec.leaseTransitions", leaseTransitions);
+  if (holderIdentity === "") yield invalid("spec.holderIdentity", holderIdentity, "must not be empty");
+  if (strategy !== undefined && strategy !== "OldestEmulationVersion" && !strategy.includes("/")) {
+    yield notSupported("spec.strategy", strategy, ["OldestEmulationVersion"]);
+  }
+  if (preferredHolder !== undefined && preferredHolder !== "" && strategy === undefined) {
+    yield invalid("spec.preferredHolder", preferredHolder, "strategy must be specified if preferredHolder is set");
+  }
+}

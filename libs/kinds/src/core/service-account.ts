@@ -1,4 +1,5 @@
 import type { ServiceAccount } from "@pilothouse/api/types/core-v1";
+import { AGE } from "../columns.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 
 export const serviceAccount: KindDefinition<ServiceAccount> = {
@@ -15,4 +16,6 @@ export const serviceAccount: KindDefinition<ServiceAccount> = {
     { name: "token", verbs: ["create"], group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" },
   ],
   depth: "full",
+  columns: [AGE],
+  ageColumn: false,
 };

@@ -1,5 +1,15 @@
 import type { ClusterRoleBinding } from "@pilothouse/api/types/rbac-v1";
+import { AGE, shown, wide } from "../columns.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
+import { pathSegmentName } from "../names.ts";
+import {
+  defaultRoleRef,
+  defaultSubjects,
+  roleRefImmutable,
+  roleRefRules,
+  subjectNames,
+  subjectRules,
+} from "./rules.ts";
 
 export const clusterRoleBinding: KindDefinition<ClusterRoleBinding> = {
   group: "rbac.authorization.k8s.io",
@@ -13,4 +23,23 @@ export const clusterRoleBinding: KindDefinition<ClusterRoleBinding> = {
   verbs: ALL_VERBS,
   subresources: [],
   depth: "full",
+  validateName: pathSegmentName,
+  defaults: ({ roleRef, subjects }) => {
+    defaultRoleRef(roleRef);
+    defaultSubjects(subjects);
+  },
+  validate: ({ roleRef, subjects }) => [...roleRefRules(roleRef, ["ClusterRole"]), ...subjectRules(subjects, true)],
+  validateUpdate: ({ roleRef }, old) => [...roleRefImmutable(roleRef, old.roleRef)],
+  columns: [
+    shown("Role", ({ roleRef }) => `${roleRef.kind}/${roleRef.name}`, "The role that is granted."),
+    AGE,
+    wide("Users", ({ subjects }) => subjectNames(subjects, "User"), "Users in the binding."),
+    wide("Groups", ({ subjects }) => subjectNames(subjects, "Group"), "Groups in the binding."),
+    wide(
+      "ServiceAccounts",
+      ({ subjects }) => subjectNames(subjects, "ServiceAccount"),
+      "Service accounts in the binding.",
+    ),
+  ],
+  ageColumn: false,
 };

@@ -1,5 +1,8 @@
 import type { ClusterRole } from "@pilothouse/api/types/rbac-v1";
+import { CREATED_AT } from "../columns.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
+import { pathSegmentName } from "../names.ts";
+import { policyRules } from "./rules.ts";
 
 export const clusterRole: KindDefinition<ClusterRole> = {
   group: "rbac.authorization.k8s.io",
@@ -13,4 +16,8 @@ export const clusterRole: KindDefinition<ClusterRole> = {
   verbs: ALL_VERBS,
   subresources: [],
   depth: "full",
+  validateName: pathSegmentName,
+  validate: ({ rules }) => [...policyRules(rules, false)],
+  columns: [CREATED_AT],
+  ageColumn: false,
 };

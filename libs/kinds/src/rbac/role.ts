@@ -1,5 +1,8 @@
 import type { Role } from "@pilothouse/api/types/rbac-v1";
+import { CREATED_AT } from "../columns.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
+import { pathSegmentName } from "../names.ts";
+import { policyRules } from "./rules.ts";
 
 export const role: KindDefinition<Role> = {
   group: "rbac.authorization.k8s.io",
@@ -13,4 +16,8 @@ export const role: KindDefinition<Role> = {
   verbs: ALL_VERBS,
   subresources: [],
   depth: "full",
+  validateName: pathSegmentName,
+  validate: ({ rules }) => [...policyRules(rules, true)],
+  columns: [CREATED_AT],
+  ageColumn: false,
 };
