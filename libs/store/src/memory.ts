@@ -141,7 +141,7 @@ export function memoryStore({ clock }: MemoryStoreOptions): Store {
     async close() {
       closed = true;
       for (const lease of leases.values()) lease.timer.cancel();
-      for (const watcher of [...watchers]) watcher.end();
+      for (const watcher of watchers) watcher.end();
     },
   };
 }
