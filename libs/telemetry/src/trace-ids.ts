@@ -1,0 +1,22 @@
+/** Trace and span ids from the Random port, so that a simulated run has the same ids each time. */
+import type { Random } from "@pilothouse/clock";
+import type { TraceContext } from "./index.ts";
+
+/** The context of a new span: in its parent's trace, or the root of a trace of its own. Everything is sampled. */
+export function childContext(random: Random, parent: TraceContext | undefined): TraceContext {
+  return {
+    traceId: parent?.traceId ?? randomHex(random, 32),
+    spanId: randomHex(random, 16),
+    sampled: parent?.sampled ?? true,
+  };
+}
+
+/** Never all zeros, which W3C trace context forbids. */
+function randomHex(random: Random, digits: number): string {
+  let hex = "";
+  while (hex.length < digits)
+    hex += Math.floor(random.next() * 2 ** 32)
+      .toString(16)
+      .padStart(8, "0");
+  return /^0+$/.test(hex) ? randomHex(random, digits) : hex;
+}
