@@ -1,0 +1,181 @@
+/**
+ * A strict reader of JSON text for the two things `JSON.parse` does not tell: which keys occur twice, and what is wrong in
+ * the words that Kubernetes users know (Go's). Runs only when one of them is asked for.
+ */
+import { DecodeError, MAX_DEPTH } from "./limits.ts";
+
+/** The paths of all keys that occur more than once in their object, e.g. `spec.containers[0].image`. Throws on bad JSON. */
+export function duplicateKeys(text: string): readonly string[] {
+  const scanner = new Scanner(text);
+  scanner.document();
+  return [...scanner.duplicates];
+}
+
+/** Go's error text for JSON that cannot be parsed. */
+export function syntaxErrorText(text: string): string {
+  try {
+    new Scanner(text).document();
+    return "invalid JSON";
+  } catch (error) {
+    return error instanceof DecodeError ? error.message : "invalid JSON";
+  }
+}
+
+/** True when brackets nest deeper than MAX_DEPTH; one pass over the bytes, whether they are JSON or not. */
+export function isTooDeep(bytes: Uint8Array): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at];
+    if (inString) {
+      if (byte === BACKSLASH) at++;
+      else if (byte === QUOTE) inString = false;
+    } else if (byte === QUOTE) inString = true;
+    else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      if (++depth > MAX_DEPTH) return true;
+    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) depth--;
+  }
+  return false;
+}
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+
+class Scanner {
+  readonly duplicates = new Set<string>();
+  readonly #text: string;
+  #at = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  document(): void {
+    this.#value("", 0);
+    if (this.#next() !== "") this.#fail("after top-level value");
+  }
+
+  #value(path: string, depth: number): void {
+    if (depth > MAX_DEPTH) throw new DecodeError("exceeded max depth");
+    const first = this.#next();
+    if (first === "{") this.#object(path, depth);
+    else if (first === "[") this.#array(path, depth);
+    else if (first === '"') this.#string();
+    else if (first === "t") this.#literal("true");
+    else if (first === "f") this.#literal("false");
+    else if (first === "n") this.#literal("null");
+    else if (first === "-" || isDigit(first)) this.#number();
+    else this.#fail("looking for beginning of value");
+  }
+
+  #object(path: string, depth: number): void {
+    const seen = new Set<string>();
+    this.#at++;
+    if (this.#take("}")) return;
+    for (;;) {
+      if (this.#next() !== '"') this.#fail("looking for beginning of object key string");
+      const key = this.#string();
+      const inner = path === "" ? key : `${path}.${key}`;
+      if (seen.has(key)) this.duplicates.add(inner);
+      seen.add(key);
+      if (!this.#take(":")) this.#fail("after object key");
+      this.#value(inner, depth + 1);
+      if (this.#take("}")) return;
+      if (!this.#take(",")) this.#fail("after object key:value pair");
+    }
+  }
+
+  #array(path: string, depth: number): void {
+    this.#at++;
+    if (this.#take("]")) return;
+    for (let index = 0; ; index++) {
+      this.#value(`${path}[${index}]`, depth + 1);
+      if (this.#take("]")) return;
+      if (!this.#take(",")) this.#fail("after array element");
+    }
+  }
+
+  #string(): string {
+    const start = this.#at++;
+    for (;;) {
+      const char = this.#here();
+      if (char === '"') break;
+      if (char === "\\") this.#escape();
+      else if (char < " ") this.#fail("in string literal");
+      else this.#at++;
+    }
+    this.#at++;
+    return JSON.parse(this.#text.slice(start, this.#at)) as string;
+  }
+
+  #escape(): void {
+    this.#at++;
+    const char = this.#here();
+    if (!'"\\/bfnrtu'.includes(char) || char === "") this.#fail("in string escape code");
+    this.#at++;
+    if (char !== "u") return;
+    for (let digit = 0; digit < 4; digit++) {
+      if (!/[0-9a-fA-F]/.test(this.#here())) this.#fail("in \\u hexadecimal character escape");
+      this.#at++;
+    }
+  }
+
+  #literal(word: string): void {
+    for (let index = 0; index < word.length; index++) {
+      const expected = word.charAt(index);
+      if (this.#here() !== expected) this.#fail(`in literal ${word} (expecting '${expected}')`);
+      this.#at++;
+    }
+  }
+
+  #number(): void {
+    if (this.#here() === "-") this.#at++;
+    if (this.#here() === "0") this.#at++;
+    else this.#digits("in numeric literal");
+    if (this.#here() === ".") {
+      this.#at++;
+      this.#digits("after decimal point in numeric literal");
+    }
+    if (this.#here() === "e" || this.#here() === "E") {
+      this.#at++;
+      if (this.#here() === "+" || this.#here() === "-") this.#at++;
+      this.#digits("in exponent of numeric literal");
+    }
+  }
+
+  #digits(where: string): void {
+    if (!isDigit(this.#here())) this.#fail(where);
+    while (isDigit(this.#here())) this.#at++;
+  }
+
+  /** Skips white space; "" at the end. */
+  #next(): string {
+    while (" \t\n\r".includes(this.#here()) && this.#here() !== "") this.#at++;
+    return this.#here();
+  }
+
+  #take(char: string): boolean {
+    if (this.#next() !== char) return false;
+    this.#at++;
+    return true;
+  }
+
+  #here(): string {
+    return this.#text.charAt(this.#at);
+  }
+
+  #fail(where: string): never {
+    const char = this.#here();
+    if (char === "") throw new DecodeError("unexpected end of JSON input");
+    const shown = char === "'" ? "'\\''" : char === '"' ? "'\"'" : `'${JSON.stringify(char).slice(1, -1)}'`;
+    throw new DecodeError(`invalid character ${shown} ${where}`);
+  }
+}
+
+function isDigit(char: string): boolean {
+  return char >= "0" && char <= "9" && char !== "";
+}

@@ -1,0 +1,92 @@
+/**
+ * JSON in and out.
+ *
+ * Promises: decoding is as strict as upstream's and says so in upstream's words; unknown and duplicate fields are returned, not
+ * judged (fieldValidation is the caller's); encoding is canonical, so equal objects have equal bytes.
+ * Non-promises: defaults, validation and canonical quantities are the kinds'.
+ * Limits: nesting up to MAX_DEPTH; integers beyond 2^53 keep their nearest double (the largest int64 is exact).
+ */
+import type { StructureSchema } from "../schema.ts";
+import { canonicalObject } from "./canonical.ts";
+import { fitToSchema, type JsonObject } from "./fit.ts";
+import { duplicateKeys, isTooDeep, syntaxErrorText } from "./json-scan.ts";
+import { DecodeError } from "./limits.ts";
+
+export interface Decoded {
+  /** Holds known fields of the right types only; null and absent are the same: absent. */
+  readonly object: JsonObject;
+  /** `unknown field "spec.zz"` and `duplicate field "spec.x"`: errors for Strict, warnings for Warn. */
+  readonly strictProblems: readonly string[];
+}
+
+export interface DecodeOptions {
+  /** Whether duplicate keys are looked for (a second pass): when fieldValidation is Warn or Strict. */
+  readonly findDuplicates?: boolean;
+}
+
+/** Throws a DecodeError for what is not JSON or does not fit the kind's structure. */
+export function decodeJson(bytes: Uint8Array, schema: StructureSchema, options: DecodeOptions = {}): Decoded {
+  const { value, text } = parse(bytes);
+  const duplicates = options.findDuplicates ? duplicateKeys(text) : [];
+  return fitted(value, schema, duplicates);
+}
+
+/** A parsed value (from YAML, a patch, protobuf) as an object of this structure. Changes the value in place. */
+export function decodeValue(value: unknown, schema: StructureSchema): Decoded {
+  return fitted(value, schema, []);
+}
+
+/** JSON of any shape, for kinds without a schema, patches and envelopes. Throws a DecodeError in Go's words. */
+export function parseJson(bytes: Uint8Array): unknown {
+  return parse(bytes).value;
+}
+
+/** The canonical bytes of an object. */
+export function encodeJson(object: JsonObject, schema: StructureSchema): Uint8Array {
+  return textEncoder.encode(stringifyJson(canonicalObject(object, schema)));
+}
+
+/** JSON text of any value; integers that a double rounds are written as the integers they stand for. */
+export function stringifyJson(value: unknown): string {
+  const text = JSON.stringify(value);
+  return LARGE_NUMBER.test(text) ? JSON.stringify(value, (_, member: unknown) => exactInteger(member)) : text;
+}
+
+const textEncoder = new TextEncoder();
+const textDecoder = new TextDecoder();
+const LARGE_NUMBER = /[0-9]{17}|[0-9]e\+/;
+const MAX_INT64 = 2n ** 63n - 1n;
+
+function parse(bytes: Uint8Array): { readonly value: unknown; readonly text: string } {
+  if (isTooDeep(bytes)) throw new DecodeError("exceeded max depth");
+  const text = textDecoder.decode(bytes);
+  try {
+    return { value: JSON.parse(text) as unknown, text };
+  } catch {
+    throw new DecodeError(syntaxErrorText(text));
+  }
+}
+
+function fitted(value: unknown, schema: StructureSchema, duplicates: readonly string[]): Decoded {
+  const unknown = fitToSchema(value, schema);
+  const isInUnknown = (path: string): boolean =>
+    unknown.some((field) => path === field || path.startsWith(`${field}.`));
+  return {
+    object: value as JsonObject,
+    strictProblems: [
+      ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
+      ...duplicates.filter((path) => !isInUnknown(path)).map((path) => `duplicate field ${JSON.stringify(path)}`),
+    ],
+  };
+}
+
+function exactInteger(value: unknown): unknown {
+  if (typeof value !== "number" || !Number.isInteger(value) || Number.isSafeInteger(value)) return value;
+  const exact = BigInt(value);
+  return rawJson(String(exact === MAX_INT64 + 1n ? MAX_INT64 : exact));
+}
+
+/** `JSON.rawJSON`, which the runtime has and the compiler's library does not know yet. */
+function rawJson(text: string): unknown {
+  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(text);
+}
