@@ -3,6 +3,7 @@
  */
 import type { ApiRequest, ApiResponse } from "@pilothouse/api/http";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import type { Compare, StoreOp } from "@pilothouse/store";
 import type { Span, TraceContext } from "@pilothouse/telemetry";
 
 /** What a path and a method mean, by upstream's RequestInfo rules; a pure function of both (core/request-info.ts). */
@@ -39,6 +40,8 @@ export interface RequestContext {
   readonly span: Span;
   /** The registry's entry for `info`; undefined for non-resource paths. */
   readonly kind: KindDefinition | undefined;
+  /** Under which leadership the request writes (C11); undefined for everybody who is no elected leader. */
+  readonly fence?: WriteCause["fence"];
   /** Collects `Warning: 299 - "text"` headers of the answer. */
   warn(text: string): void;
 }
@@ -130,6 +133,11 @@ export interface WriteCause {
    * throws `NamespaceChanged` (flows/object-store.ts): look at the namespace again, refuse or retry.
    */
   readonly namespaceRevision?: { readonly key: string; readonly modRevision: number } | undefined;
+  /**
+   * Written in the same transaction, when all its compares hold (allocations of Service addresses and ports). A mismatch
+   * throws `AlongsideRefused` (flows/object-store.ts). Revisions are etcd's own.
+   */
+  readonly alongside?: { readonly compares: readonly Compare[]; readonly ops: readonly StoreOp[] } | undefined;
 }
 
 /** The header by which an elected leader names its leadership: `<election>/<create-revision>`. */

@@ -36,6 +36,16 @@ export class NamespaceChanged extends Error {
   }
 }
 
+/** What was to be written beside the object could not be: somebody else has it (an address, a port). */
+export class AlongsideRefused extends Error {
+  override readonly name = "AlongsideRefused";
+  readonly key: string;
+  constructor(key: string) {
+    super(`${key} is not as the write expects`);
+    this.key = key;
+  }
+}
+
 /** `rvBase`: what a resourceVersion is ahead of etcd's revision (C8); see `readRvBase`. */
 export function createObjectStore(ports: { store: Store; clock: Clock; ids: Ids }, rvBase: number): ObjectStore {
   const { store, ids } = ports;
@@ -149,7 +159,7 @@ function runPut(store: Store, write: ReturnType<typeof newWrite>): Promise<numbe
 
 /** The revision of the write; undefined when the key was not at the revision expected. */
 async function runWrite(store: Store, write: Write): Promise<number | undefined> {
-  const { fence, namespaceRevision } = write.cause;
+  const { fence, namespaceRevision, alongside } = write.cause;
   const compares: Compare[] = [{ key: write.key, target: "modRevision", equals: write.expectedRevision }];
   const lookups: StoreOp[] = [{ op: "get", key: write.key }];
   if (fence) {
@@ -162,9 +172,13 @@ async function runWrite(store: Store, write: Write): Promise<number | undefined>
     compares.push({ key, target: "modRevision", equals: modRevision - write.rvBase });
     lookups.push({ op: "get", key });
   }
+  for (const compare of alongside?.compares ?? []) {
+    compares.push(compare);
+    lookups.push({ op: "get", key: compare.key });
+  }
   let result: TransactionResult;
   try {
-    result = await store.txn({ compares, then: write.ops, otherwise: lookups });
+    result = await store.txn({ compares, then: [...write.ops, ...(alongside?.ops ?? [])], otherwise: lookups });
   } catch (error) {
     return settled(error, write);
   }
@@ -185,6 +199,9 @@ function refused(result: TransactionResult, { key, cause, expectedRevision, rvBa
     const namespace = found.shift();
     if ((namespace?.modRevision ?? 0) + rvBase !== cause.namespaceRevision.modRevision)
       throw new NamespaceChanged(cause.namespaceRevision.key);
+  }
+  for (const { key, target, equals } of cause.alongside?.compares ?? []) {
+    if ((found.shift()?.[target] ?? 0) !== equals) throw new AlongsideRefused(key);
   }
   throw new Error(`a transaction on ${key} was refused though all its compares hold`);
 }
