@@ -1,0 +1,209 @@
+/** The processes of a one-node cluster: a pure function of its layout. The supervisor keeps them running. */
+import { join } from "node:path";
+import { CLUSTER_DOMAIN, DNS_SERVICE_IP, POD_CIDR, SERVICE_CIDR, type ClusterChoices, type Layout } from "./layout.ts";
+
+export interface ProcessSpec {
+  readonly name: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Changes when the program itself changed, so that a rebuilt service is restarted. */
+  readonly version: string;
+}
+
+/** Names in the order in which they start; they stop in the opposite order. */
+export const SERVICES = ["apiserver", "scheduler", "controller-manager", "kubelet", "proxy", "dns"] as const;
+export type ServiceName = (typeof SERVICES)[number];
+
+type Flags = Readonly<Record<string, string | number | true>>;
+
+/** `versionOf` gives each bundle's content hash. */
+export function processSpecs(
+  layout: Layout,
+  choices: ClusterChoices,
+  node: string,
+  versionOf: (service: string) => string,
+): readonly ProcessSpec[] {
+  const { ports } = choices;
+  const pki = (file: string): string => join(layout.pki, file);
+  const kubeconfig = (user: string): Flags => ({ kubeconfig: pki(`${user}.conf`) });
+  const bus: Flags = {
+    "nats-servers": `tls://127.0.0.1:${ports.nats}`,
+    "nats-ca-file": pki("backbone-ca.crt"),
+    "nats-cert-file": pki("backbone-client.crt"),
+    "nats-key-file": pki("backbone-client.key"),
+  };
+  const etcd: Flags = {
+    "etcd-servers": `https://127.0.0.1:${ports.etcdClient}`,
+    "etcd-ca-file": pki("backbone-ca.crt"),
+    "etcd-cert-file": pki("backbone-client.crt"),
+    "etcd-key-file": pki("backbone-client.key"),
+  };
+  const service = (name: ServiceName, flags: Flags): ProcessSpec => ({
+    name,
+    command: node,
+    args: [...NODE_FLAGS, join(layout.clone, "dist", name, "main.mjs"), ...commandLine(flags)],
+    env: { NODE_COMPILE_CACHE: join(layout.root, "cache") },
+    version: versionOf(name),
+  });
+  return [
+    etcdSpec(layout, choices),
+    { name: "nats", command: "nats-server", args: ["--config", join(layout.root, "nats.conf")], env: {}, version: "1" },
+    {
+      name: "containerd",
+      command: "containerd",
+      args: ["--config", join(layout.root, "containerd.toml")],
+      env: {},
+      version: "1",
+    },
+    service("apiserver", {
+      name: choices.nodeName,
+      "bind-address": "0.0.0.0",
+      "secure-port": ports.apiserver,
+      "advertise-address": choices.nodeIp,
+      "service-cluster-ip-range": SERVICE_CIDR,
+      "tls-cert-file": pki("apiserver.crt"),
+      "tls-private-key-file": pki("apiserver.key"),
+      "client-ca-file": pki("cluster-ca.crt"),
+      "service-account-key-file": pki("service-account.key"),
+      "kubelet-client-certificate": pki("apiserver-kubelet-client.crt"),
+      "kubelet-client-key": pki("apiserver-kubelet-client.key"),
+      "kubelet-certificate-authority": pki("cluster-ca.crt"),
+      ...etcd,
+      ...bus,
+    }),
+    service("scheduler", { ...kubeconfig("scheduler"), "health-port": ports.scheduler, ...etcd, ...bus }),
+    service("controller-manager", {
+      ...kubeconfig("controller-manager"),
+      "health-port": ports.controllerManager,
+      "cluster-cidr": POD_CIDR,
+      "root-ca-file": pki("cluster-ca.crt"),
+      ...etcd,
+      ...bus,
+    }),
+    service("kubelet", {
+      ...kubeconfig("kubelet"),
+      "node-name": choices.nodeName,
+      "node-ip": choices.nodeIp,
+      port: ports.kubelet,
+      "root-dir": layout.kubeletRoot,
+      "container-runtime-endpoint": `unix://${layout.containerdSocket}`,
+      "cgroup-root": layout.cgroup,
+      "cni-conf-dir": layout.cniConf,
+      "bridge-name": layout.bridge,
+      "cluster-dns": DNS_SERVICE_IP,
+      "cluster-domain": CLUSTER_DOMAIN,
+      "tls-cert-file": pki("kubelet-server.crt"),
+      "tls-private-key-file": pki("kubelet-server.key"),
+      "client-ca-file": pki("cluster-ca.crt"),
+      ...bus,
+    }),
+    service("proxy", {
+      ...kubeconfig("proxy"),
+      "node-name": choices.nodeName,
+      "health-port": ports.proxy,
+      "table-name": layout.nftTable,
+      "cluster-cidr": POD_CIDR,
+      "service-cluster-ip-range": SERVICE_CIDR,
+      "bridge-name": layout.bridge,
+      "cluster-dns": DNS_SERVICE_IP,
+      ...bus,
+    }),
+    service("dns", {
+      ...kubeconfig("dns"),
+      "health-port": ports.dns,
+      "bind-address": DNS_SERVICE_IP,
+      "cluster-domain": CLUSTER_DOMAIN,
+      ...bus,
+    }),
+  ];
+}
+
+/** A small young generation makes V8 collect early, so that idle processes stay small. */
+const NODE_FLAGS = [
+  "--enable-source-maps",
+  "--disable-warning=ExperimentalWarning",
+  "--max-semi-space-size=4",
+] as const;
+
+function etcdSpec(layout: Layout, choices: ClusterChoices): ProcessSpec {
+  const client = `https://127.0.0.1:${choices.ports.etcdClient}`;
+  const peer = `https://127.0.0.1:${choices.ports.etcdPeer}`;
+  const tls = (prefix: string): Flags => ({
+    [`${prefix}cert-file`]: join(layout.pki, "etcd.crt"),
+    [`${prefix}key-file`]: join(layout.pki, "etcd.key"),
+    [`${prefix}trusted-ca-file`]: join(layout.pki, "backbone-ca.crt"),
+    [`${prefix}client-cert-auth`]: true,
+  });
+  const flags: Flags = {
+    name: "pilothouse",
+    "data-dir": layout.etcdData,
+    logger: "zap",
+    "log-outputs": "stderr",
+    "listen-client-urls": client,
+    "advertise-client-urls": client,
+    "listen-peer-urls": peer,
+    "initial-advertise-peer-urls": peer,
+    "initial-cluster": `pilothouse=${peer}`,
+    "quota-backend-bytes": 4 * 2 ** 30,
+    ...tls(""),
+    ...tls("peer-"),
+  };
+  // Debian's etcd refuses to start on a machine type it does not know unless told so.
+  const env: Record<string, string> = process.arch === "arm64" ? { ETCD_UNSUPPORTED_ARCH: "arm64" } : {};
+  return { name: "etcd", command: "etcd", args: commandLine(flags), env, version: "1" };
+}
+
+function commandLine(flags: Flags): string[] {
+  return Object.entries(flags).map(([name, value]) => (value === true ? `--${name}` : `--${name}=${value}`));
+}
+
+export function natsConfig(layout: Layout, choices: ClusterChoices): string {
+  return `# Written by \`npm run up\`. Core NATS only: news between processes, nothing is stored.
+server_name: pilothouse
+listen: "127.0.0.1:${choices.ports.nats}"
+max_payload: 4194304
+max_pending: 268435456
+tls {
+  cert_file: "${join(layout.pki, "nats.crt")}"
+  key_file: "${join(layout.pki, "nats.key")}"
+  ca_file: "${join(layout.pki, "backbone-ca.crt")}"
+  verify: true
+}
+`;
+}
+
+export function containerdConfig(layout: Layout, pauseImage: string): string {
+  return `# Written by \`npm run up\`. A containerd of this cluster's own; the machine's is left alone.
+version = 2
+root = "${layout.containerdRoot}"
+state = "${layout.containerdState}"
+oom_score = -999
+# Nothing of snapshotters and stores that the cluster does not use.
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
+]
+
+[grpc]
+  address = "${layout.containerdSocket}"
+
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "${pauseImage}"
+  disable_apparmor = true
+  disable_tcp_service = true
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  tolerate_missing_hugetlb_controller = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "${layout.cniConf}"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+    default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+        SystemdCgroup = false
+`;
+}

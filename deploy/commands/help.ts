@@ -1,0 +1,19 @@
+/** `npm run help`: the commands, a line each. */
+const COMMANDS: readonly (readonly [string, string])[] = [
+  [
+    "npm run up",
+    "a working cluster on this machine (twice is harmless); `-- --isolated` in a network namespace of its own",
+  ],
+  ["npm run down", "stop it and remove every trace; `-- --keep-data` keeps what is in etcd and the images"],
+  ["npm test", "lint, types, unit tests, tests with real etcd, NATS, containerd and nftables, and the story"],
+  ["npm run lint", "types, linter, layer rules, formatting"],
+  ["npm run build", "one bundle per service in dist/"],
+  ["npm run sim", "the control plane on virtual time: `-- --seeds N [--from S]`"],
+  ["npm run bench", "figures beside the floor of the same run: `-- floor` for the floor alone"],
+  ["npx pilot status", "what runs, who leads, what is unwell and which command helps"],
+  ["npx pilot trace tail", "spans as they happen, one line each"],
+  ["npx pilot trace show pod/x", "the waterfall from `kubectl apply` to the running container"],
+  ["npx pilot image load FILE", "a docker or OCI archive into the node's containerd"],
+];
+
+for (const [command, what] of COMMANDS) process.stdout.write(`  ${command.padEnd(28)} ${what}\n`);
