@@ -1,0 +1,236 @@
+/** Between the port's shapes and CRI's messages. Times are milliseconds here and nanoseconds there. */
+import type {
+  Container,
+  ContainerConfig,
+  ContainerState,
+  ContainerStatus,
+  Image,
+  Labels,
+  Mount,
+  NamespaceModes,
+  Sandbox,
+  SandboxConfig,
+  SandboxStatus,
+  SecurityProfile,
+} from "@pilothouse/runtime";
+
+const NS_PER_MS = 1e6;
+
+export interface WireSandbox {
+  readonly id: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly namespace: string;
+    readonly attempt: number;
+  };
+  readonly state: "SANDBOX_READY" | "SANDBOX_NOTREADY";
+  readonly createdAt: number;
+  readonly labels: Labels;
+  readonly annotations: Labels;
+  readonly network?: { readonly ip: string; readonly additionalIps: readonly { readonly ip: string }[] } | null;
+}
+
+type WireContainerState = "CONTAINER_CREATED" | "CONTAINER_RUNNING" | "CONTAINER_EXITED" | "CONTAINER_UNKNOWN";
+
+export interface WireContainer {
+  readonly id: string;
+  readonly podSandboxId: string;
+  readonly metadata: { readonly name: string; readonly attempt: number };
+  readonly image: { readonly image: string } | null;
+  readonly imageRef: string;
+  readonly state: WireContainerState;
+  readonly createdAt: number;
+  readonly labels: Labels;
+  readonly annotations: Labels;
+}
+
+export interface WireContainerStatus extends Omit<WireContainer, "podSandboxId"> {
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  readonly exitCode: number;
+  readonly reason: string;
+  readonly message: string;
+  readonly logPath: string;
+}
+
+export interface WireImage {
+  readonly id: string;
+  readonly repoTags: readonly string[];
+  readonly repoDigests: readonly string[];
+  readonly size: number;
+  readonly uid: { readonly value: number } | null;
+  readonly username: string;
+}
+
+export function sandboxFromWire(wire: WireSandbox): Sandbox {
+  const { name, namespace, uid, attempt } = wire.metadata;
+  return {
+    id: wire.id,
+    name,
+    namespace,
+    uid,
+    attempt,
+    labels: wire.labels,
+    annotations: wire.annotations,
+    state: wire.state === "SANDBOX_READY" ? "ready" : "notReady",
+    createdAtMs: milliseconds(wire.createdAt),
+  };
+}
+
+export function sandboxStatusFromWire(wire: WireSandbox): SandboxStatus {
+  const all = [wire.network?.ip ?? "", ...(wire.network?.additionalIps ?? []).map((it) => it.ip)];
+  return { ...sandboxFromWire(wire), ips: all.filter((ip) => ip !== "") };
+}
+
+export function containerFromWire(wire: WireContainer): Container {
+  return { ...identityOf(wire), sandboxId: wire.podSandboxId };
+}
+
+export function containerStatusFromWire(wire: WireContainerStatus): ContainerStatus {
+  return {
+    ...identityOf(wire),
+    startedAtMs: milliseconds(wire.startedAt),
+    finishedAtMs: milliseconds(wire.finishedAt),
+    exitCode: wire.exitCode,
+    reason: wire.reason,
+    message: wire.message,
+    logPath: wire.logPath,
+  };
+}
+
+export function imageFromWire(wire: WireImage): Image {
+  return {
+    id: wire.id,
+    repoTags: wire.repoTags,
+    repoDigests: wire.repoDigests,
+    sizeBytes: wire.size,
+    username: wire.username,
+    ...(wire.uid ? { uid: wire.uid.value } : {}),
+  };
+}
+
+export function sandboxConfigToWire(config: SandboxConfig): object {
+  const { name, uid, namespace, attempt, security } = config;
+  return {
+    metadata: { name, uid, namespace, attempt },
+    hostname: config.hostname,
+    logDirectory: config.logDirectory,
+    ...(config.dns ? { dnsConfig: config.dns } : {}),
+    portMappings: config.portMappings,
+    labels: config.labels,
+    annotations: config.annotations,
+    linux: {
+      cgroupParent: config.cgroupParent,
+      sysctls: config.sysctls,
+      securityContext: {
+        namespaceOptions: namespacesToWire(config.namespaces),
+        ...userToWire(security),
+        supplementalGroups: security.supplementalGroups,
+        privileged: security.privileged,
+        ...seccompToWire(security.seccomp),
+      },
+    },
+  };
+}
+
+export function containerConfigToWire(config: ContainerConfig): object {
+  const { security, resources } = config;
+  return {
+    metadata: { name: config.name, attempt: config.attempt },
+    image: { image: config.imageRef },
+    command: config.command,
+    args: config.args,
+    workingDir: config.workingDir,
+    envs: config.env.map(({ name, value }) => ({ key: name, value })),
+    mounts: config.mounts.map(mountToWire),
+    labels: config.labels,
+    annotations: config.annotations,
+    logPath: config.logPath,
+    stdin: config.stdin,
+    stdinOnce: config.stdinOnce,
+    tty: config.tty,
+    linux: {
+      resources: {
+        cpuPeriod: resources.cpuPeriodUs,
+        cpuQuota: resources.cpuQuotaUs,
+        cpuShares: resources.cpuShares,
+        memoryLimitInBytes: resources.memoryLimitBytes,
+        oomScoreAdj: resources.oomScoreAdj,
+      },
+      securityContext: {
+        capabilities: { addCapabilities: security.addCapabilities, dropCapabilities: security.dropCapabilities },
+        privileged: security.privileged,
+        namespaceOptions: namespacesToWire(config.namespaces),
+        ...userToWire(security),
+        readonlyRootfs: security.readOnlyRootFilesystem,
+        supplementalGroups: security.supplementalGroups,
+        noNewPrivs: security.noNewPrivileges,
+        maskedPaths: security.maskedPaths,
+        readonlyPaths: security.readonlyPaths,
+        ...seccompToWire(security.seccomp),
+      },
+    },
+  };
+}
+
+function identityOf(wire: Omit<WireContainer, "podSandboxId">): Omit<Container, "sandboxId"> {
+  return {
+    id: wire.id,
+    name: wire.metadata.name,
+    attempt: wire.metadata.attempt,
+    image: wire.image?.image ?? "",
+    imageRef: wire.imageRef,
+    state: stateFromWire(wire.state),
+    createdAtMs: milliseconds(wire.createdAt),
+    labels: wire.labels,
+    annotations: wire.annotations,
+  };
+}
+
+function stateFromWire(state: WireContainerState): ContainerState {
+  switch (state) {
+    case "CONTAINER_CREATED":
+      return "created";
+    case "CONTAINER_RUNNING":
+      return "running";
+    case "CONTAINER_EXITED":
+      return "exited";
+    case "CONTAINER_UNKNOWN":
+      return "unknown";
+  }
+}
+
+function milliseconds(nanoseconds: number): number {
+  // Before its start containerd says year 1 for some times, which is a large negative number.
+  return nanoseconds > 0 ? Math.floor(nanoseconds / NS_PER_MS) : 0;
+}
+
+function namespacesToWire({ network, pid, ipc }: NamespaceModes): object {
+  return { network, pid, ipc };
+}
+
+function userToWire(user: { readonly runAsUser?: number; readonly runAsGroup?: number }): object {
+  return {
+    ...(user.runAsUser === undefined ? {} : { runAsUser: { value: user.runAsUser } }),
+    ...(user.runAsGroup === undefined ? {} : { runAsGroup: { value: user.runAsGroup } }),
+  };
+}
+
+function seccompToWire(profile: SecurityProfile | undefined): object {
+  return profile ? { seccomp: { profileType: profile.type, localhostRef: profile.localhostRef ?? "" } } : {};
+}
+
+function mountToWire(mount: Mount): object {
+  const propagations = {
+    None: "PROPAGATION_PRIVATE",
+    HostToContainer: "PROPAGATION_HOST_TO_CONTAINER",
+    Bidirectional: "PROPAGATION_BIDIRECTIONAL",
+  } as const;
+  return {
+    containerPath: mount.containerPath,
+    hostPath: mount.hostPath,
+    readonly: mount.readOnly,
+    propagation: propagations[mount.propagation],
+  };
+}

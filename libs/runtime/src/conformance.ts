@@ -1,0 +1,144 @@
+/** What every adapter of the Runtime port must do: run it with a runtime that is ready and has the image. */
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { RuntimeError, type ContainerConfig, type Runtime, type RuntimeEvent, type SandboxConfig } from "./index.ts";
+
+export interface ConformanceSubject {
+  readonly runtime: Runtime;
+  /** An image whose containers can sleep. */
+  readonly image: string;
+  readonly logDirectory: string;
+  readonly cgroupParent: string;
+  /** Polls until it holds. */
+  readonly until: (what: string, holds: () => boolean | Promise<boolean>) => Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function runtimeConformance(name: string, start: () => Promise<ConformanceSubject>): void {
+  describe(`Runtime port: ${name}`, () => {
+    let subject: ConformanceSubject;
+    const events: RuntimeEvent[] = [];
+    beforeAll(async () => {
+      subject = await start();
+      subject.runtime.subscribe((event) => events.push(event));
+    });
+    afterAll(() => subject.stop());
+
+    test("says what it is and that it is ready", async () => {
+      const { runtime } = subject;
+      expect((await runtime.version()).apiVersion).toBe("v1");
+      const { conditions } = await runtime.status();
+      expect(conditions.map((it) => [it.type, it.ok])).toEqual([
+        ["RuntimeReady", true],
+        ["NetworkReady", true],
+      ]);
+    });
+
+    test("a sandbox and a container live, end and go, and are found by their labels", async () => {
+      const { runtime, image, until } = subject;
+      const imageRef = (await runtime.imageStatus(image))?.id ?? (await runtime.pullImage(image));
+      const sandboxConfig = sandbox(subject, "life");
+      const sandboxId = await runtime.runPodSandbox(sandboxConfig);
+      const status = await runtime.podSandboxStatus(sandboxId);
+      expect(status).toMatchObject({ name: "life", namespace: "default", uid: "uid-life", attempt: 0, state: "ready" });
+      expect(status?.ips).toHaveLength(1);
+
+      const config = container(imageRef, "main", "life");
+      const id = await runtime.createContainer(sandboxId, config, sandboxConfig);
+      expect(await runtime.containerStatus(id)).toMatchObject({ state: "created", name: "main", attempt: 0 });
+      await runtime.startContainer(id);
+      const running = await runtime.containerStatus(id);
+      expect(running).toMatchObject({ state: "running", annotations: { "example.com/a": "b" }, finishedAtMs: 0 });
+      expect(running?.startedAtMs).toBeGreaterThan(0);
+      await until("the start is told", () => events.some((it) => it.kind === "started" && it.containerId === id));
+
+      const filter = { labels: { pod: "life" } };
+      expect((await runtime.listContainers(filter)).map((it) => [it.id, it.sandboxId])).toEqual([[id, sandboxId]]);
+      expect((await runtime.listPodSandboxes(filter)).map((it) => it.id)).toEqual([sandboxId]);
+      expect(await runtime.listContainers({ labels: { pod: "other" } })).toEqual([]);
+
+      await runtime.stopContainer(id, 0);
+      const ended = await runtime.containerStatus(id);
+      expect(ended?.state).toBe("exited");
+      expect(ended?.finishedAtMs).toBeGreaterThanOrEqual(running?.startedAtMs ?? 0);
+      await until("the end is told", () => events.some((it) => it.kind === "exited" && it.containerId === id));
+
+      await runtime.removePodSandbox(sandboxId);
+      expect(await runtime.listContainers(filter)).toEqual([]);
+      expect(await runtime.listPodSandboxes(filter)).toEqual([]);
+    });
+
+    test("a second container of the same name and attempt is refused", async () => {
+      const { runtime, image } = subject;
+      const imageRef = (await runtime.imageStatus(image))?.id ?? (await runtime.pullImage(image));
+      const sandboxConfig = sandbox(subject, "twice");
+      const sandboxId = await runtime.runPodSandbox(sandboxConfig);
+      const config = container(imageRef, "main", "twice");
+      await runtime.createContainer(sandboxId, config, sandboxConfig);
+      await expect(runtime.createContainer(sandboxId, config, sandboxConfig)).rejects.toThrow(/reserved/);
+      await runtime.createContainer(sandboxId, { ...config, attempt: 1 }, sandboxConfig);
+      await runtime.removePodSandbox(sandboxId);
+    });
+
+    test("stopping and removing what is not there is no error; using it is", async () => {
+      const { runtime } = subject;
+      await runtime.stopContainer("nothing", 0);
+      await runtime.removeContainer("nothing");
+      await runtime.stopPodSandbox("nothing");
+      await runtime.removePodSandbox("nothing");
+      expect(await runtime.containerStatus("nothing")).toBeUndefined();
+      expect(await runtime.podSandboxStatus("nothing")).toBeUndefined();
+      expect(await runtime.imageStatus("pilothouse.local/nothing:v0")).toBeUndefined();
+      await expect(runtime.startContainer("nothing")).rejects.toMatchObject({ code: "NotFound" });
+      await expect(runtime.startContainer("nothing")).rejects.toBeInstanceOf(RuntimeError);
+    });
+  });
+}
+
+function sandbox(subject: ConformanceSubject, name: string): SandboxConfig {
+  return {
+    name,
+    namespace: "default",
+    uid: `uid-${name}`,
+    attempt: 0,
+    hostname: name,
+    logDirectory: `${subject.logDirectory}/${name}`,
+    portMappings: [],
+    labels: { pod: name },
+    annotations: {},
+    cgroupParent: subject.cgroupParent,
+    sysctls: {},
+    namespaces: { network: "POD", pid: "CONTAINER", ipc: "POD" },
+    security: { supplementalGroups: [], privileged: false },
+  };
+}
+
+function container(imageRef: string, name: string, pod: string): ContainerConfig {
+  return {
+    name,
+    attempt: 0,
+    imageRef,
+    command: ["sleep", "1000"],
+    args: [],
+    workingDir: "",
+    env: [],
+    mounts: [],
+    labels: { pod },
+    annotations: { "example.com/a": "b" },
+    logPath: `${name}/0.log`,
+    stdin: false,
+    stdinOnce: false,
+    tty: false,
+    resources: { cpuPeriodUs: 0, cpuQuotaUs: 0, cpuShares: 2, memoryLimitBytes: 0, oomScoreAdj: 0 },
+    namespaces: { network: "POD", pid: "CONTAINER", ipc: "POD" },
+    security: {
+      privileged: false,
+      supplementalGroups: [],
+      readOnlyRootFilesystem: false,
+      noNewPrivileges: false,
+      addCapabilities: [],
+      dropCapabilities: [],
+      maskedPaths: [],
+      readonlyPaths: [],
+    },
+  };
+}
