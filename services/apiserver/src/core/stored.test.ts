@@ -18,20 +18,25 @@ const pods = kindOf("", "v1", "pods") as KindDefinition;
 const trace = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", sampled: true };
 
 function pod(extra: Partial<ApiObject> = {}): ApiObject {
-  return { apiVersion: "v1", kind: "Pod", metadata: { name: "web", namespace: "shop", uid: "u1" }, ...extra };
+  return {
+    apiVersion: "example.com/v1",
+    kind: "Pod",
+    metadata: { name: "web", namespace: "shop", uid: "u1" },
+    ...extra,
+  };
 }
 
 test("a stored value reads as JSON, then says who wrote it", () => {
   const { value } = encodeStored(pod({ spec: { nodeName: "n1" } }), "w1", trace);
   const [body, trailer] = Buffer.from(value).toString().split("\n");
   expect(body).toBe(
-    '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"shop","uid":"u1"},"spec":{"nodeName":"n1"}}',
+    '{"kind":"Pod","apiVersion":"example.com/v1","metadata":{"name":"web","namespace":"shop","uid":"u1"},"spec":{"nodeName":"n1"}}',
   );
   expect(JSON.parse(trailer as string)).toEqual({
     schema: "v1.36/1",
     write: "w1",
     traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-    splice: 44,
+    splice: 56,
   });
 });
 
@@ -50,6 +55,14 @@ test("the served bytes are the stored ones with the revision in place, whatever 
   );
 });
 
+test("a kind of the schema is stored as Go would write it", () => {
+  const { value } = encodeStored({ metadata: { name: "web" }, kind: "Pod", apiVersion: "v1" }, "w1", undefined);
+  const [body] = Buffer.from(value).toString().split("\n");
+  expect(body).toBe(
+    '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web"},"spec":{"containers":null},"status":{}}',
+  );
+});
+
 test("an object whose keys came in another order is the same object", () => {
   const before = pod({ spec: { a: 1, b: { c: 2, d: 3 } }, metadata: { name: "x", resourceVersion: "5" } });
   const after = pod({ metadata: { resourceVersion: "6", name: "x" }, spec: { b: { d: 3, c: 2 }, a: 1 } });
@@ -59,16 +72,18 @@ test("an object whose keys came in another order is the same object", () => {
 
 test("a value put by hand or by an older version is read, with today's defaults", () => {
   const kind: KindDefinition = { ...pods, defaults: (object) => void (object["defaulted"] = true) };
-  const byHand = Buffer.from('{"apiVersion":"v1","kind":"Pod",\n"metadata":{"resourceVersion":"3","name":"web"}}');
+  const byHand = Buffer.from(
+    '{"apiVersion":"example.com/v1","kind":"Pod",\n"metadata":{"resourceVersion":"3","name":"web"}}',
+  );
   const older = Buffer.from(
-    '{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web"}}\n{"schema":"old","write":"w","splice":1}',
+    '{"kind":"Pod","apiVersion":"example.com/v1","metadata":{"name":"web"}}\n{"schema":"old","write":"w","splice":1}',
   );
   for (const value of [byHand, older]) {
     const read = readStored(kind, value, 7);
     expect(read.foreign).toBe(true);
     expect(read.object).toEqual({
       kind: "Pod",
-      apiVersion: "v1",
+      apiVersion: "example.com/v1",
       metadata: { name: "web", resourceVersion: "7" },
       defaulted: true,
     });

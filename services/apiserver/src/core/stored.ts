@@ -8,6 +8,8 @@
  * Promises: equal objects have equal bytes (keys are sorted); a value without a trailer, or with another schema stamp, is
  * read all the same (`foreign`), never taken for absent.
  */
+import { canonicalObject, schemaOf, type JsonObject } from "@pilothouse/api";
+import { setOwn } from "@pilothouse/api/codec/fit";
 import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/kind";
 import { formatTraceparent, parseTraceparent, type TraceContext } from "@pilothouse/telemetry";
 import type { CacheEntry } from "./model.ts";
@@ -179,24 +181,27 @@ const NEWLINE = 0x0a;
 const CLOSING_BRACE = 0x7d;
 const NONE: Readonly<Record<string, string>> = Object.freeze({});
 
-/** The object's JSON without resourceVersion: kind, apiVersion, metadata, then the rest; below that keys in order. */
-export function canonicalJson(object: ApiObject): string {
+/**
+ * The object's JSON without resourceVersion. Kinds of the schema are written as Go would (field order, what is left out);
+ * others with kind, apiVersion and metadata first and all other keys in order.
+ */
+function canonicalJson(object: ApiObject): string {
   const { kind, apiVersion, metadata, ...rest } = object;
   const { resourceVersion: _, ...storedMetadata } = metadata;
-  return JSON.stringify({ kind, apiVersion, metadata: sorted(storedMetadata), ...(sorted(rest) as object) });
+  const schema = schemaOf(apiVersion ?? "", kind ?? "");
+  const tree = schema
+    ? canonicalObject({ ...rest, kind, apiVersion, metadata: storedMetadata }, schema)
+    : { ...(sorted(rest) as JsonObject), metadata: sorted(storedMetadata) };
+  const { kind: _k, apiVersion: _v, metadata: canonicalMetadata, ...canonicalRest } = tree;
+  return JSON.stringify({ kind, apiVersion, metadata: canonicalMetadata, ...canonicalRest });
 }
 
 function sorted(value: unknown): unknown {
   if (value === null || typeof value !== "object") return value;
   if (Array.isArray(value)) return value.map(sorted);
-  const source = value as Readonly<Record<string, unknown>>;
-  const target: Record<string, unknown> = {};
-  for (const key of Object.keys(source).sort()) {
-    // A plain assignment of "__proto__" would set the prototype and lose the member.
-    if (key === "__proto__")
-      Object.defineProperty(target, key, { value: sorted(source[key]), enumerable: true, configurable: true });
-    else target[key] = sorted(source[key]);
-  }
+  const source = value as JsonObject;
+  const target: JsonObject = {};
+  for (const key of Object.keys(source).sort()) setOwn(target, key, sorted(source[key]));
   return target;
 }
 
