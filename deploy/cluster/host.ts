@@ -116,8 +116,7 @@ export function inNetns(netns: string, command: string, args: readonly string[])
 
 /** True when this process already runs in the named namespace. */
 export function isInNetns(netns: string): boolean {
-  const { stdout } = { stdout: execFileSync("ip", ["netns", "identify", String(process.pid)], { encoding: "utf8" }) };
-  return stdout.trim() === netns;
+  return execFileSync("ip", ["netns", "identify", String(process.pid)], { encoding: "utf8" }).trim() === netns;
 }
 
 /** Gives the node its address where the machine has none, and the kernel settings of a router. Runs in the node's namespace. */
@@ -177,12 +176,31 @@ export async function unmountBelow(folders: readonly string[]): Promise<void> {
   for (const point of points) await run("umount", ["--lazy", point]).catch(() => {});
 }
 
+/** Process ids in the cluster's cgroups, in every hierarchy. */
+export function cgroupProcesses(cgroup: string): readonly number[] {
+  const pids = new Set<number>();
+  const walk = (folder: string): void => {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      if (entry.isDirectory()) walk(join(folder, entry.name));
+      else if (entry.name === "cgroup.procs") {
+        for (const pid of readFileSync(join(folder, entry.name), "utf8").split("\n"))
+          if (pid !== "") pids.add(Number(pid));
+      }
+    }
+  };
+  for (const hierarchy of cgroupHierarchies()) if (existsSync(join(hierarchy, cgroup))) walk(join(hierarchy, cgroup));
+  return [...pids];
+}
+
 /** Removes the cluster's cgroups in every hierarchy; they must be empty of processes. */
 export function removeCgroups(cgroup: string): void {
-  const hierarchies = existsSync("/sys/fs/cgroup/cgroup.controllers")
-    ? ["/sys/fs/cgroup"]
-    : readdirSync("/sys/fs/cgroup").map((name) => join("/sys/fs/cgroup", name));
-  for (const hierarchy of hierarchies) removeFolders(join(hierarchy, cgroup));
+  for (const hierarchy of cgroupHierarchies()) removeFolders(join(hierarchy, cgroup));
+}
+
+/** The one folder of cgroup v2, or one for each controller of v1. */
+function cgroupHierarchies(): readonly string[] {
+  if (existsSync("/sys/fs/cgroup/cgroup.controllers")) return ["/sys/fs/cgroup"];
+  return readdirSync("/sys/fs/cgroup").map((name) => join("/sys/fs/cgroup", name));
 }
 
 /** A cgroup goes by rmdir only, children first. */

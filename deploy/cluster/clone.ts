@@ -1,0 +1,27 @@
+/** This clone's cluster: its layout, and what was chosen for it. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { ExplainedError } from "./errors.ts";
+import { layoutOf, type ClusterChoices, type Layout } from "./layout.ts";
+
+/** The layout of the cluster of the clone that this file lies in (or of `PILOTHOUSE_CLONE`, for tests). */
+export function thisLayout(): Layout {
+  return layoutOf(process.env["PILOTHOUSE_CLONE"] ?? dirname(dirname(import.meta.dirname)));
+}
+
+export function readChoices(layout: Layout): ClusterChoices | undefined {
+  if (!existsSync(layout.choicesFile)) return undefined;
+  return JSON.parse(readFileSync(layout.choicesFile, "utf8")) as ClusterChoices;
+}
+
+export function writeChoices(layout: Layout, choices: ClusterChoices): void {
+  mkdirSync(layout.root, { recursive: true });
+  writeFileSync(layout.choicesFile, `${JSON.stringify(choices, undefined, 2)}\n`);
+}
+
+/** The choices of a cluster that was brought up; throws PH-160 when there is none. */
+export function requireChoices(layout: Layout): ClusterChoices {
+  const choices = readChoices(layout);
+  if (!choices) throw new ExplainedError("PH-160", "There is no cluster in this clone.");
+  return choices;
+}
