@@ -11,3 +11,5 @@ export * from "./codec/json.ts";
 export { cannotBeHandledText, DecodeError, MAX_DEPTH, strictDecodingText } from "./codec/limits.ts";
 export { canonicalObject } from "./codec/canonical.ts";
 export { fitToSchema, isJsonObject, type JsonObject } from "./codec/fit.ts";
+export * from "./codec/protobuf.ts";
+export * from "./codec/watch-frame.ts";

@@ -16,6 +16,7 @@ export interface StructureSchema {
   readonly fields: ReadonlyMap<string, FieldSchema>;
   /** The structure as it is on the protobuf wire, by ascending field number; embedded structures are messages there. */
   readonly wire: readonly WireField[];
+  readonly wireByNumber: ReadonlyMap<number, WireField>;
   /** Server-side apply treats the whole structure as one value (`+structType=atomic`). */
   readonly atomic: boolean;
 }
@@ -123,6 +124,7 @@ class Structure implements StructureSchema {
   readonly #fact: StructureFact;
   #fields: ReadonlyMap<string, FieldSchema> | undefined;
   #wire: readonly WireField[] | undefined;
+  #wireByNumber: ReadonlyMap<number, WireField> | undefined;
 
   constructor(name: string, fact: StructureFact) {
     this.name = name;
@@ -149,6 +151,11 @@ class Structure implements StructureSchema {
   get wire(): readonly WireField[] {
     this.#wire ??= this.#fact.fields.flatMap((fact) => this.#wireField(fact)).sort((a, b) => a.number - b.number);
     return this.#wire;
+  }
+
+  get wireByNumber(): ReadonlyMap<number, WireField> {
+    this.#wireByNumber ??= new Map(this.wire.map((field) => [field.number, field]));
+    return this.#wireByNumber;
   }
 
   #wireField(fact: FieldFact): WireField[] {

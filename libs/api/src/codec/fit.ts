@@ -111,8 +111,7 @@ class Fitter {
       case "int32":
       case "int64":
         if (typeof value !== "number") break;
-        if (!Number.isInteger(value) || Math.abs(value) > INT_LIMIT[scalar])
-          throw this.#mismatch(`number ${value}`, scalar);
+        if (!isInteger(value, scalar)) throw this.#mismatch(`number ${value}`, scalar);
         return value;
       case "bytes":
         if (typeof value === "string") return canonicalBase64(value);
@@ -124,14 +123,14 @@ class Fitter {
   #special(value: unknown, special: Special): unknown {
     switch (special) {
       case "Quantity":
-        return quantity(value);
+        return quantityText(value);
       case "Time":
         return canonicalTime(stringOf(value));
       case "MicroTime":
         return canonicalMicroTime(stringOf(value));
       case "IntOrString":
         if (typeof value === "string") return value;
-        if (typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= INT_LIMIT.int32) return value;
+        if (typeof value === "number" && isInteger(value, "int32")) return value;
         throw goValueMismatch(typeof value === "number" ? `number ${value}` : jsonWord(value), "int32");
       case "FieldsV1":
       case "RawExtension":
@@ -164,7 +163,6 @@ class Fitter {
 }
 
 const STRING: FieldType = { kind: "scalar", scalar: "string" };
-const INT_LIMIT = { int32: 2 ** 31 - 1, int64: 2 ** 63 } as const;
 const QUANTITY = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?$/;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
@@ -189,10 +187,17 @@ export function zeroOf(type: FieldType): unknown {
   }
 }
 
-function quantity(value: unknown): string {
+/** A quantity as it was given, if it is one. */
+export function quantityText(value: unknown): string {
   const text = typeof value === "number" ? String(value) : value;
   if (typeof text === "string" && QUANTITY.test(text)) return text;
   throw new DecodeError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+}
+
+/** The doubles next to the limits of int64 count as the limits. */
+function isInteger(value: number, type: "int32" | "int64"): boolean {
+  if (!Number.isInteger(value)) return false;
+  return type === "int32" ? value === (value | 0) : Math.abs(value) <= 2 ** 63;
 }
 
 function stringOf(value: unknown): string {
