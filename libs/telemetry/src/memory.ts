@@ -1,17 +1,10 @@
 /** The memory adapter: spans, log lines and metric values kept for tests and the simulation to look at. */
 import type { Clock, Random } from "@pilothouse/clock";
-import type {
-  LabelValues,
-  LogFields,
-  Logger,
-  Metrics,
-  Span,
-  SpanAttributes,
-  SpanOptions,
-  Telemetry,
-  TraceContext,
-} from "./index.ts";
+import type { LabelValues, LogFields, Logger, Metrics, Span, SpanOptions, Telemetry } from "./index.ts";
+import type { RecordedEvent, RecordedSpan } from "./span-record.ts";
 import { childContext } from "./trace-ids.ts";
+
+export type { RecordedSpan } from "./span-record.ts";
 
 export interface MemoryTelemetryOptions {
   readonly clock: Clock;
@@ -26,19 +19,6 @@ export interface MemoryTelemetry extends Telemetry {
   readonly logs: readonly RecordedLine[];
   /** The value of a counter or gauge, or the count of a histogram; 0 when it was never touched. */
   metric(name: string, labels?: LabelValues): number;
-}
-
-export interface RecordedSpan {
-  readonly name: string;
-  readonly context: TraceContext;
-  readonly parent: TraceContext | undefined;
-  readonly links: readonly TraceContext[];
-  readonly kind: NonNullable<SpanOptions["kind"]>;
-  readonly startTimeMs: number;
-  readonly endTimeMs: number;
-  readonly attributes: SpanAttributes;
-  readonly events: readonly { readonly name: string; readonly timeMs: number; readonly attributes: SpanAttributes }[];
-  readonly error: string | undefined;
 }
 
 export interface RecordedLine {
@@ -72,7 +52,7 @@ function recordedSpan(
   const startTimeMs = options.startTimeMs ?? clock.now();
   const context = childContext(random, options.parent);
   const attributes: Record<string, string | number | boolean> = { ...options.attributes };
-  const events: RecordedSpan["events"][number][] = [];
+  const events: RecordedEvent[] = [];
   let error: string | undefined;
   let ended = false;
   return {

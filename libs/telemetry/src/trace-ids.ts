@@ -5,10 +5,18 @@ import type { TraceContext } from "./index.ts";
 /** The context of a new span: in its parent's trace, or the root of a trace of its own. Everything is sampled. */
 export function childContext(random: Random, parent: TraceContext | undefined): TraceContext {
   return {
-    traceId: parent?.traceId ?? randomHex(random, 32),
-    spanId: randomHex(random, 16),
+    traceId: parent?.traceId ?? randomTraceId(random),
+    spanId: randomSpanId(random),
     sampled: parent?.sampled ?? true,
   };
+}
+
+export function randomTraceId(random: Random): string {
+  return randomHex(random, 32);
+}
+
+export function randomSpanId(random: Random): string {
+  return randomHex(random, 16);
 }
 
 /** Never all zeros, which W3C trace context forbids. */
