@@ -8,10 +8,10 @@
  * Promises: equal objects have equal bytes (keys are sorted); a value without a trailer, or with another schema stamp, is
  * read all the same (`foreign`), never taken for absent.
  */
-import { canonicalObject, schemaOf, type JsonObject } from "@pilothouse/api";
+import { canonicalObject, schemaOf, stringifyJson, type JsonObject } from "@pilothouse/api";
 import { setOwn } from "@pilothouse/api/codec/fit";
 import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/kind";
-import { formatTraceparent, parseTraceparent, type TraceContext } from "@pilothouse/telemetry";
+import { formatTraceparent, parseTraceparent, type TraceContext } from "@pilothouse/api/trace-context";
 import type { CacheEntry } from "./model.ts";
 
 /** Changes when the stored form of any kind changes; a value with another stamp is decoded and encoded again at load. */
@@ -144,6 +144,17 @@ export function splice(body: Uint8Array, offset: number, resourceVersion: number
   return bytes;
 }
 
+/** The served bytes of an object at another revision: what was spliced in is taken out again. */
+export function atRevision(served: Uint8Array, revision: number, newRevision: number): Uint8Array {
+  const bytes = Buffer.from(served.buffer, served.byteOffset, served.byteLength);
+  const member = `"resourceVersion":"${revision}"`;
+  // It stands first in metadata, before anything that a user wrote.
+  const start = bytes.indexOf(member);
+  const behind = start + member.length;
+  const end = bytes[behind] === COMMA ? behind + 1 : behind;
+  return splice(Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)]), start, newRevision);
+}
+
 /** The cause of a delete, put beside it in the same transaction. */
 export interface DeleteCause {
   /** The store key of what was deleted. */
@@ -178,6 +189,7 @@ export function decodeDeleteCause(value: Uint8Array): DeleteCause | undefined {
 }
 
 const NEWLINE = 0x0a;
+const COMMA = 0x2c;
 const CLOSING_BRACE = 0x7d;
 const NONE: Readonly<Record<string, string>> = Object.freeze({});
 
@@ -193,7 +205,7 @@ function canonicalJson(object: ApiObject): string {
     ? canonicalObject({ ...rest, kind, apiVersion, metadata: storedMetadata }, schema)
     : { ...(sorted(rest) as JsonObject), metadata: sorted(storedMetadata) };
   const { kind: _k, apiVersion: _v, metadata: canonicalMetadata, ...canonicalRest } = tree;
-  return JSON.stringify({ kind, apiVersion, metadata: canonicalMetadata, ...canonicalRest });
+  return stringifyJson({ kind, apiVersion, metadata: canonicalMetadata, ...canonicalRest });
 }
 
 function sorted(value: unknown): unknown {

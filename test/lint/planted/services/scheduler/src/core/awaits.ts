@@ -1,0 +1,3 @@
+export async function decide(): Promise<number> {
+  return await Promise.resolve(1);
+}

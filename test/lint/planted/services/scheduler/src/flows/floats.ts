@@ -1,0 +1,3 @@
+export function bind(): void {
+  Promise.resolve(1);
+}

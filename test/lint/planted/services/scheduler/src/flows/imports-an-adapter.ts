@@ -1,0 +1,1 @@
+export { connectEtcd } from "@pilothouse/store-etcd";

@@ -1,0 +1,1 @@
+export { busToken } from "../../../../libs/bus/src/index.ts";
