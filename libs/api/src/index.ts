@@ -13,3 +13,5 @@ export { canonicalObject } from "./codec/canonical.ts";
 export { fitToSchema, isJsonObject, type JsonObject } from "./codec/fit.ts";
 export * from "./codec/protobuf.ts";
 export * from "./codec/watch-frame.ts";
+export * from "./codec/yaml.ts";
+export * from "./media.ts";

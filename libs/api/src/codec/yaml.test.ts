@@ -1,0 +1,54 @@
+import { describe, expect, it } from "vitest";
+import { DecodeError } from "./limits.ts";
+import { encodeYaml, parseYaml } from "./yaml.ts";
+
+const parse = (text: string): unknown => parseYaml(new TextEncoder().encode(text));
+
+describe("YAML", () => {
+  it("reads scalars as Go's parser does", () => {
+    expect(parse("a: yes\nb: off\nc: 0777\nd: 12:30:45\ne: 2026-01-01\nf: 1e3\ng: ~\nh: '1'\n1: x")).toEqual({
+      a: true,
+      b: false,
+      c: 511,
+      d: "12:30:45",
+      e: "2026-01-01",
+      f: 1000,
+      g: null,
+      h: "1",
+      "1": "x",
+    });
+  });
+
+  it("resolves anchors and merge keys into objects of their own", () => {
+    const value = parse("base: &b {x: 1}\none: *b\ntwo: {<<: *b, z: 2}") as Record<string, unknown>;
+    expect(value).toEqual({ base: { x: 1 }, one: { x: 1 }, two: { x: 1, z: 2 } });
+    expect(value["one"]).not.toBe(value["base"]);
+  });
+
+  it("takes JSON, flow style, and the first of several documents", () => {
+    expect(parse(` {"a":[1,null]}`)).toEqual({ a: [1, null] });
+    expect(parse("{a: [x, z]}")).toEqual({ a: ["x", "z"] });
+    expect(parse("a: 1\n---\nb: 2\n")).toEqual({ a: 1 });
+    expect(parse("")).toBeNull();
+  });
+
+  it.each([
+    ["a: 1\nb: c: 2", "error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this context"],
+    ["a: 1\na: 2", 'error converting YAML to JSON: yaml: unmarshal errors:\n  line 2: key "a" already set in map'],
+    ["a:\n\tb: 1", "error converting YAML to JSON: yaml: line 2: found character that cannot start any token"],
+  ])("says in Go's words what is wrong: %j", (text, message) => {
+    expect(() => parse(text)).toThrow(new DecodeError(message));
+  });
+
+  it("refuses bombs", () => {
+    const levels = Array.from({ length: 12 }, (_, n) => `l${n + 1}: &l${n + 1} [${`*l${n}, `.repeat(9)}*l${n}]`);
+    expect(() => parse(`l0: &l0 x\n${levels.join("\n")}`)).toThrow(DecodeError);
+    expect(() => parse("[".repeat(100_000))).toThrow(DecodeError);
+    expect(() => parse(Array.from({ length: 3000 }, (_, n) => `${" ".repeat(n)}a:\n`).join(""))).toThrow(DecodeError);
+  });
+
+  it("writes what it reads", () => {
+    const value = { a: "yes", b: ["1", 1, true, null], c: { d: "x\ny" }, e: "2026-01-01" };
+    expect(parse(new TextDecoder().decode(encodeYaml(value)))).toEqual(value);
+  });
+});

@@ -1,0 +1,98 @@
+/**
+ * YAML in and out, as JSON values: YAML 1.1's scalars as Go's parser takes them (`yes` is true, `0777` is octal, a time
+ * stays text), the first document only, keys unique.
+ * Limits: aliases expand to at most MAX_ALIASES nodes, nesting to MAX_DEPTH; the size is the door's to limit.
+ */
+import { parseDocument, stringify, type CollectionTag, type ScalarTag, type Tags, type YAMLError } from "yaml";
+import { isTooDeep } from "./json-scan.ts";
+import { DecodeError, MAX_DEPTH } from "./limits.ts";
+import { parseJson } from "./json.ts";
+
+/** How often aliases may be expanded in one document: more is an attack, not a manifest. */
+const MAX_ALIASES = 1000;
+
+/** A JSON value that shares nothing within itself. Throws a DecodeError. A body that is JSON takes the quick way. */
+export function parseYaml(bytes: Uint8Array): unknown {
+  return beginsAsJson(bytes) ? (parsedAsJson(bytes) ?? parsedAsYaml(bytes)) : parsedAsYaml(bytes);
+}
+
+/** Keys in the order they have, no aliases, no folded lines. */
+export function encodeYaml(value: unknown): Uint8Array {
+  return new TextEncoder().encode(stringify(value, { version: "1.1", lineWidth: 0, aliasDuplicateObjects: false }));
+}
+
+function beginsAsJson(bytes: Uint8Array): boolean {
+  const first = bytes.find((byte) => byte > 0x20);
+  return first === 0x7b || first === 0x5b;
+}
+
+/** Undefined when it is not JSON after all: YAML's flow style begins alike. */
+function parsedAsJson(bytes: Uint8Array): unknown {
+  try {
+    return parseJson(bytes);
+  } catch (error) {
+    if (isTooDeep(bytes)) throw error;
+    return undefined;
+  }
+}
+
+function parsedAsYaml(bytes: Uint8Array): unknown {
+  const text = new TextDecoder().decode(bytes);
+  if (isTooDeep(bytes))
+    throw new DecodeError(`error converting YAML to JSON: yaml: exceeded max depth of ${MAX_DEPTH}`);
+  try {
+    const document = parseDocument(text, {
+      version: "1.1",
+      schema: "yaml-1.1",
+      customTags: likeGo,
+      logLevel: "silent",
+    });
+    const error = document.errors.find(({ code }) => code !== "MULTIPLE_DOCS");
+    if (error) throw new DecodeError(errorText(error, text));
+    return withoutSharing(document.toJS({ maxAliasCount: MAX_ALIASES }));
+  } catch (error) {
+    if (error instanceof DecodeError) throw error;
+    // the parser's own limits: the alias count (ReferenceError) and the stack (RangeError)
+    const why = error instanceof RangeError ? "exceeded max depth" : "document contains excessive aliasing";
+    throw new DecodeError(`error converting YAML to JSON: yaml: ${why}`);
+  }
+}
+
+/** Aliases make one object appear twice; what is decoded is changed in place later. */
+function withoutSharing(value: unknown): unknown {
+  const text = JSON.stringify(value) as string | undefined;
+  return text === undefined ? null : parseJson(new TextEncoder().encode(text));
+}
+
+/** Go's parser knows no sexagesimal numbers, leaves times as text, and has no sets or ordered maps. */
+function likeGo(tags: Tags): Tags {
+  return tags.filter((tag) => typeof tag === "string" || (!isTimeLike(tag) && !UNKNOWN_TO_GO.has(tag.tag)));
+}
+
+function isTimeLike(tag: CollectionTag | ScalarTag): boolean {
+  return "format" in tag && tag.format === "TIME";
+}
+
+const UNKNOWN_TO_GO = new Set(
+  ["timestamp", "binary", "set", "omap", "pairs"].map((name) => `tag:yaml.org,2002:${name}`),
+);
+
+function errorText(error: YAMLError, text: string): string {
+  const line = error.linePos?.[0].line ?? 1;
+  if (error.code === "DUPLICATE_KEY") {
+    const key = /^["']?([^"':\s]*)/.exec(text.slice(error.pos[0]))?.[1] ?? "";
+    return `error converting YAML to JSON: yaml: unmarshal errors:\n  line ${line}: key "${key}" already set in map`;
+  }
+  const [firstLine = ""] = error.message.split(" at line ");
+  return `error converting YAML to JSON: yaml: line ${line}: ${GO_WORDS[error.code] ?? firstLine}`;
+}
+
+/** What Go's parser says to the same mistake. */
+const GO_WORDS: Readonly<Partial<Record<YAMLError["code"], string>>> = {
+  BLOCK_AS_IMPLICIT_KEY: "mapping values are not allowed in this context",
+  TAB_AS_INDENT: "found character that cannot start any token",
+  BAD_INDENT: "did not find expected key",
+  MISSING_CHAR: "did not find expected key",
+  UNEXPECTED_TOKEN: "did not find expected node content",
+  BAD_ALIAS: "unknown anchor referenced",
+};
