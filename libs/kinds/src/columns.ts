@@ -51,23 +51,6 @@ export function labelsText(labels: Readonly<Record<string, string>> | undefined)
   return orNone(pairs.sort().join(","));
 }
 
-interface Selector {
-  matchLabels?: Record<string, string>;
-  matchExpressions?: { key: string; operator: string; values?: string[] }[];
-}
-
-/** A label selector in one line, `<none>` when it selects everything. */
-export function selectorText(selector: Selector | undefined): string {
-  const labels = Object.entries(selector?.matchLabels ?? {}).map(([key, value]) => `${key}=${value}`);
-  const expressions = (selector?.matchExpressions ?? []).map(({ key, operator, values = [] }) => {
-    const list = `(${[...values].sort().join(",")})`;
-    if (operator === "In") return `${key} in ${list}`;
-    if (operator === "NotIn") return `${key} notin ${list}`;
-    return operator === "Exists" ? key : `!${key}`;
-  });
-  return orNone([...labels, ...expressions].sort().join(","));
-}
-
 /** Names and images of a pod template, comma separated, for `-o wide`. */
 export function containerColumns<T>(
   containersOf: (object: T) => readonly { name: string; image?: string }[],

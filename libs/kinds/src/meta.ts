@@ -4,7 +4,8 @@ import { forbidden, immutable, invalid, invalidEach, notNegative, required, tooL
 import type { FieldErrors } from "./field-errors.ts";
 import { keepField } from "./isolation.ts";
 import type { ApiObject, KindDefinition, ObjectMeta, OwnerReference } from "./kind.ts";
-import { checkDns1123Label, checkLabelValue, checkQualifiedName } from "@pilothouse/selectors/names";
+import { validateLabels } from "@pilothouse/selectors";
+import { checkDns1123Label, checkQualifiedName } from "@pilothouse/selectors/names";
 import { subdomainName } from "./names.ts";
 
 /** All annotation keys and values of an object together. */
@@ -41,20 +42,12 @@ export function keepServerMeta(meta: ObjectMeta, old: ObjectMeta): void {
   }
 }
 
-/** Labels, as in metadata, node selectors and Service selectors. */
-export function* labelRules(labels: Readonly<Record<string, string>> | undefined, path: string): FieldErrors {
-  for (const [key, value] of Object.entries(labels ?? {})) {
-    yield* invalidEach(path, key, checkQualifiedName(key));
-    yield* invalidEach(path, value, checkLabelValue(value));
-  }
-}
-
 /** Labels and annotations of a pod template. */
 export function* templateMetaRules(
   meta: { labels?: Record<string, string>; annotations?: Record<string, string> } | undefined,
   path: string,
 ): FieldErrors {
-  yield* labelRules(meta?.labels, `${path}.labels`);
+  yield* validateLabels(meta?.labels, `${path}.labels`);
   yield* annotationRules(meta?.annotations, `${path}.annotations`);
 }
 
@@ -76,7 +69,7 @@ function* nameRules({ namespaced, validateName = subdomainName }: Named, meta: O
 
 function* metaRules(meta: ObjectMeta, path: string): FieldErrors {
   yield* notNegative(`${path}.generation`, meta.generation);
-  yield* labelRules(meta.labels, `${path}.labels`);
+  yield* validateLabels(meta.labels, `${path}.labels`);
   yield* annotationRules(meta.annotations, `${path}.annotations`);
   yield* ownerRules(meta.ownerReferences ?? [], `${path}.ownerReferences`);
   yield* finalizerRules(meta.finalizers ?? [], `${path}.finalizers`);

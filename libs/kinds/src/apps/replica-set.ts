@@ -1,6 +1,14 @@
 import type { ReplicaSet } from "@pilothouse/api/types/apps-v1";
+import { formatLabelSelector } from "@pilothouse/selectors";
+import { AGE, containerColumns, shown, wide } from "../columns.ts";
+import { defaultPodTemplate } from "../core/pod-defaults.ts";
+import { podWarnings } from "../core/pod-warnings.ts";
+import { immutable, notNegative } from "../field-errors.ts";
+import type { FieldErrors } from "../field-errors.ts";
+import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { SCALE, STATUS } from "../subresources.ts";
+import { countRules, selectorRules, templateRules } from "./workload-rules.ts";
 
 export const replicaSet: KindDefinition<ReplicaSet> = {
   group: "apps",
@@ -14,4 +22,43 @@ export const replicaSet: KindDefinition<ReplicaSet> = {
   verbs: ALL_VERBS,
   subresources: [STATUS, SCALE],
   depth: "full",
+  defaults: (replicaSet) => {
+    replicaSet.spec ??= {};
+    const { spec } = replicaSet;
+    spec.replicas ??= 1;
+    spec.template ??= {};
+    defaultPodTemplate(spec.template);
+  },
+  prepareForCreate: (replicaSet) => {
+    startGeneration(replicaSet);
+    replicaSet.status = { replicas: 0 };
+  },
+  prepareForUpdate: (replicaSet, old) => {
+    keepField(replicaSet, old, "status");
+    nextGeneration(replicaSet, old);
+  },
+  prepareForStatusUpdate: (replicaSet, old) => keepField(replicaSet, old, "spec"),
+  validate: (replicaSet) => [...rules(replicaSet)],
+  validateUpdate: ({ spec }, old) => [...immutable("spec.selector", spec.selector, old.spec.selector)],
+  validateStatusUpdate: ({ status = { replicas: 0 } }) => [
+    ...countRules(status, ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"]),
+  ],
+  warnings: ({ spec }) => (spec.template?.spec ? podWarnings(spec.template.spec, "spec.template.spec") : []),
+  selectableFields: ({ status }) => ({ "status.replicas": String(status?.replicas ?? 0) }),
+  columns: [
+    shown("Desired", ({ spec }) => spec.replicas ?? 0, "How many pods are wanted.", "integer"),
+    shown("Current", ({ status }) => status?.replicas ?? 0, "How many pods there are.", "integer"),
+    shown("Ready", ({ status }) => status?.readyReplicas ?? 0, "How many pods are ready.", "integer"),
+    AGE,
+    ...containerColumns<ReplicaSet>(({ spec }) => spec.template?.spec?.containers ?? []),
+    wide("Selector", ({ spec }) => formatLabelSelector(spec.selector), "Which pods are its own."),
+  ],
+  ageColumn: false,
 };
+
+function* rules({ spec }: ReplicaSet): FieldErrors {
+  yield* notNegative("spec.replicas", spec.replicas);
+  yield* notNegative("spec.minReadySeconds", spec.minReadySeconds);
+  yield* selectorRules(spec.selector);
+  yield* templateRules(spec.template, spec.selector);
+}

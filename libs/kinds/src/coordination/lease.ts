@@ -23,8 +23,8 @@ export const lease: KindDefinition<Lease> = {
   ageColumn: false,
 };
 
-function* rules({ spec = {} }: Lease): FieldErrors {
-  const { leaseDurationSeconds, leaseTransitions, holderIdentity, strategy, preferredHolder } = spec;
+function* rules({ spec }: Lease): FieldErrors {
+  const { leaseDurationSeconds, leaseTransitions, holderIdentity, strategy, preferredHolder } = spec ?? {};
   if (leaseDurationSeconds !== undefined && leaseDurationSeconds <= 0) {
     yield invalid("spec.leaseDurationSeconds", leaseDurationSeconds, MUST_BE_POSITIVE);
   }
