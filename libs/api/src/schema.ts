@@ -91,6 +91,13 @@ const SPECIALS: Readonly<Record<string, Special>> = {
     "JSONSchemaPropsOrStringArray",
 };
 
+/** The full name of a special type: what OpenAPI documents call it. */
+export function specialName(special: Special): string {
+  return SPECIAL_NAMES.get(special) as string;
+}
+
+const SPECIAL_NAMES = new Map(Object.entries(SPECIALS).map(([name, special]) => [special, name]));
+
 /** A field as facts.json states it. */
 interface FieldFact {
   /** Absent for embedded structures; `*` says that the whole structure is atomic. */
