@@ -1,4 +1,5 @@
 /** What `kubectl get` prints: building blocks of the kinds' tables. */
+import { formatLabelSelector, type LabelSelectorObject } from "@pilothouse/selectors";
 import type { Column } from "./kind.ts";
 import { ageOf } from "./duration.ts";
 
@@ -49,6 +50,16 @@ export function orNone(text: string | undefined): string {
 export function labelsText(labels: Readonly<Record<string, string>> | undefined): string {
   const pairs = Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`);
   return orNone(pairs.sort().join(","));
+}
+
+/** A label selector in one line, `<none>` when it selects everything. */
+export function selectorText(selector: LabelSelectorObject | undefined): string {
+  try {
+    return formatLabelSelector(selector);
+  } catch {
+    // One bad object must not hide the others of a list.
+    return "<error>";
+  }
 }
 
 /** Names and images of a pod template, comma separated, for `-o wide`. */

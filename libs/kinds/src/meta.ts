@@ -4,7 +4,7 @@ import { forbidden, immutable, invalid, invalidEach, notNegative, required, tooL
 import type { FieldErrors } from "./field-errors.ts";
 import { keepField } from "./isolation.ts";
 import type { ApiObject, KindDefinition, ObjectMeta, OwnerReference } from "./kind.ts";
-import { validateLabels } from "@pilothouse/selectors";
+import { validateLabels, validateLabelSelector, type LabelSelectorObject } from "@pilothouse/selectors";
 import { checkDns1123Label, checkQualifiedName } from "@pilothouse/selectors/names";
 import { subdomainName } from "./names.ts";
 
@@ -40,6 +40,16 @@ export function keepServerMeta(meta: ObjectMeta, old: ObjectMeta): void {
   if (meta.deletionGracePeriodSeconds === undefined || old.deletionTimestamp === undefined) {
     keepField(meta, old, "deletionGracePeriodSeconds");
   }
+}
+
+/** A label selector as it comes from a user: a key or operator left out is an empty one. */
+export function labelSelectorRules(selector: LabelSelectorObject | undefined, path: string): readonly FieldError[] {
+  const matchExpressions = (selector?.matchExpressions ?? []).map(({ key, operator, values }) => ({
+    key: key ?? "",
+    operator: operator ?? "",
+    ...(values ? { values } : {}),
+  }));
+  return validateLabelSelector({ ...selector, matchExpressions }, path);
 }
 
 /** Labels and annotations of a pod template. */

@@ -1,7 +1,6 @@
 import type { Deployment, DeploymentSpec, DeploymentStrategy } from "@pilothouse/api/types/apps-v1";
-import { formatLabelSelector } from "@pilothouse/selectors";
 import { checkPercent } from "@pilothouse/selectors/names";
-import { AGE, containerColumns, shown, wide } from "../columns.ts";
+import { AGE, containerColumns, selectorText, shown, wide } from "../columns.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import { podWarnings } from "../core/pod-warnings.ts";
 import {
@@ -73,7 +72,7 @@ export const deployment: KindDefinition<Deployment> = {
     ),
     AGE,
     ...containerColumns<Deployment>(({ spec }) => spec.template.spec?.containers ?? []),
-    wide("Selector", ({ spec }) => formatLabelSelector(spec.selector), "Which pods are its own."),
+    wide("Selector", ({ spec }) => selectorText(spec.selector), "Which pods are its own."),
   ],
   ageColumn: false,
 };

@@ -1,6 +1,5 @@
 import type { ReplicaSet } from "@pilothouse/api/types/apps-v1";
-import { formatLabelSelector } from "@pilothouse/selectors";
-import { AGE, containerColumns, shown, wide } from "../columns.ts";
+import { AGE, containerColumns, selectorText, shown, wide } from "../columns.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import { podWarnings } from "../core/pod-warnings.ts";
 import { immutable, notNegative } from "../field-errors.ts";
@@ -51,7 +50,7 @@ export const replicaSet: KindDefinition<ReplicaSet> = {
     shown("Ready", ({ status }) => status?.readyReplicas ?? 0, "How many pods are ready.", "integer"),
     AGE,
     ...containerColumns<ReplicaSet>(({ spec }) => spec.template?.spec?.containers ?? []),
-    wide("Selector", ({ spec }) => formatLabelSelector(spec.selector), "Which pods are its own."),
+    wide("Selector", ({ spec }) => selectorText(spec.selector), "Which pods are its own."),
   ],
   ageColumn: false,
 };

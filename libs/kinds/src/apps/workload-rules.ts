@@ -1,17 +1,18 @@
 /** What Deployments and ReplicaSets share: pods from a template, found again by a selector. */
 import type { PodTemplateSpec } from "@pilothouse/api/types/core-v1";
 import type { LabelSelector } from "@pilothouse/api/types/meta-v1";
-import { labelSelectorOf, matchesLabels, validateLabelSelector } from "@pilothouse/selectors";
+import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import { podTemplateRules } from "../core/pod-template.ts";
 import { forbidden, invalid, notNegative, notSupported, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
+import { labelSelectorRules } from "../meta.ts";
 
 export function* selectorRules(selector: LabelSelector | undefined): FieldErrors {
   if (!selector) {
     yield required("spec.selector");
     return;
   }
-  yield* validateLabelSelector(selector, "spec.selector");
+  yield* labelSelectorRules(selector, "spec.selector");
   const isEmpty =
     Object.keys(selector.matchLabels ?? {}).length === 0 && (selector.matchExpressions ?? []).length === 0;
   // Upstream says "deployment" for ReplicaSets as well.
@@ -27,7 +28,7 @@ export function* templateRules(
     yield required(path);
     return;
   }
-  const selectorIsSound = selector && validateLabelSelector(selector, "").length === 0;
+  const selectorIsSound = selector && labelSelectorRules(selector, "").length === 0;
   const labels = template.metadata?.labels ?? {};
   if (selectorIsSound && !matchesLabels(labelSelectorOf(selector), labels)) {
     yield invalid(`${path}.metadata.labels`, labels, "`selector` does not match template `labels`");

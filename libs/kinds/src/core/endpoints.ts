@@ -64,7 +64,7 @@ function endpointsText(subsets: readonly EndpointSubset[]): string {
     ports.length === 0
       ? addresses.map(({ ip }) => ip)
       : ports.flatMap(({ port }) =>
-          addresses.map(({ ip }) => (ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`)),
+          addresses.map(({ ip }) => (ip?.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`)),
         ),
   );
   const more = all.length - ADDRESSES_SHOWN;

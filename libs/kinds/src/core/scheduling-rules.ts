@@ -6,10 +6,10 @@ import type {
   Toleration,
   TopologySpreadConstraint,
 } from "@pilothouse/api/types/core-v1";
-import { validateLabelSelector } from "@pilothouse/selectors";
 import { checkDns1123Label, checkLabelKey, checkLabelValue } from "@pilothouse/selectors/names";
 import { duplicate, forbidden, invalid, invalidEach, notSupported, oneOf, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
+import { labelSelectorRules } from "../meta.ts";
 
 export const TAINT_EFFECTS: readonly string[] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
@@ -63,7 +63,7 @@ export function* spreadRules(constraints: readonly TopologySpreadConstraint[], p
     for (const field of ["nodeAffinityPolicy", "nodeTaintsPolicy"] as const) {
       if (constraint[field] !== undefined) yield* oneOf(`${at}.${field}`, constraint[field], ["Honor", "Ignore"]);
     }
-    yield* validateLabelSelector(constraint.labelSelector, `${at}.labelSelector`);
+    yield* labelSelectorRules(constraint.labelSelector, `${at}.labelSelector`);
   }
 }
 
@@ -107,8 +107,8 @@ function* weightRules(weight: number, path: string): FieldErrors {
 }
 
 function* podTermRules(term: PodAffinityTerm, path: string): FieldErrors {
-  yield* validateLabelSelector(term.labelSelector, `${path}.labelSelector`);
-  yield* validateLabelSelector(term.namespaceSelector, `${path}.namespaceSelector`);
+  yield* labelSelectorRules(term.labelSelector, `${path}.labelSelector`);
+  yield* labelSelectorRules(term.namespaceSelector, `${path}.namespaceSelector`);
   for (const name of term.namespaces ?? []) yield* invalidEach(`${path}.namespace`, name, checkDns1123Label(name));
   if (!term.topologyKey) yield required(`${path}.topologyKey`, "can not be empty");
   else yield* invalidEach(`${path}.topologyKey`, term.topologyKey, checkLabelKey(term.topologyKey));

@@ -79,7 +79,7 @@ function defaultService(spec: ServiceSpec): void {
     port.protocol ||= "TCP";
     port.targetPort ||= port.port;
   }
-  if (spec.type === "NodePort" || spec.type === "LoadBalancer") spec.externalTrafficPolicy ||= "Cluster";
+  if (isExternal(spec)) spec.externalTrafficPolicy ||= "Cluster";
   if (needsClusterIp(spec)) spec.internalTrafficPolicy ||= "Cluster";
   if (spec.type === "LoadBalancer") spec.allocateLoadBalancerNodePorts ??= true;
 }
@@ -130,8 +130,12 @@ function dropWhatTheTypeLost(spec: ServiceSpec, old: ServiceSpec): void {
       if (spec[field] === old[field]) delete spec[field];
     }
   }
-  const isExternal = spec.type === "NodePort" || spec.type === "LoadBalancer";
-  if (!isExternal && old.externalTrafficPolicy && spec.externalTrafficPolicy === old.externalTrafficPolicy) {
+  if (
+    isExternal(old) &&
+    !isExternal(spec) &&
+    old.externalTrafficPolicy &&
+    spec.externalTrafficPolicy === old.externalTrafficPolicy
+  ) {
     delete spec.externalTrafficPolicy;
   }
 }
@@ -154,6 +158,10 @@ function keepAllocated(spec: ServiceSpec, old: ServiceSpec): void {
   if (needsHealthCheckPort(spec) && needsHealthCheckPort(old) && !spec.healthCheckNodePort) {
     keepField(spec, old, "healthCheckNodePort");
   }
+}
+
+function isExternal({ type }: ServiceSpec): boolean {
+  return type === "NodePort" || type === "LoadBalancer";
 }
 
 function externalIpText({ spec, status }: Service): string {

@@ -24,9 +24,9 @@ export const clusterRoleBinding: KindDefinition<ClusterRoleBinding> = {
   subresources: [],
   depth: "full",
   validateName: pathSegmentName,
-  defaults: ({ roleRef, subjects }) => {
-    defaultRoleRef(roleRef);
-    defaultSubjects(subjects);
+  defaults: (binding) => {
+    defaultRoleRef(binding);
+    defaultSubjects(binding.subjects);
   },
   validate: ({ roleRef, subjects }) => [...roleRefRules(roleRef, ["ClusterRole"]), ...subjectRules(subjects, true)],
   validateUpdate: ({ roleRef }, old) => [...roleRefImmutable(roleRef, old.roleRef)],

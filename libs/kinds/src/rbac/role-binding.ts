@@ -24,9 +24,9 @@ export const roleBinding: KindDefinition<RoleBinding> = {
   subresources: [],
   depth: "full",
   validateName: pathSegmentName,
-  defaults: ({ roleRef, subjects }) => {
-    defaultRoleRef(roleRef);
-    defaultSubjects(subjects);
+  defaults: (binding) => {
+    defaultRoleRef(binding);
+    defaultSubjects(binding.subjects);
   },
   validate: ({ roleRef, subjects }) => [
     ...roleRefRules(roleRef, ["Role", "ClusterRole"]),

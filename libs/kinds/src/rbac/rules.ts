@@ -28,8 +28,9 @@ export function* policyRules(rules: readonly PolicyRule[] | undefined, namespace
   }
 }
 
-export function defaultRoleRef(roleRef: RoleRef): void {
-  roleRef.apiGroup ||= RBAC_GROUP;
+export function defaultRoleRef(binding: { roleRef: RoleRef }): void {
+  binding.roleRef ??= { apiGroup: "", kind: "", name: "" };
+  binding.roleRef.apiGroup ||= RBAC_GROUP;
 }
 
 export function defaultSubjects(subjects: readonly Subject[] | undefined): void {
