@@ -70,6 +70,11 @@ export const changeHeaders = {
   revision: "Ph-Revision",
   /** The revision of the change before it in the same chain, decimal; 0 at the chain's start. */
   previous: "Ph-Previous",
+  /**
+   * `2/3`: the second of three changes of one revision in this chain, all with the same `previous` (a lease that ends takes
+   * all its objects at once). Absent: the only one.
+   */
+  part: "Ph-Part",
   /** The apiserver's incarnation. */
   epoch: "Ph-Epoch",
   /** `namespace/name` (or `name`) of the object: all there is when the payload is empty because it was too large or secret. */

@@ -9,6 +9,8 @@
 import type { TraceContext } from "@pilothouse/telemetry";
 import type * as metaV1 from "@pilothouse/api/types/meta-v1";
 
+export { createApiClient, type ApiClientOptions } from "./api-client.ts";
+export { Unreachable } from "./transport.ts";
 export type { Transport, TransportRequest, TransportResponse } from "./transport.ts";
 export { resources } from "./resources.ts";
 
@@ -61,7 +63,13 @@ export interface ListResult<T> {
   readonly resourceVersion: string;
   readonly continue?: string;
   /** The apiserver that answered (its bus feed's name) and its epoch, when it says so. */
-  readonly apiserver?: { readonly name: string; readonly epoch: string };
+  readonly apiserver?: ApiserverIdentity;
+}
+
+/** Which apiserver answered, and which life of it: what a chain on the bus is named by (C14). */
+export interface ApiserverIdentity {
+  readonly name: string;
+  readonly epoch: string;
 }
 
 export type PatchType =
@@ -74,6 +82,8 @@ export interface WatchCallOptions extends CallOptions {
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
   readonly timeoutSeconds?: number;
+  /** Called once the watch is open, before its first event, when the apiserver says who it is. */
+  readonly onOpen?: (apiserver: ApiserverIdentity | undefined) => void;
 }
 
 export type WatchEvent<T> =

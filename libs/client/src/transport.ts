@@ -2,7 +2,10 @@
 export interface Transport {
   /** The apiserver's name as its bus feed has it; learnt from the `pilothouse-apiserver` response header when unknown. */
   readonly endpoint: string;
-  /** Resolves with status and headers as soon as they are there; the body follows. Rejects only when there is no answer. */
+  /**
+   * Resolves with status and headers as soon as they are there; the body follows. Rejects only when there is no answer:
+   * with `Unreachable` when surely nothing was sent, with anything else when the request may have been carried out.
+   */
   send(request: TransportRequest): Promise<TransportResponse>;
   close(): Promise<void>;
 }
@@ -13,6 +16,7 @@ export interface TransportRequest {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
+  /** Also ends the body. */
   readonly signal?: AbortSignal;
   /** Until the headers are there; default 10,000. */
   readonly deadlineMs?: number;
@@ -20,6 +24,15 @@ export interface TransportRequest {
 
 export interface TransportResponse {
   readonly status: number;
+  /** Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body: AsyncIterable<Uint8Array>;
+}
+
+/** The apiserver was never reached: the request was surely not carried out, another one may be asked. */
+export class Unreachable extends Error {
+  override readonly name = "Unreachable";
+  constructor(endpoint: string, cause: unknown) {
+    super(`${endpoint} cannot be reached: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
 }

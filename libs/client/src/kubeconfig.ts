@@ -1,0 +1,70 @@
+/** Reads the kubeconfig files that Pilothouse writes: certificate authority, and a client certificate or a token. */
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { Clock } from "@pilothouse/clock";
+import { parseDocument } from "yaml";
+import { httpsTransport, type HttpsTransportOptions } from "./https.ts";
+import type { Transport } from "./transport.ts";
+
+/** `{ server, ca, … }` of the file's current context. Throws an Error that names the file and what is missing. */
+export function loadKubeconfig(path: string): Omit<HttpsTransportOptions, "clock"> {
+  return parseKubeconfig(readFileSync(path, "utf8"), path);
+}
+
+/**
+ * One transport per apiserver: those named in `servers` (`https://host:port`), or the kubeconfig's own when none is. All are
+ * reached with the kubeconfig's credentials.
+ */
+export function kubeconfigTransports(path: string, servers: readonly string[], clock: Clock): Transport[] {
+  const config = loadKubeconfig(path);
+  return (servers.length > 0 ? servers : [config.server]).map((server) => httpsTransport({ ...config, server, clock }));
+}
+
+/** `path` is for messages, and what file names in the text are relative to. */
+export function parseKubeconfig(text: string, path: string): Omit<HttpsTransportOptions, "clock"> {
+  const document = parseDocument(text);
+  const problem = document.errors[0];
+  if (problem) throw new Error(`kubeconfig ${path}: ${problem.message}`);
+  const config = section(document.toJS({ maxAliasCount: 10 }), "", path);
+  const context = section(named(config, "contexts", config["current-context"], path)["context"], "context", path);
+  const cluster = section(named(config, "clusters", context["cluster"], path)["cluster"], "cluster", path);
+  const user = section(named(config, "users", context["user"], path)["user"], "user", path);
+  const server = cluster["server"];
+  if (typeof server !== "string") throw new Error(`kubeconfig ${path}: cluster has no server`);
+  const ca = inlineOrFile(cluster, "certificate-authority", path);
+  if (ca === undefined) throw new Error(`kubeconfig ${path}: cluster has no certificate-authority`);
+  const clientCertificate = inlineOrFile(user, "client-certificate", path);
+  const clientKey = inlineOrFile(user, "client-key", path);
+  return {
+    server,
+    ca,
+    ...(clientCertificate === undefined ? {} : { clientCertificate }),
+    ...(clientKey === undefined ? {} : { clientKey }),
+    ...(typeof user["token"] === "string" ? { token: user["token"] } : {}),
+    ...(typeof user["tokenFile"] === "string" ? { tokenFile: resolve(dirname(path), user["tokenFile"]) } : {}),
+  };
+}
+
+type Section = Readonly<Record<string, unknown>>;
+
+function section(value: unknown, name: string, path: string): Section {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Section;
+  throw new Error(`kubeconfig ${path}: ${name === "" ? "the file" : name} is not a mapping`);
+}
+
+function named(config: Section, list: string, name: unknown, path: string): Section {
+  const entries: unknown = config[list];
+  const found = Array.isArray(entries)
+    ? (entries as unknown[]).find((entry) => (entry as Section)["name"] === name)
+    : undefined;
+  if (found === undefined) throw new Error(`kubeconfig ${path}: ${list} has no entry named ${JSON.stringify(name)}`);
+  return section(found, list, path);
+}
+
+/** `<field>-data` in base64, or the text of the file that `<field>` names. */
+function inlineOrFile(from: Section, field: string, path: string): string | undefined {
+  const data = from[`${field}-data`];
+  if (typeof data === "string") return Buffer.from(data, "base64").toString("utf8");
+  const file = from[field];
+  return typeof file === "string" ? readFileSync(resolve(dirname(path), file), "utf8") : undefined;
+}
