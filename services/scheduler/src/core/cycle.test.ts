@@ -1,0 +1,142 @@
+import type { Node, Pod, PodSpec, Taint } from "@pilothouse/api/types/core-v1";
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { plugins } from "../plugins/registry.ts";
+import { schedule } from "./cycle.ts";
+import { ClusterState } from "./snapshot.ts";
+
+interface NodeSketch {
+  readonly cpu?: string;
+  readonly memory?: string;
+  readonly labels?: Record<string, string>;
+  readonly taints?: Taint[];
+  readonly unschedulable?: boolean;
+}
+
+function node(name: string, { cpu = "4", memory = "8Gi", labels = {}, taints, unschedulable }: NodeSketch = {}): Node {
+  return {
+    metadata: { name, labels: { "kubernetes.io/hostname": name, ...labels } },
+    spec: { ...(taints ? { taints } : {}), ...(unschedulable ? { unschedulable } : {}) },
+    status: { allocatable: { cpu, memory, pods: "110" } },
+  };
+}
+
+function pod(name: string, spec: Partial<PodSpec> = {}, requests: Record<string, string> = {}): Pod {
+  return {
+    metadata: { name, namespace: "default", labels: { app: "web" } },
+    spec: { containers: [{ name: "c", image: "web", resources: { requests } }], ...spec },
+  };
+}
+
+function decide(nodes: readonly Node[], running: readonly Pod[], wanted: Pod): string {
+  const state = new ClusterState();
+  for (const one of nodes) state.setNode(one);
+  for (const one of running) state.setPod(one);
+  const decision = schedule(wanted, state.snapshot(), plugins, 0);
+  return decision.outcome === "scheduled" ? decision.nodeName : decision.message;
+}
+
+/** Each row: what keeps the pod away, and the words a user reads in the event. */
+const REJECTIONS: readonly (readonly [string, readonly Node[], readonly Pod[], Pod, string])[] = [
+  ["no nodes at all", [], [], pod("p"), "no nodes available to schedule pods"],
+  [
+    "too little CPU on one, too little memory on the other",
+    [node("a", { cpu: "1" }), node("b", { memory: "1Gi" })],
+    [pod("x", { nodeName: "a" }, { cpu: "500m" }), pod("y", { nodeName: "b" }, { memory: "600Mi" })],
+    pod("p", {}, { cpu: "1", memory: "512Mi" }),
+    "0/2 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.",
+  ],
+  [
+    "more than the node has",
+    [node("a", { cpu: "1" })],
+    [],
+    pod("p", {}, { cpu: "2" }),
+    "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
+  ],
+  [
+    "a taint, a cordon, and a selector",
+    [
+      node("a", { taints: [{ key: "dedicated", value: "db", effect: "NoSchedule" }] }),
+      node("b", { unschedulable: true }),
+      node("c"),
+    ],
+    [],
+    pod("p", { nodeSelector: { disk: "ssd" } }),
+    "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, 1 node(s) had untolerated taint {dedicated: db}, 1 node(s) were unschedulable. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
+  ],
+  [
+    "a host port that is taken",
+    [node("a")],
+    [
+      pod("x", {
+        nodeName: "a",
+        containers: [{ name: "c", image: "i", ports: [{ containerPort: 80, hostPort: 80 }] }],
+      }),
+    ],
+    pod("p", {
+      containers: [{ name: "c", image: "i", ports: [{ containerPort: 80, hostPort: 80, hostIP: "127.0.0.1" }] }],
+    }),
+    "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.",
+  ],
+];
+
+test.each(REJECTIONS)("rejected: %s", (_what, nodes, running, wanted, message) => {
+  expect(decide(nodes, running, wanted)).toBe(message);
+});
+
+test("a pod goes where there is most room", () => {
+  const running = [pod("x", { nodeName: "a" }, { cpu: "3", memory: "6Gi" })];
+  expect(decide([node("a"), node("b")], running, pod("p", {}, { cpu: "500m", memory: "1Gi" }))).toBe("b");
+});
+
+test("hard spreading keeps the skew, in the words of its constraint", () => {
+  const spread = {
+    topologySpreadConstraints: [
+      {
+        maxSkew: 1,
+        topologyKey: "zone",
+        whenUnsatisfiable: "DoNotSchedule",
+        labelSelector: { matchLabels: { app: "web" } },
+      },
+    ],
+  };
+  const nodes = [node("a", { labels: { zone: "1" } }), node("b", { labels: { zone: "2" }, cpu: "1" })];
+  const one = pod("x", { nodeName: "a" });
+  expect(decide(nodes, [one], pod("p", spread))).toBe("b");
+  expect(decide(nodes, [one], pod("p", spread, { cpu: "2" }))).toContain(
+    "1 node(s) didn't match pod topology spread constraints",
+  );
+});
+
+test("an assumed pod counts until it is forgotten", () => {
+  const state = new ClusterState();
+  state.setNode(node("a", { cpu: "1" }));
+  const first = pod("first", {}, { cpu: "1" });
+  state.assume(first, "a");
+  expect(schedule(pod("second", {}, { cpu: "1" }), state.snapshot(), plugins, 0).outcome).toBe("unschedulable");
+  state.forget(first);
+  expect(schedule(pod("second", {}, { cpu: "1" }), state.snapshot(), plugins, 0).outcome).toBe("scheduled");
+});
+
+test("no sequence of pods ever overcommits a node", () => {
+  const sizes = fc.array(
+    fc.record({ cpu: fc.integer({ min: 0, max: 2000 }), memory: fc.integer({ min: 0, max: 4096 }) }),
+    { maxLength: 30 },
+  );
+  fc.assert(
+    fc.property(sizes, fc.double({ min: 0, max: 0.999, noNaN: true }), (wanted, tieBreak) => {
+      const state = new ClusterState();
+      for (const name of ["a", "b", "c"]) state.setNode(node(name));
+      for (const [index, { cpu, memory }] of wanted.entries()) {
+        const one = pod(`p${index}`, {}, { cpu: `${cpu}m`, memory: `${memory}Mi` });
+        const decision = schedule(one, state.snapshot(), plugins, tieBreak);
+        if (decision.outcome === "scheduled") state.assume(one, decision.nodeName);
+      }
+      for (const { requested, allocatable } of state.snapshot().nodes) {
+        expect(requested.get("cpu") ?? 0).toBeLessThanOrEqual(allocatable.get("cpu") as number);
+        expect(requested.get("memory") ?? 0).toBeLessThanOrEqual(allocatable.get("memory") as number);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});

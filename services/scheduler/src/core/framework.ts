@@ -1,0 +1,59 @@
+/**
+ * The contract between the scheduling cycle and its plugins: the extension points, what a plugin sees, and what its verdict
+ * makes the scheduler do next. A plugin is one folder under plugins/ and one line in plugins/registry.ts.
+ */
+import type { Node, Pod } from "@pilothouse/api/types/core-v1";
+import type { NodeSnapshot, Snapshot } from "./snapshot.ts";
+
+/**
+ * - `fits`: the node can run the pod.
+ * - `unschedulable`: it cannot now; less load or fewer pods on it could change that (preemption may help).
+ * - `unresolvable`: nothing that happens to other pods will change it.
+ */
+export type FilterVerdict =
+  | { readonly verdict: "fits" }
+  | { readonly verdict: "unschedulable" | "unresolvable"; readonly reasons: readonly string[] };
+
+export const FITS: FilterVerdict = { verdict: "fits" };
+
+export function unschedulable(...reasons: string[]): FilterVerdict {
+  return { verdict: "unschedulable", reasons };
+}
+
+export function unresolvable(...reasons: string[]): FilterVerdict {
+  return { verdict: "unresolvable", reasons };
+}
+
+/** Changes of the cluster that may undo a rejection: a plugin names those that can undo its own. */
+export type ClusterEvent = "NodeAdded" | "NodeChanged" | "PodAdded" | "PodChanged" | "PodDeleted";
+
+/** What one cycle has worked out for one plugin: made by `prepare`, handed to `filter` and `score`. */
+export interface Plugin<Prepared = unknown> {
+  readonly name: string;
+  /** Once per cycle, before any node is looked at. */
+  readonly prepare: (pod: Pod, snapshot: Snapshot) => Prepared;
+  readonly filter?: (pod: Pod, node: NodeSnapshot, prepared: Prepared) => FilterVerdict;
+  /** 0 (worst) to 100 (best), of nodes that passed all filters; `normalize` may rescale them together. */
+  readonly score?: (pod: Pod, node: NodeSnapshot, prepared: Prepared) => number;
+  readonly normalize?: (scores: readonly number[]) => readonly number[];
+  readonly weight?: number;
+  /** Which changes may make this plugin's rejection of a pod obsolete. */
+  readonly undoneBy: readonly ClusterEvent[];
+}
+
+export const MAX_NODE_SCORE = 100;
+
+/** Rescales raw scores so that the largest becomes 100 (or, reversed, the smallest); all equal to 0 stays as it is. */
+export function defaultNormalize(scores: readonly number[], reverse: boolean): readonly number[] {
+  const largest = Math.max(0, ...scores);
+  if (largest === 0) return scores.map(() => (reverse ? MAX_NODE_SCORE : 0));
+  return scores.map((score) => {
+    const scaled = Math.floor((score * MAX_NODE_SCORE) / largest);
+    return reverse ? MAX_NODE_SCORE - scaled : scaled;
+  });
+}
+
+/** A node's name, wherever its object came from. */
+export function nodeName(node: Node): string {
+  return node.metadata.name as string;
+}

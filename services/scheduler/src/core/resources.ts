@@ -1,0 +1,73 @@
+/** What a pod asks for and what a node offers, as plain numbers: CPU in millicores, everything else in whole units. */
+import type { Container, Node, Pod } from "@pilothouse/api/types/core-v1";
+import { parseQuantity } from "@pilothouse/quantity";
+
+/** Amount by resource name. `cpu` is in millicores, `memory` and `ephemeral-storage` in bytes, `pods` and others counted. */
+export type Resources = ReadonlyMap<string, number>;
+
+/**
+ * A pod's requests: the larger of (all app containers and sidecars) and each init container's peak, plus overhead
+ * (upstream's PodRequests: sidecars started before an init container count beside it).
+ */
+export function podRequests(pod: Pod): Resources {
+  const total = new Map<string, number>();
+  for (const container of pod.spec.containers) addAll(total, requestsOf(container));
+  const sidecars = new Map<string, number>();
+  const initPeak = new Map<string, number>();
+  for (const container of pod.spec.initContainers ?? []) {
+    const requests = requestsOf(container);
+    if (container.restartPolicy === "Always") {
+      addAll(sidecars, requests);
+      addAll(total, requests);
+      raiseTo(initPeak, sidecars);
+    } else raiseTo(initPeak, sum(requests, sidecars));
+  }
+  raiseTo(total, initPeak);
+  for (const [name, text] of Object.entries(pod.spec.overhead ?? {})) add(total, name, amount(name, text));
+  return total;
+}
+
+/** For scores: a container that requests nothing still uses something (upstream's non-zero requests). */
+export function podRequestsNonZero(pod: Pod): Resources {
+  const requests = new Map(podRequests(pod));
+  const silent = pod.spec.containers.filter((container) => container.resources?.requests?.["cpu"] === undefined).length;
+  const silentMemory = pod.spec.containers.filter(
+    (container) => container.resources?.requests?.["memory"] === undefined,
+  ).length;
+  add(requests, "cpu", silent * 100);
+  add(requests, "memory", silentMemory * 200 * 2 ** 20);
+  return requests;
+}
+
+export function nodeAllocatable(node: Node): Resources {
+  const offered = node.status?.allocatable ?? node.status?.capacity ?? {};
+  return new Map(Object.entries(offered).map(([name, text]) => [name, amount(name, text)]));
+}
+
+function requestsOf(container: Container): Resources {
+  const requests = container.resources?.requests ?? {};
+  return new Map(Object.entries(requests).map(([name, text]) => [name, amount(name, text)]));
+}
+
+function amount(name: string, text: string): number {
+  const quantity = parseQuantity(text);
+  return Number(name === "cpu" ? quantity.milliValue() : quantity.value());
+}
+
+function add(into: Map<string, number>, name: string, value: number): void {
+  into.set(name, (into.get(name) ?? 0) + value);
+}
+
+function addAll(into: Map<string, number>, from: Resources): void {
+  for (const [name, value] of from) add(into, name, value);
+}
+
+function sum(a: Resources, b: Resources): Resources {
+  const total = new Map(a);
+  addAll(total, b);
+  return total;
+}
+
+function raiseTo(into: Map<string, number>, least: Resources): void {
+  for (const [name, value] of least) into.set(name, Math.max(into.get(name) ?? 0, value));
+}

@@ -1,0 +1,147 @@
+/**
+ * The cluster as one scheduling cycle sees it: nodes with the pods on them and what these use.
+ *
+ * `ClusterState` is kept up to date by events (one writer: flows/schedule.ts) and hands out snapshots. A pod that was decided
+ * but whose binding is not yet heard of is *assumed*: it counts on its node until the API confirms or the binding fails.
+ */
+import type { Node, Pod } from "@pilothouse/api/types/core-v1";
+import { nodeAllocatable, podRequests, podRequestsNonZero, type Resources } from "./resources.ts";
+
+export interface NodeSnapshot {
+  readonly name: string;
+  readonly node: Node;
+  readonly pods: readonly Pod[];
+  readonly allocatable: Resources;
+  /** Sum of the requests of the pods on it. */
+  readonly requested: Resources;
+  readonly requestedNonZero: Resources;
+  /** `protocol/hostIP/port` of every host port in use. */
+  readonly hostPorts: readonly HostPort[];
+}
+
+export interface HostPort {
+  readonly ip: string;
+  readonly protocol: string;
+  readonly port: number;
+}
+
+export interface Snapshot {
+  readonly nodes: readonly NodeSnapshot[];
+}
+
+/** `namespace/name`, by which pods are known here. */
+export function podKey(pod: Pod): string {
+  return `${pod.metadata.namespace}/${pod.metadata.name}`;
+}
+
+export class ClusterState {
+  readonly #nodes = new Map<string, Node>();
+  readonly #podsByNode = new Map<string, Map<string, Pod>>();
+  readonly #nodeOfPod = new Map<string, string>();
+  readonly #assumed = new Map<string, Pod>();
+  /** Snapshots of nodes that did not change since the last cycle are shared with it. */
+  readonly #built = new Map<string, NodeSnapshot>();
+
+  setNode(node: Node): void {
+    this.#nodes.set(node.metadata.name as string, node);
+    this.#built.delete(node.metadata.name as string);
+  }
+
+  removeNode(name: string): void {
+    this.#nodes.delete(name);
+    this.#built.delete(name);
+  }
+
+  /** A pod that the API shows on a node (`spec.nodeName`); ended pods use nothing. Confirms an assumption. */
+  setPod(pod: Pod): void {
+    const key = podKey(pod);
+    this.#assumed.delete(key);
+    this.#place(key, isOver(pod) ? undefined : pod.spec.nodeName, pod);
+  }
+
+  removePod(key: string): void {
+    this.#assumed.delete(key);
+    this.#place(key, undefined);
+  }
+
+  /** Counts the pod on the node from now on, until the API confirms it or `forget`. */
+  assume(pod: Pod, nodeName: string): void {
+    const placed = { ...pod, spec: { ...pod.spec, nodeName } };
+    this.#assumed.set(podKey(pod), placed);
+    this.#place(podKey(pod), nodeName, placed);
+  }
+
+  /** The binding failed: the pod is on no node. */
+  forget(pod: Pod): void {
+    if (this.#assumed.delete(podKey(pod))) this.#place(podKey(pod), undefined);
+  }
+
+  isAssumed(key: string): boolean {
+    return this.#assumed.has(key);
+  }
+
+  snapshot(): Snapshot {
+    return { nodes: [...this.#nodes].map(([name, node]) => this.#build(name, node)) };
+  }
+
+  #place(key: string, nodeName: string | undefined, pod?: Pod): void {
+    const before = this.#nodeOfPod.get(key);
+    if (before !== undefined) {
+      this.#podsByNode.get(before)?.delete(key);
+      this.#built.delete(before);
+    }
+    if (!nodeName || !pod) {
+      this.#nodeOfPod.delete(key);
+      return;
+    }
+    this.#nodeOfPod.set(key, nodeName);
+    const pods = this.#podsByNode.get(nodeName) ?? new Map<string, Pod>();
+    this.#podsByNode.set(nodeName, pods.set(key, pod));
+    this.#built.delete(nodeName);
+  }
+
+  #build(name: string, node: Node): NodeSnapshot {
+    const known = this.#built.get(name);
+    if (known) return known;
+    const pods = [...(this.#podsByNode.get(name)?.values() ?? [])];
+    const built: NodeSnapshot = {
+      name,
+      node,
+      pods,
+      allocatable: nodeAllocatable(node),
+      requested: total(pods.map(podRequests)),
+      requestedNonZero: total(pods.map(podRequestsNonZero)),
+      hostPorts: pods.flatMap(hostPortsOf),
+    };
+    this.#built.set(name, built);
+    return built;
+  }
+}
+
+/** Host ports that a pod takes on its node; an empty hostIP is every address. */
+export function hostPortsOf(pod: Pod): readonly HostPort[] {
+  const containers = [
+    ...pod.spec.containers,
+    ...(pod.spec.initContainers ?? []).filter((one) => one.restartPolicy === "Always"),
+  ];
+  return containers.flatMap((container) =>
+    (container.ports ?? [])
+      .filter((port) => (port.hostPort ?? 0) > 0)
+      .map((port) => ({
+        ip: port.hostIP || "0.0.0.0",
+        protocol: port.protocol ?? "TCP",
+        port: port.hostPort as number,
+      })),
+  );
+}
+
+/** Succeeded or Failed: it will never run again and uses nothing. */
+export function isOver(pod: Pod): boolean {
+  return pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
+}
+
+function total(all: readonly Resources[]): Resources {
+  const sum = new Map<string, number>();
+  for (const one of all) for (const [name, value] of one) sum.set(name, (sum.get(name) ?? 0) + value);
+  return sum.set("pods", all.length);
+}

@@ -1,0 +1,51 @@
+import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
+import { podRequests, podRequestsNonZero, type Resources } from "../../core/resources.ts";
+
+export const TOO_MANY_PODS_REASON = "Too many pods";
+
+/** The pod's requests must fit into what is left of the node; scores by what would be left (LeastAllocated). */
+export const nodeResourcesFit: Plugin<{ readonly exact: Resources; readonly nonZero: Resources }> = {
+  name: "NodeResourcesFit",
+  undoneBy: ["NodeAdded", "NodeChanged", "PodDeleted", "PodChanged"],
+  prepare: (pod) => ({ exact: podRequests(pod), nonZero: podRequestsNonZero(pod) }),
+  filter(_pod, node, { exact }) {
+    const short = [...exact].filter(
+      ([name, wanted]) => wanted > 0 && wanted > free(node.allocatable, node.requested, name),
+    );
+    const reasons = short.map(([name]) => `Insufficient ${name}`);
+    if (free(node.allocatable, node.requested, "pods") < 1) reasons.unshift(TOO_MANY_PODS_REASON);
+    if (reasons.length === 0) return FITS;
+    // More than the node has at all: no preemption will help.
+    const hopeless = short.some(([name, wanted]) => wanted > (node.allocatable.get(name) ?? 0));
+    return hopeless ? unresolvable(...reasons) : unschedulable(...reasons);
+  },
+  score(_pod, node, { nonZero }) {
+    const fractions = ["cpu", "memory"].map((name) =>
+      usedFraction(node.allocatable, node.requestedNonZero, nonZero, name),
+    );
+    return Math.floor(fractions.reduce((sum, used) => sum + (1 - used) * MAX_NODE_SCORE, 0) / fractions.length);
+  },
+};
+
+/** Prefers nodes on which CPU and memory would be used in like measure. */
+export const balancedAllocation: Plugin<Resources> = {
+  name: "NodeResourcesBalancedAllocation",
+  undoneBy: [],
+  prepare: podRequests,
+  score(_pod, node, requests) {
+    const [cpu = 0, memory = 0] = ["cpu", "memory"].map((name) =>
+      usedFraction(node.allocatable, node.requested, requests, name),
+    );
+    return Math.floor((1 - Math.abs(cpu - memory) / 2) * MAX_NODE_SCORE);
+  },
+};
+
+function free(allocatable: Resources, requested: Resources, name: string): number {
+  return (allocatable.get(name) ?? (name === "pods" ? Number.POSITIVE_INFINITY : 0)) - (requested.get(name) ?? 0);
+}
+
+function usedFraction(allocatable: Resources, requested: Resources, more: Resources, name: string): number {
+  const capacity = allocatable.get(name) ?? 0;
+  if (capacity === 0) return 1;
+  return Math.min(1, ((requested.get(name) ?? 0) + (more.get(name) ?? 0)) / capacity);
+}

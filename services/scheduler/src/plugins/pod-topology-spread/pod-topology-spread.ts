@@ -1,0 +1,121 @@
+import type { Pod, TopologySpreadConstraint } from "@pilothouse/api/types/core-v1";
+import { labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
+import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
+import { matchesRequiredAffinity } from "../../core/node-selector.ts";
+import type { NodeSnapshot, Snapshot } from "../../core/snapshot.ts";
+import { tolerates } from "../../core/tolerations.ts";
+
+export const SKEW_REASON = "node(s) didn't match pod topology spread constraints";
+export const MISSING_LABEL_REASON = "node(s) didn't match pod topology spread constraints (missing required label)";
+
+/** One constraint with how many matching pods each domain has. */
+interface Counted {
+  readonly constraint: TopologySpreadConstraint;
+  readonly byDomain: ReadonlyMap<string, number>;
+  /** The smallest count; 0 when there are fewer domains than `minDomains`. */
+  readonly smallest: number;
+  /** 1 when the pod itself matches the constraint's selector. */
+  readonly own: 0 | 1;
+}
+
+interface Prepared {
+  readonly hard: readonly Counted[];
+  readonly soft: readonly Counted[];
+}
+
+/** What upstream assumes for a pod that states nothing: spread over hosts and zones, softly. */
+const SYSTEM_DEFAULTS: readonly TopologySpreadConstraint[] = [
+  { maxSkew: 3, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway" },
+  { maxSkew: 5, topologyKey: "topology.kubernetes.io/zone", whenUnsatisfiable: "ScheduleAnyway" },
+];
+
+/** Keeps the pods of one set evenly over domains: DoNotSchedule filters, ScheduleAnyway scores. */
+export const podTopologySpread: Plugin<Prepared> = {
+  name: "PodTopologySpread",
+  weight: 2,
+  undoneBy: ["NodeAdded", "NodeChanged", "PodAdded", "PodChanged", "PodDeleted"],
+  prepare(pod, snapshot) {
+    const stated = pod.spec.topologySpreadConstraints ?? [];
+    const soft = stated.filter(({ whenUnsatisfiable }) => whenUnsatisfiable === "ScheduleAnyway");
+    const defaults = stated.length === 0 ? defaultConstraints(pod) : [];
+    return {
+      hard: stated
+        .filter(({ whenUnsatisfiable }) => whenUnsatisfiable !== "ScheduleAnyway")
+        .map((one) => count(one, pod, snapshot)),
+      soft: [...soft, ...defaults].map((one) => count(one, pod, snapshot)),
+    };
+  },
+  filter(_pod, node, { hard }) {
+    for (const { constraint, byDomain, smallest, own } of hard) {
+      const domain = domainOf(node, constraint);
+      if (domain === undefined) return unresolvable(MISSING_LABEL_REASON);
+      if ((byDomain.get(domain) ?? 0) + own - smallest > constraint.maxSkew) return unschedulable(SKEW_REASON);
+    }
+    return FITS;
+  },
+  /** The number of matching pods beside which it would land; fewer is better. */
+  score(_pod, node, { soft }) {
+    return soft.reduce((sum, { constraint, byDomain }) => {
+      const domain = domainOf(node, constraint);
+      return sum + (domain === undefined ? 0 : (byDomain.get(domain) ?? 0) * Math.log(byDomain.size + 2));
+    }, 0);
+  },
+  normalize(scores) {
+    const [least, most] = [Math.min(...scores), Math.max(...scores)];
+    return scores.map((score) =>
+      most === 0 ? MAX_NODE_SCORE : Math.floor((MAX_NODE_SCORE * (most + least - score)) / most),
+    );
+  },
+};
+
+/** For pods of a controller only: they are told from others by the labels their owner gave them. */
+function defaultConstraints(pod: Pod): readonly TopologySpreadConstraint[] {
+  const hash = pod.metadata.labels?.["pod-template-hash"];
+  const owned = pod.metadata.ownerReferences?.some(({ controller }) => controller) ?? false;
+  if (!owned) return [];
+  const matchLabels = hash === undefined ? pod.metadata.labels : { ...pod.metadata.labels, "pod-template-hash": hash };
+  return SYSTEM_DEFAULTS.map((one) => ({ ...one, labelSelector: { matchLabels: matchLabels ?? {} } }));
+}
+
+function count(constraint: TopologySpreadConstraint, pod: Pod, snapshot: Snapshot): Counted {
+  const selector = selectorOf(constraint, pod);
+  const byDomain = new Map<string, number>();
+  for (const node of snapshot.nodes) {
+    const domain = domainOf(node, constraint);
+    if (domain === undefined || !isCounted(node, constraint, pod)) continue;
+    const matching = node.pods.filter((other) => isAlike(other, pod, selector)).length;
+    byDomain.set(domain, (byDomain.get(domain) ?? 0) + matching);
+  }
+  const tooFewDomains = byDomain.size < (constraint.minDomains ?? 1);
+  const smallest = tooFewDomains || byDomain.size === 0 ? 0 : Math.min(...byDomain.values());
+  return { constraint, byDomain, smallest, own: matchesLabels(selector, pod.metadata.labels) ? 1 : 0 };
+}
+
+/** The constraint's selector, narrowed by the pod's own values of `matchLabelKeys`. */
+function selectorOf(constraint: TopologySpreadConstraint, pod: Pod): LabelSelector {
+  const own = Object.fromEntries(
+    (constraint.matchLabelKeys ?? []).flatMap((key) => {
+      const value = pod.metadata.labels?.[key];
+      return value === undefined ? [] : [[key, value]];
+    }),
+  );
+  const stated = constraint.labelSelector;
+  return labelSelectorOf(stated && { ...stated, matchLabels: { ...stated.matchLabels, ...own } });
+}
+
+/** Nodes the pod could never land on do not count, unless the constraint says so. */
+function isCounted(node: NodeSnapshot, constraint: TopologySpreadConstraint, pod: Pod): boolean {
+  if ((constraint.nodeAffinityPolicy ?? "Honor") === "Honor" && !matchesRequiredAffinity(pod, node.node)) return false;
+  if (constraint.nodeTaintsPolicy !== "Honor") return true;
+  const hard = (node.node.spec.taints ?? []).filter(({ effect }) => effect !== "PreferNoSchedule");
+  return hard.every((taint) => tolerates(pod.spec.tolerations, taint));
+}
+
+function isAlike(other: Pod, pod: Pod, selector: LabelSelector): boolean {
+  if (other.metadata.namespace !== pod.metadata.namespace || other.metadata.deletionTimestamp) return false;
+  return matchesLabels(selector, other.metadata.labels);
+}
+
+function domainOf(node: NodeSnapshot, constraint: TopologySpreadConstraint): string | undefined {
+  return node.node.metadata.labels?.[constraint.topologyKey];
+}
