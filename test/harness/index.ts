@@ -12,6 +12,8 @@ export { startNats } from "./nats.ts";
 export type { Nats, NatsOptions } from "./nats.ts";
 export { startProcess } from "./process.ts";
 export type { ProcessOptions, TestProcess } from "./process.ts";
+export { makeCertificates } from "./certificates.ts";
+export type { TestCertificates } from "./certificates.ts";
 export { expectNoLeaks, findLeaks } from "./leaks.ts";
 export { freePorts } from "./ports.ts";
 export { tcpProxy } from "./tcp-proxy.ts";
