@@ -1,0 +1,93 @@
+/**
+ * DNS over UDP and TCP on one address. Limits: `MAX_TCP_CONNECTIONS` connections, each closed after `TCP_IDLE_MS` of silence;
+ * a message that does not parse is dropped (UDP) or ends the connection (TCP).
+ */
+import { createSocket, type RemoteInfo, type Socket as UdpSocket } from "node:dgram";
+import { createServer, type Server, type Socket } from "node:net";
+import type { Scope } from "@pilothouse/lifecycle";
+import { decode, encode, streamEncode, type Packet } from "dns-packet";
+import { truncated, udpLimit } from "../core/answer.ts";
+
+/** Gives the answer to a query; it must not throw. */
+export type Responder = (query: Packet) => Promise<Packet>;
+
+export interface DnsListener {
+  readonly port: number;
+}
+
+const MAX_TCP_CONNECTIONS = 256;
+const TCP_IDLE_MS = 10_000;
+const MAX_MESSAGE_BYTES = 65_535;
+
+/** Listens on `address:port` (port 0: any) until the scope closes. Rejects when the address cannot be bound. */
+export async function listen(address: string, port: number, respond: Responder, scope: Scope): Promise<DnsListener> {
+  const udp = createSocket({
+    type: address.includes(":") ? "udp6" : "udp4",
+    reuseAddr: false,
+    recvBufferSize: 4 * 2 ** 20,
+  });
+  scope.defer(() => new Promise<void>((resolve) => udp.close(() => resolve())));
+  await new Promise<void>((resolve, reject) => {
+    udp.once("error", reject);
+    udp.bind(port, address, resolve);
+  });
+  const bound = udp.address().port;
+  udp.on("message", (message, from) => void answerUdp(udp, message, from, respond));
+  await listenTcp(address, bound, respond, scope);
+  return { port: bound };
+}
+
+async function answerUdp(socket: UdpSocket, message: Buffer, from: RemoteInfo, respond: Responder): Promise<void> {
+  const query = parse(message);
+  if (!query) return;
+  const packet = await respond(query);
+  const whole = encode(packet);
+  const fitting = whole.length <= udpLimit(query) ? whole : encode(truncated(packet));
+  // A client that has gone is no failure of ours.
+  socket.send(fitting, from.port, from.address, () => {});
+}
+
+async function listenTcp(address: string, port: number, respond: Responder, scope: Scope): Promise<void> {
+  const open = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
+    socket.setTimeout(TCP_IDLE_MS, () => socket.destroy());
+    socket.on("error", () => socket.destroy());
+    void serve(socket, respond).catch(() => socket.destroy());
+  });
+  server.maxConnections = MAX_TCP_CONNECTIONS;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, address, resolve);
+  });
+  scope.defer(async () => {
+    for (const socket of open) socket.destroy();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  });
+}
+
+/** One connection: queries one after the other, each with a length of two bytes before it. */
+async function serve(socket: Socket, respond: Responder): Promise<void> {
+  let buffered = Buffer.alloc(0);
+  for await (const chunk of socket as AsyncIterable<Buffer>) {
+    buffered = Buffer.concat([buffered, chunk]);
+    while (buffered.length >= 2 && buffered.length >= 2 + buffered.readUInt16BE(0)) {
+      const end = 2 + buffered.readUInt16BE(0);
+      const query = parse(buffered.subarray(2, end));
+      if (!query) return void socket.destroy();
+      buffered = buffered.subarray(end);
+      socket.write(streamEncode(await respond(query)));
+    }
+    if (buffered.length > MAX_MESSAGE_BYTES + 2) return void socket.destroy();
+  }
+}
+
+function parse(message: Buffer): Packet | undefined {
+  try {
+    const packet = decode(message);
+    return packet.type === "query" ? packet : undefined;
+  } catch {
+    return undefined;
+  }
+}
