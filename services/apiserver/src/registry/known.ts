@@ -1,0 +1,39 @@
+/** Kinds that the apiserver itself works with, with the TypeScript type of their objects. */
+import type { Namespace, Node, Pod, Secret, Service, ServiceAccount } from "@pilothouse/api/types/core-v1";
+import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
+import { kindOf, type KindDefinition } from "@pilothouse/kinds";
+
+export interface Known<T> {
+  readonly kind: KindDefinition;
+  /** Never set: carries the object's TypeScript type. */
+  readonly object?: T;
+}
+
+export interface PriorityClass {
+  readonly metadata: { readonly name?: string };
+  readonly value: number;
+  readonly globalDefault?: boolean;
+  readonly preemptionPolicy?: string;
+}
+
+const RBAC = "rbac.authorization.k8s.io";
+
+export const known = {
+  namespaces: knownKind<Namespace>("", "namespaces"),
+  nodes: knownKind<Node>("", "nodes"),
+  pods: knownKind<Pod>("", "pods"),
+  secrets: knownKind<Secret>("", "secrets"),
+  services: knownKind<Service>("", "services"),
+  serviceAccounts: knownKind<ServiceAccount>("", "serviceaccounts"),
+  priorityClasses: knownKind<PriorityClass>("scheduling.k8s.io", "priorityclasses"),
+  clusterRoles: knownKind<ClusterRole>(RBAC, "clusterroles"),
+  clusterRoleBindings: knownKind<ClusterRoleBinding>(RBAC, "clusterrolebindings"),
+  roles: knownKind<Role>(RBAC, "roles"),
+  roleBindings: knownKind<RoleBinding>(RBAC, "rolebindings"),
+} as const;
+
+function knownKind<T>(group: string, resource: string): Known<T> {
+  const kind = kindOf(group, "v1", resource);
+  if (!kind) throw new Error(`${resource} are not served`);
+  return { kind };
+}
