@@ -70,7 +70,8 @@ const MAX_ANNOTATION_BYTES = 256 * 1024;
  * @param live the object before; undefined for a create
  * @param next the object as it will be stored. Its own managedFields count where the client has changed them: `[]` and
  *   `[{}]` forget all managers.
- * @returns undefined if the object is not tracked (its managers were reset): it must then have no managedFields
+ * @returns undefined if nobody owns anything or the object is not tracked (its managers were reset): it must then have no
+ *   managedFields
  */
 export function trackUpdate(
   live: JsonObject | undefined,
@@ -82,7 +83,8 @@ export function trackUpdate(
   if (managers.size === 0 && live !== undefined) return undefined;
   const change = comparison(live ?? {}, next, write);
   if (isNoChange(change)) return entries.length === 0 ? undefined : [...entries];
-  return encodeManagers(capUpdaters(recordUpdate(managers, change, write)));
+  const owners = recordUpdate(managers, change, write);
+  return owners.size === 0 ? undefined : encodeManagers(capUpdaters(owners));
 }
 
 /**

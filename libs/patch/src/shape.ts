@@ -56,9 +56,11 @@ export function rootType(structure: StructureSchema): TypeRef {
 
 /** What Go writes for a field that is always written, where our objects may lack it; undefined if it may be left out. */
 export function zeroValue(field: FieldSchema): unknown {
+  const isOne = !field.pointer && !field.repeated && !field.mapKey;
+  // Go writes a structure that is no pointer even where it is said to be left out when empty.
+  if (isOne && field.type.kind === "structure") return {};
   if (field.omitEmpty) return undefined;
-  if (field.pointer || field.repeated || field.mapKey) return null;
-  if (field.type.kind === "structure") return {};
+  if (!isOne) return null;
   if (field.type.kind !== "scalar") return null;
   switch (field.type.scalar) {
     case "string":
