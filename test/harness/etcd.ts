@@ -68,7 +68,12 @@ async function startMember(member: Member, clusterFlags: readonly string[], opti
     etcd = startProcess({ command: "etcd", args, directory });
     await untilHealthy(`http://127.0.0.1:${member.healthPort}/health`, etcd);
   };
-  await start();
+  await start().catch(async (error: unknown) => {
+    etcd.signal("SIGKILL");
+    await etcd.ended;
+    await removeTestDirectory(directory);
+    throw error;
+  });
   return {
     endpoint,
     port: member.clientPort,

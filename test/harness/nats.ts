@@ -44,7 +44,12 @@ export async function startNats(options: NatsOptions = {}): Promise<Nats> {
       return greets(port);
     });
   };
-  await start();
+  await start().catch(async (error: unknown) => {
+    nats.signal("SIGKILL");
+    await nats.ended;
+    await removeTestDirectory(directory);
+    throw error;
+  });
   return {
     endpoint: `127.0.0.1:${port}`,
     port,

@@ -313,6 +313,13 @@ export function storeConformance(name: string, make: () => Promise<StoreUnderTes
       await expect(store.get("/a", { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
       await expect(store.revision(AbortSignal.abort(new Error("enough")))).rejects.toThrow("enough");
     });
+
+    // The last one: there is no store after it.
+    test("closing ends the watches", async () => {
+      const watch = follow(store, prefixRange(place()), (await store.revision()) + 1);
+      await store.close();
+      expect(watch.ends).toEqual([{ reason: "closed" }]);
+    });
   });
 }
 

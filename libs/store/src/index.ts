@@ -19,7 +19,7 @@ export interface Store {
   range(range: KeyRange, options?: RangeOptions): Promise<RangePage>;
   /** Runs `then` if all compares hold, else `otherwise`. One key at most once in a branch's writes, else `StoreRefused`. */
   txn(txn: Transaction): Promise<TransactionResult>;
-  /** Follows all changes of a key range. The handler runs synchronously with all changes of one or more whole revisions. */
+  /** Follows all changes of a key range; throws `StoreUnavailable` once the store is closed. The handler runs synchronously with all changes of one or more whole revisions. */
   watch(options: WatchOptions): StoreWatch;
   /** Forgets history before `revision`. */
   compact(revision: number): Promise<void>;

@@ -104,10 +104,10 @@ export function memoryStore({ clock }: MemoryStoreOptions): Store {
       return { succeeded, revision: keyspace.revision, gets };
     },
     watch(options) {
+      open();
       checkStartRevision(options.startRevision);
       const watcher = new MemoryWatch(keyspace, options, () => watchers.delete(watcher));
-      if (closed) watcher.end();
-      else watchers.add(watcher);
+      watchers.add(watcher);
       watcher.wake();
       return watcher;
     },
