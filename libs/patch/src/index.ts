@@ -12,6 +12,7 @@
 export { applyJsonPatch } from "./json-patch.ts";
 export { applyMergePatch } from "./merge-patch.ts";
 export { applyStrategicMergePatch } from "./strategic-merge-patch.ts";
-export { applyConfiguration, trackUpdate, type Applied, type Write } from "./ownership.ts";
+export { applyConfiguration, type Applied } from "./apply-configuration.ts";
+export { trackUpdate, type Write } from "./ownership.ts";
 export { fieldSetOf, type FieldSet } from "./field-set.ts";
 export type { ManagedFieldsEntry } from "./managers.ts";

@@ -1,6 +1,6 @@
 import { isJsonObject, MAX_DEPTH } from "@pilothouse/api";
 import { badRequest, StatusError, tooLarge } from "@pilothouse/errors";
-import { jsonEqual, own, setOwn } from "./json.ts";
+import { isDeeperThan, jsonEqual, own, setOwn } from "./json.ts";
 
 const MAX_OPERATIONS = 10_000;
 /** What all copies of one patch may add together: as much as a request's body. */
@@ -177,11 +177,6 @@ function characters(value: unknown, limit: number): number {
     if (sum > limit) return sum;
   }
   return sum;
-}
-
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  return levels === 0 || Object.values(value).some((item) => isDeeperThan(item, levels - 1));
 }
 
 /** Upstream hides which operation failed, and why. */

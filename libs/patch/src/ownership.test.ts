@@ -336,6 +336,26 @@ describe("server-side apply", () => {
   });
 });
 
+describe("hostile input", () => {
+  it("an annotation nested without end is no last-applied configuration", () => {
+    const depth = 60_000;
+    const annotations = {
+      "kubectl.kubernetes.io/last-applied-configuration": `{"spec":${"[".repeat(depth)}${"]".repeat(depth)}}`,
+    };
+    const live = update(undefined, named({ replicas: 1 }, { annotations }), "a");
+    expect(statusError(() => apply(live, named({ replicas: 2 }), "kubectl")).code).toBe(409);
+  });
+
+  it("a label called __proto__ is a label", () => {
+    const labels: unknown = JSON.parse('{"__proto__":"x","constructor":"y"}');
+    const live = update(undefined, named({}, { labels }), "a");
+    expect(ownersOf(live)["a"]).toContain('"f:__proto__":{}');
+    const { object } = apply(live, named({}, { labels: { b: "z" } }), "x");
+    expect(JSON.stringify((object["metadata"] as Json)["labels"])).toBe('{"__proto__":"x","constructor":"y","b":"z"}');
+    expect("x" in {}).toBe(false);
+  });
+});
+
 const word: fc.Arbitrary<string> = fc.constantFrom("a", "b", "c");
 // Nothing empty but structures: Go leaves empty maps and lists out of what it stores.
 const labels = fc.dictionary(word, word, { minKeys: 1 });
