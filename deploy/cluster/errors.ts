@@ -68,6 +68,11 @@ export const ERRORS = {
     why: "This clone has no `.cluster` folder, or its supervisor is not running.",
     next: "Run `npm run up`.",
   },
+  "PH-170": {
+    title: "The trace is not remembered",
+    why: "Each process keeps its last 8,192 spans in memory; a restart forgets them. Or the object was never created here.",
+    next: "Apply the object again and ask at once, or follow the work with `npx pilot trace tail`; set OTEL_EXPORTER_OTLP_ENDPOINT to keep spans.",
+  },
 } as const satisfies Readonly<Record<string, { title: string; why: string; next: string }>>;
 
 export type ErrorId = keyof typeof ERRORS;

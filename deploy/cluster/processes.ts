@@ -28,7 +28,7 @@ export function processSpecs(
   const pki = (file: string): string => join(layout.pki, file);
   const kubeconfig = (user: string): Flags => ({ kubeconfig: pki(`${user}.conf`) });
   const bus: Flags = {
-    "nats-servers": `tls://127.0.0.1:${ports.nats}`,
+    "nats-servers": `127.0.0.1:${ports.nats}`,
     "nats-ca-file": pki("backbone-ca.crt"),
     "nats-cert-file": pki("backbone-client.crt"),
     "nats-key-file": pki("backbone-client.key"),
