@@ -7,3 +7,29 @@ export const FIXTURES_WITHOUT_SCHEMA: Readonly<Record<string, string>> = {
   "core.v1.WatchEvent": "has no kind of its own; codec/watch-frame.ts reads and writes it",
   "imagepolicy.k8s.io.v1alpha1.ImageReview": "sent to an image policy webhook, which is not called",
 };
+
+/** Query parameters that upstream documents and Pilothouse does not serve. */
+export const NOT_DESCRIBED_PARAMETERS: Readonly<Record<string, string>> = {
+  shardSelector: "alpha, behind a feature gate that is off",
+  ignoreStoreReadErrorWithClusterBreakingPotential: "alpha, behind a feature gate that is off",
+};
+
+/** Definitions that differ from upstream's, which says `atomic` where that is the default. */
+export const OTHER_DEFINITIONS: Readonly<Record<string, string>> = {
+  "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions": "upstream lists it as a kind of every group version",
+  "io.k8s.api.authentication.v1.TokenRequestSpec": "audiences is not marked atomic",
+  "io.k8s.apimachinery.pkg.apis.meta.v1.StatusDetails": "causes is not marked atomic",
+};
+
+/** Paths of served kinds that may be missing: not served yet. */
+export const UNSERVED_PATHS: Readonly<Record<string, string>> = {
+  "/api/v1/namespaces/{namespace}/bindings": "the old way to bind; pods/binding is served",
+  "nodes/proxy": "a plain relay to the kubelet",
+  "nodes/proxy/{path}": "a plain relay to the kubelet",
+  "pods/proxy": "a plain relay to the pod",
+  "pods/proxy/{path}": "a plain relay to the pod",
+  "services/proxy": "a plain relay to the Service",
+  "services/proxy/{path}": "a plain relay to the Service",
+  "pods/ephemeralcontainers": "kubectl debug",
+  "pods/resize": "in-place resize",
+};

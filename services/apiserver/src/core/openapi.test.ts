@@ -1,0 +1,93 @@
+import { createHash } from "node:crypto";
+import { kinds } from "@pilothouse/kinds";
+import { describe, expect, it } from "vitest";
+import { openApi, type OpenApiAnswer } from "./openapi.ts";
+
+const sha256Hex = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const api = openApi({ kinds, version: "v1.36.0", sha256Hex });
+
+type Json = Record<string, unknown>;
+
+function ask(path: string, more: { hash?: string; accept?: string; ifNoneMatch?: string } = {}): OpenApiAnswer {
+  const { hash = null, accept, ifNoneMatch } = more;
+  return api.answer({ path, hash, accept, ifNoneMatch }) as OpenApiAnswer;
+}
+
+function json(answer: OpenApiAnswer): Json {
+  return JSON.parse(Buffer.from(answer.body).toString()) as Json;
+}
+
+describe("what kubectl apply needs (wire traps 1 and 2)", () => {
+  const { paths } = json(ask("/openapi/v3/apis/apps/v1")) as { paths: Record<string, Record<string, Json>> };
+  const patches = Object.entries(paths).filter(([, item]) => item["patch"]);
+
+  it("every PATCH operation names fieldValidation itself, its kind as one object, and strategic merge", () => {
+    expect(patches.length).toBeGreaterThan(8);
+    for (const [, { patch }] of patches) {
+      expect(patch?.["parameters"]).toContainEqual(expect.objectContaining({ name: "fieldValidation", in: "query" }));
+      expect(patch?.["x-kubernetes-group-version-kind"]).toHaveProperty("kind");
+      expect(patch).toHaveProperty(["requestBody", "content", "application/strategic-merge-patch+json"]);
+    }
+  });
+
+  it("schemas carry their kinds as an array", () => {
+    const { components } = json(ask("/openapi/v3/apis/apps/v1")) as unknown as {
+      components: { schemas: Record<string, Json> };
+    };
+    expect(components.schemas["io.k8s.api.apps.v1.Deployment"]?.["x-kubernetes-group-version-kind"]).toEqual([
+      { group: "apps", kind: "Deployment", version: "v1" },
+    ]);
+  });
+});
+
+describe("the v3 index (wire traps 4 and 5)", () => {
+  const index = json(ask("/openapi/v3", { accept: "application/json, */*" })) as {
+    paths: Record<string, { serverRelativeURL: string }>;
+  };
+  const hash = index.paths["api/v1"]?.serverRelativeURL.split("hash=")[1] as string;
+
+  it("names each group version with the hash of its content, equal on all apiservers", () => {
+    expect(Object.keys(index.paths)).toContain("apis/apps/v1");
+    const other = openApi({ kinds, version: "v1.36.0", sha256Hex });
+    const request = { path: "/openapi/v3", hash: null, accept: undefined, ifNoneMatch: undefined };
+    expect(other.answer(request)?.headers["etag"]).toBe(ask("/openapi/v3").headers["etag"]);
+  });
+
+  it("the right hash may be kept for a year, a stale one is sent on", () => {
+    expect(ask("/openapi/v3/api/v1", { hash }).headers["cache-control"]).toBe("public, immutable, max-age=31536000");
+    const stale = ask("/openapi/v3/api/v1", { hash: "OLD" });
+    expect(stale.status).toBe(301);
+    expect(stale.headers["location"]).toBe(`/openapi/v3/api/v1?hash=${hash}`);
+    expect(ask("/openapi/v3/api/v1").headers["cache-control"]).toBe("no-cache, private");
+  });
+
+  it("answers 304 to a known ETag, and nothing for an unknown group version", () => {
+    const { etag } = ask("/openapi/v3/api/v1").headers;
+    expect(etag).toBe(`"${hash}"`);
+    expect(ask("/openapi/v3/api/v1", { ifNoneMatch: etag as string })).toMatchObject({
+      status: 304,
+      headers: { vary: "Accept" },
+    });
+    expect(ask("/openapi/v3/apis/nosuch/v1")).toBeUndefined();
+  });
+});
+
+describe("v2 (wire trap 3)", () => {
+  it("answers in the dotted protobuf type whichever way it was asked for", () => {
+    for (const accept of [
+      "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+      "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    ]) {
+      const answer = ask("/openapi/v2", { accept });
+      expect(answer.headers["content-type"]).toBe("application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+      expect(Buffer.from(answer.body.subarray(0, 5)).toString()).toBe("\n\u00032.0");
+    }
+    expect(ask("/swagger-2.0.0.pb-v1").status).toBe(200);
+  });
+
+  it("answers in JSON to everybody else, and 406 to who takes neither", () => {
+    expect(json(ask("/openapi/v2", { accept: "application/json" }))).toMatchObject({ swagger: "2.0" });
+    expect(ask("/openapi/v2").headers["content-type"]).toBe("application/json");
+    expect(ask("/openapi/v2", { accept: "text/html" }).status).toBe(406);
+  });
+});
