@@ -245,6 +245,22 @@ describe("Lease and Event", () => {
     expect(errorsOf(event, object({ involvedObject: { kind: "Node", name: "a" } }))).toEqual([]);
   });
 
+  test("an event of the newer shape says who reports what", () => {
+    const involvedObject = { kind: "Pod", name: "web", namespace: "default" };
+    const eventTime = "2026-01-01T00:00:00.000000Z";
+    const given = {
+      involvedObject,
+      eventTime,
+      reportingComponent: "mine.example/a",
+      reportingInstance: "a",
+      reason: "R",
+    };
+    expect(errorsOf(event, object({ ...given, message: "x".repeat(1025) }))).toEqual([
+      "action: Required value",
+      'message: Invalid value: "": can have at most 1024 characters',
+    ]);
+  });
+
   test("the row of an event, which does not begin with its name", () => {
     expect(event.nameColumn).toBe(false);
     const given = object({

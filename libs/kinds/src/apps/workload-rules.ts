@@ -28,9 +28,8 @@ export function* templateRules(
     yield required(path);
     return;
   }
-  const selectorIsSound = selector && labelSelectorRules(selector, "").length === 0;
   const labels = template.metadata?.labels ?? {};
-  if (selectorIsSound && !matchesLabels(labelSelectorOf(selector), labels)) {
+  if (!findsItsOwn(selector, labels)) {
     yield invalid(`${path}.metadata.labels`, labels, "`selector` does not match template `labels`");
   }
   yield* podTemplateRules(template, path);
@@ -41,6 +40,12 @@ export function* templateRules(
   if (activeDeadlineSeconds !== undefined) {
     yield forbidden(`${path}.spec.activeDeadlineSeconds`, "activeDeadlineSeconds in ReplicaSet is not Supported");
   }
+}
+
+/** No selector finds nothing; a wrong one is told of elsewhere. */
+function findsItsOwn(selector: LabelSelector | undefined, labels: Record<string, string>): boolean {
+  if (!selector) return false;
+  return labelSelectorRules(selector, "").length > 0 || matchesLabels(labelSelectorOf(selector), labels);
 }
 
 interface Counts {

@@ -99,7 +99,10 @@ describe("what is wrong with a Deployment is said as upstream says it", () => {
   test("no selector", () => {
     const object = created();
     delete object.spec.selector;
-    expect(texts(deployment.validate?.(object) ?? [])).toEqual(["spec.selector: Required value"]);
+    expect(texts(deployment.validate?.(object) ?? [])).toEqual([
+      "spec.selector: Required value",
+      'spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`',
+    ]);
   });
 
   test("another selector", () => {

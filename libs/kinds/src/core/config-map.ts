@@ -20,12 +20,7 @@ export const configMap: KindDefinition<ConfigMap> = {
   validate: (configMap) => [...rules(configMap)],
   validateUpdate: (configMap, old) => [...immutableRules(configMap, old)],
   columns: [
-    shown(
-      "Data",
-      ({ data, binaryData }) => countKeys(data) + countKeys(binaryData),
-      "How many keys it has.",
-      "integer",
-    ),
+    shown("Data", ({ data, binaryData }) => countKeys(data) + countKeys(binaryData), "How many keys it has."),
     AGE,
   ],
   ageColumn: false,

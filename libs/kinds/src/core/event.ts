@@ -1,7 +1,8 @@
 import type { Event } from "@pilothouse/api/types/core-v1";
+import { checkQualifiedName } from "@pilothouse/selectors/names";
 import { shown, wide } from "../columns.ts";
 import { ageOf } from "../duration.ts";
-import { immutable, invalid, oneOf, required, sameValue, tooLong } from "../field-errors.ts";
+import { invalid, invalidEach, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 
@@ -24,7 +25,6 @@ export const event: KindDefinition<Event> = {
     event.involvedObject ??= {};
   },
   validate: (event) => [...rules(event)],
-  validateUpdate: (event, old) => [...updateRules(event, old)],
   selectableFields: selectableFields,
   columns: [
     shown("Last Seen", (event, nowMs) => ageOf(lastSeen(event), nowMs), "Time of the last observation."),
@@ -63,49 +63,38 @@ function selectableFields(event: Event): Record<string, string> {
   };
 }
 
-/** An event lives in the namespace of what it is about; about a cluster-wide object, in `default`. */
+/**
+ * What the core API asks of an event; it lets clients change what they like. Those with eventTime are of the newer
+ * shape, which says more of who reports what.
+ */
 function* rules(event: Event): FieldErrors {
-  const { involvedObject, metadata, eventTime } = event;
-  const namespace = metadata.namespace ?? "";
-  const about = involvedObject.namespace ?? "";
-  const atHome = about === "" ? namespace === "default" || namespace === "kube-system" : about === namespace;
-  if (!atHome) yield invalid("involvedObject.namespace", about, "does not match event.namespace");
-
-  // Events without eventTime are the older shape, which upstream does not judge further.
-  if (eventTime === undefined) return;
-  yield* textRules("reportingController", event.reportingComponent);
-  yield* textRules("reportingInstance", event.reportingInstance);
-  yield* textRules("action", event.action);
-  yield* textRules("reason", event.reason);
-  if (Buffer.byteLength(event.message ?? "") > MAX_NOTE_BYTES) yield tooLong("message", MAX_NOTE_BYTES);
-  yield* oneOf("type", event.type, ["Normal", "Warning"]);
-}
-
-function* textRules(field: string, text: string | undefined): FieldErrors {
-  if (!text) yield required(field);
-  else if (Buffer.byteLength(text) > MAX_TEXT_BYTES) yield tooLong(field, MAX_TEXT_BYTES);
-}
-
-/** Once an event of the newer shape is written, only its series goes on. */
-function* updateRules(event: Event, old: Event): FieldErrors {
-  if (event.eventTime === undefined && old.eventTime === undefined) return;
-  for (const field of [
-    "involvedObject",
-    "reason",
-    "message",
-    "source",
-    "firstTimestamp",
-    "lastTimestamp",
-    "count",
-    "type",
-  ] as const) {
-    yield* immutable(field, event[field], old[field]);
+  const about = event.involvedObject.namespace ?? "";
+  const namespace = event.metadata.namespace ?? "";
+  if (!isAtHome(about, namespace, event.eventTime !== undefined)) {
+    yield invalid("involvedObject.namespace", about, "does not match event.namespace");
   }
-  if (!sameValue(event.eventTime, old.eventTime)) yield* immutable("eventTime", event.eventTime, old.eventTime);
-  yield* immutable("action", event.action, old.action);
-  yield* immutable("related", event.related, old.related);
-  yield* immutable("reportingController", event.reportingComponent, old.reportingComponent);
-  yield* immutable("reportingInstance", event.reportingInstance, old.reportingInstance);
+  if (event.eventTime === undefined) return;
+  if (!event.reportingComponent) yield required("reportingController");
+  yield* invalidEach(
+    "reportingController",
+    event.reportingComponent ?? "",
+    checkQualifiedName(event.reportingComponent ?? ""),
+  );
+  for (const field of ["reportingInstance", "action", "reason"] as const) {
+    if (!event[field]) yield required(field);
+    yield* lengthRules(field, event[field], MAX_TEXT_BYTES);
+  }
+  yield* lengthRules("message", event.message, MAX_NOTE_BYTES);
+}
+
+/** Beside what it is about; about an object of the whole cluster, in `default` (newer ones: or in kube-system). */
+function isAtHome(about: string, namespace: string, isNewer: boolean): boolean {
+  if (about === "") return namespace === "default" || (isNewer && namespace === "kube-system");
+  return isNewer || about === namespace;
+}
+
+function* lengthRules(field: string, text: string | undefined, max: number): FieldErrors {
+  if (Buffer.byteLength(text ?? "") > max) yield invalid(field, "", `can have at most ${max} characters`);
 }
 
 function firstSeen({ firstTimestamp, eventTime }: Event): string | undefined {

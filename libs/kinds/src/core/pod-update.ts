@@ -122,11 +122,11 @@ function* addedTolerationsRules(tolerations: readonly Toleration[], old: readonl
 
 function* gateUpdateRules({ schedulingGates = [] }: PodSpec, old: PodSpec): FieldErrors {
   const before = new Set((old.schedulingGates ?? []).map(({ name }) => name));
-  const added = schedulingGates.map(({ name }) => name).filter((name) => !before.has(name));
-  if (added.length > 0) {
+  for (const [index, { name }] of schedulingGates.entries()) {
+    if (before.has(name)) continue;
     yield forbidden(
-      "spec.schedulingGates",
-      `only deletion is allowed, but found new scheduling gates: [${added.join(" ")}]`,
+      `spec.schedulingGates[${index}].name`,
+      `only deletion is allowed, but found new scheduling gate '${name}'`,
     );
   }
 }

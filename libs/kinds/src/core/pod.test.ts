@@ -348,6 +348,12 @@ describe("a pod that exists", () => {
     expect(update(({ spec }) => (spec.nodeSelector = {}), gated).errors).toHaveLength(1);
   });
 
+  test("may not get another gate", () => {
+    expect(update(({ spec }) => (spec.schedulingGates = [{ name: "b" }])).errors).toEqual([
+      "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'b'",
+    ]);
+  });
+
   test("keeps its status in an update, and its spec in an update of the status", () => {
     const old = created();
     const now = created({ nodeName: "b" });

@@ -40,7 +40,7 @@ export const secret: KindDefinition<Secret> = {
   selectableFields: ({ type }) => ({ type: type ?? "" }),
   columns: [
     shown("Type", ({ type }) => type ?? "", "Used to facilitate programmatic handling of secret data."),
-    shown("Data", ({ data }) => Object.keys(data ?? {}).length, "How many keys it has.", "integer"),
+    shown("Data", ({ data }) => Object.keys(data ?? {}).length, "How many keys it has."),
     AGE,
   ],
   ageColumn: false,
