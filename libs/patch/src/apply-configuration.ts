@@ -1,6 +1,6 @@
 /** Server-side apply. */
 import { isJsonObject, type JsonObject } from "@pilothouse/api";
-import { badRequest } from "@pilothouse/errors";
+import { badRequest, StatusError } from "@pilothouse/errors";
 import { refuseConflicts, type Conflict } from "./conflicts.ts";
 import { difference, differenceBelow, intersection, NO_FIELDS, pathsOf, union, type FieldSet } from "./field-set.ts";
 import { own } from "./json.ts";
@@ -41,8 +41,8 @@ export interface Applied {
  * nobody else owns.
  *
  * @param live undefined for a create
- * @throws StatusError 409 naming every field that another manager owns with another value, unless `force`; 400 if the
- *   configuration does not fit the schema
+ * @throws StatusError 409 naming every field that another manager owns with another value, unless `force`; 400 if it is
+ *   none, 500 with upstream's text if it does not fit the schema
  */
 export function applyConfiguration(
   live: JsonObject | undefined,
@@ -126,7 +126,8 @@ function checkConfiguration(applied: JsonObject, write: Write): void {
   const wrong = faults(applied, rootType(write.structure));
   if (wrong.length === 0) return;
   const fault = wrong.length === 1 ? wrong.join() : `errors:\n${wrong.map((one) => `  ${one}`).join("\n")}`;
-  throw badRequest(`failed to create typed patch object (${describe(applied)}): ${fault}`);
+  // The client is at fault, but upstream says 500, and tools know the text by that code.
+  throw new StatusError(500, "InternalError", `failed to create typed patch object (${describe(applied)}): ${fault}`);
 }
 
 /** `default/web; apps/v1, Kind=Deployment` */

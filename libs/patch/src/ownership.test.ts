@@ -304,6 +304,11 @@ describe("server-side apply", () => {
       `.spec.template.spec.containers: element 0: associative list with keys has an element that omits key field "name" (and doesn't have default value)`,
     ],
     [{ ...named({}), spec: 5 }, ".spec: expected map, got &{5}"],
+    [named({ replicas: "lots" }), ".spec.replicas: expected numeric (int or float), got string"],
+    [
+      named({ replicas: "lots", zz: 1 }),
+      "errors:\n  .spec.replicas: expected numeric (int or float), got string\n  .spec.zz: field not declared in schema",
+    ],
   ])("refuses %j", (applied, fault) => {
     expect(statusError(() => apply(undefined, applied, "x")).message).toBe(
       `failed to create typed patch object (default/web; apps/v1, Kind=Deployment): ${fault}`,

@@ -1,4 +1,4 @@
-import { isJsonObject, type FieldSchema, type StructureSchema } from "@pilothouse/api";
+import { isJsonObject, type FieldSchema, type Scalar, type StructureSchema } from "@pilothouse/api";
 import { own } from "./json.ts";
 import { keyElement, valueElement } from "./field-set.ts";
 
@@ -7,6 +7,8 @@ export type Shape = LeafShape | MapShape | ListShape;
 
 interface LeafShape {
   readonly kind: "leaf";
+  /** What JSON holds here; undefined where more than one kind of value may stand. */
+  readonly expects: "string" | "numeric" | "boolean" | undefined;
 }
 
 export interface MapShape {
@@ -31,16 +33,16 @@ export type TypeRef =
   | { readonly kind: "field"; readonly field: FieldSchema }
   /** Free JSON: maps merge, all else is a leaf. */
   | { readonly kind: "free" }
-  | { readonly kind: "scalar" };
+  | { readonly kind: "scalar"; readonly expects: LeafShape["expects"] };
 
-const LEAF_SHAPE: LeafShape = { kind: "leaf" };
+const LEAF_SHAPE: LeafShape = { kind: "leaf", expects: undefined };
 const FREE: TypeRef = { kind: "free" };
 
 /** The shape of a value of this type; atomic lists and maps are leaves. */
 export function shapeOf(type: TypeRef, isMap: boolean): Shape {
   switch (type.kind) {
     case "scalar":
-      return LEAF_SHAPE;
+      return { kind: "leaf", expects: type.expects };
     case "free":
       return isMap ? { kind: "map", structure: undefined, child: () => FREE } : LEAF_SHAPE;
     case "structure":
@@ -105,12 +107,29 @@ function listShape(field: FieldSchema): Shape {
 function elementType({ type }: FieldSchema, atomic: boolean): TypeRef {
   switch (type.kind) {
     case "scalar":
+      return { kind: "scalar", expects: expectation(type.scalar) };
     case "list":
-      return { kind: "scalar" };
+      return { kind: "scalar", expects: undefined };
     case "structure":
       return { kind: "structure", structure: type.structure, atomic: atomic || type.structure.atomic };
     case "special":
-      return ["Quantity", "Time", "MicroTime", "IntOrString"].includes(type.special) ? { kind: "scalar" } : FREE;
+      return ["Quantity", "Time", "MicroTime", "IntOrString"].includes(type.special)
+        ? { kind: "scalar", expects: undefined }
+        : FREE;
+  }
+}
+
+function expectation(scalar: Scalar): LeafShape["expects"] {
+  switch (scalar) {
+    case "string":
+    case "bytes":
+      return "string";
+    case "bool":
+      return "boolean";
+    case "int32":
+    case "int64":
+    case "float64":
+      return "numeric";
   }
 }
 

@@ -191,7 +191,7 @@ export function withParents(fields: FieldSet, type: TypeRef): FieldSet {
 export function faults(value: unknown, type: TypeRef, path = ""): readonly string[] {
   if (value === null || value === undefined) return [];
   const shape = shapeOf(type, isJsonObject(value));
-  if (shape.kind === "leaf") return [];
+  if (shape.kind === "leaf") return leafFaults(value, shape.expects, path);
   if (shape.kind === "map") {
     if (!isJsonObject(value)) return [`${path}: expected map, got &{${printed(value)}}`];
     return Object.keys(value).flatMap((name) => {
@@ -204,6 +204,22 @@ export function faults(value: unknown, type: TypeRef, path = ""): readonly strin
     ...listFaults(value, shape, path),
     ...value.flatMap((item) => faults(item, shape.element, `${path}${place(shape, item)}`)),
   ];
+}
+
+function leafFaults(
+  value: unknown,
+  expects: "string" | "numeric" | "boolean" | undefined,
+  path: string,
+): readonly string[] {
+  if (expects === undefined || typeof value === (expects === "numeric" ? "number" : expects)) return [];
+  const what = expects === "numeric" ? "numeric (int or float)" : expects;
+  return [`${path}: expected ${what}, got ${goType(value)}`];
+}
+
+function goType(value: unknown): string {
+  if (Array.isArray(value)) return "[]interface {}";
+  if (isJsonObject(value)) return "map[string]interface {}";
+  return typeof value === "boolean" ? "bool" : typeof value === "number" ? "int64" : typeof value;
 }
 
 function listFaults(list: readonly unknown[], shape: ListShape, path: string): readonly string[] {
