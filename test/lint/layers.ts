@@ -20,7 +20,7 @@ export const PACKAGES: Readonly<Record<"model" | "ports" | "runtime" | "adapter-
   model: ["api", "errors", "kinds", "patch", "quantity", "selectors"],
   ports: ["bus", "clock", "crypto", "lifecycle", "packet-filter", "runtime", "store"],
   runtime: ["client", "config", "controller", "election", "informer", "pki", "telemetry", "workqueue"],
-  "adapter-packages": ["bus-nats", "crypto-node", "packet-filter-nft", "runtime-cri", "store-etcd"],
+  "adapter-packages": ["bus-nats", "crypto-node", "packet-filter-nft", "process", "runtime-cri", "store-etcd"],
 };
 
 /** Modules that are adapters although their package is not: they touch the real machine. */
