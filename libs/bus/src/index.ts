@@ -68,16 +68,23 @@ export const changeHeaders = {
   type: "Ph-Type",
   /** The change's revision (resourceVersion), decimal. */
   revision: "Ph-Revision",
-  /** The revision of the change before it in the same chain, decimal; 0 at the chain's start. */
+  /**
+   * The revision of the change before it in the same chain, decimal. For the first change of a chain: the revision at which
+   * this epoch's feed began (what lies before was never told on it), never 0. A BOOKMARK has the last change's revision here
+   * and does not itself become anybody's previous, so that a lost bookmark costs nothing.
+   */
   previous: "Ph-Previous",
   /**
    * `2/3`: the second of three changes of one revision in this chain, all with the same `previous` (a lease that ends takes
    * all its objects at once). Absent: the only one.
    */
   part: "Ph-Part",
+  /** On a BOOKMARK: milliseconds until the chain's next one at the latest. A consumer takes twice that in silence for a fault. */
+  interval: "Ph-Interval",
   /** The apiserver's incarnation. */
   epoch: "Ph-Epoch",
   /** `namespace/name` (or `name`) of the object: all there is when the payload is empty because it was too large or secret. */
   key: "Ph-Key",
+  uid: "Ph-Uid",
   traceparent: "traceparent",
 } as const;

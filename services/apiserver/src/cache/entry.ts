@@ -1,0 +1,55 @@
+/** One object as the cache holds it: immutable to all who read it; `bytes` may move to another slab, its content never changes. */
+import type { KindDefinition } from "@pilothouse/kinds/kind";
+import type { TraceContext } from "@pilothouse/telemetry";
+import type { CacheEntry } from "../core/model.ts";
+import { factsOf, readStored, type EntryFacts } from "../core/stored.ts";
+import type { StoreEntry } from "@pilothouse/store";
+import type { Slab } from "./slab.ts";
+
+export class Entry implements CacheEntry {
+  readonly key: string;
+  readonly kind: KindDefinition;
+  readonly revision: number;
+  readonly trace: TraceContext | undefined;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly fields: Readonly<Record<string, string>>;
+  readonly ownerUids: readonly string[];
+  readonly deleting: boolean;
+  bytes: Uint8Array;
+  /** The slab that holds `bytes`; undefined for large objects, which have a buffer of their own. */
+  slab: Slab | undefined;
+  /** How often the index and the history hold this entry; at 0 its bytes are given back. */
+  holders = 0;
+
+  constructor(
+    key: string,
+    kind: KindDefinition,
+    revision: number,
+    trace: TraceContext | undefined,
+    facts: EntryFacts,
+    bytes: Uint8Array,
+  ) {
+    this.key = key;
+    this.kind = kind;
+    this.revision = revision;
+    this.trace = trace;
+    this.namespace = facts.namespace;
+    this.name = facts.name;
+    this.uid = facts.uid;
+    this.labels = facts.labels;
+    this.fields = facts.fields;
+    this.ownerUids = facts.ownerUids;
+    this.deleting = facts.deleting;
+    this.bytes = bytes;
+  }
+}
+
+/** A stored entry as the cache and lists from etcd hold it. Throws for a value that cannot be read. */
+export function readEntry(kind: KindDefinition, stored: StoreEntry, rvBase: number): Entry {
+  const revision = stored.modRevision + rvBase;
+  const { object, bytes, trailer } = readStored(kind, stored.value, revision);
+  return new Entry(stored.key, kind, revision, trailer.trace, factsOf(kind, object), bytes);
+}

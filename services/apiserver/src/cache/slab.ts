@@ -1,0 +1,80 @@
+/**
+ * Where the bytes of cached objects live: side by side in slabs of 1 MiB, so that 100,000 objects are 1,000 buffers to the
+ * garbage collector and at most 1.5 resident bytes stand for a stored one.
+ *
+ * A slab that is more than a third garbage is emptied: what lives in it moves to the slab being filled. Readers that still
+ * hold the old bytes keep the old slab alive until they are done.
+ */
+import type { Entry } from "./entry.ts";
+
+export const SLAB_BYTES = 1 << 20;
+/** Larger objects get a buffer of their own, so that a slab's end wastes at most an eighth. */
+const OWN_BUFFER_BYTES = SLAB_BYTES / 8;
+
+export interface Slab {
+  readonly buffer: Uint8Array;
+  usedBytes: number;
+  liveBytes: number;
+  readonly entries: Set<Entry>;
+}
+
+export class Slabs {
+  #filling = emptySlab();
+  #residentBytes = SLAB_BYTES;
+
+  /** Bytes of memory held, for metrics and tests. */
+  get residentBytes(): number {
+    return this.#residentBytes;
+  }
+
+  /** Copies the entry's bytes into a slab. */
+  place(entry: Entry): void {
+    const { bytes } = entry;
+    if (bytes.length > OWN_BUFFER_BYTES) {
+      entry.bytes = Uint8Array.from(bytes);
+      this.#residentBytes += bytes.length;
+      return;
+    }
+    if (this.#filling.usedBytes + bytes.length > SLAB_BYTES) this.#nextSlab();
+    const slab = this.#filling;
+    const start = slab.usedBytes;
+    slab.buffer.set(bytes, start);
+    slab.usedBytes += bytes.length;
+    slab.liveBytes += bytes.length;
+    slab.entries.add(entry);
+    entry.bytes = slab.buffer.subarray(start, slab.usedBytes);
+    entry.slab = slab;
+  }
+
+  /** The cache needs the entry no more. */
+  release(entry: Entry): void {
+    const { slab } = entry;
+    if (!slab) {
+      this.#residentBytes -= entry.bytes.length;
+      return;
+    }
+    slab.entries.delete(entry);
+    slab.liveBytes -= entry.bytes.length;
+    entry.slab = undefined;
+    if (slab !== this.#filling) this.#emptyIfWasteful(slab);
+  }
+
+  #nextSlab(): void {
+    const full = this.#filling;
+    this.#filling = emptySlab();
+    this.#residentBytes += SLAB_BYTES;
+    this.#emptyIfWasteful(full);
+  }
+
+  #emptyIfWasteful(slab: Slab): void {
+    if (slab.liveBytes * 3 > SLAB_BYTES * 2) return;
+    this.#residentBytes -= SLAB_BYTES;
+    const survivors = [...slab.entries];
+    slab.entries.clear();
+    for (const survivor of survivors) this.place(survivor);
+  }
+}
+
+function emptySlab(): Slab {
+  return { buffer: new Uint8Array(SLAB_BYTES), usedBytes: 0, liveBytes: 0, entries: new Set() };
+}

@@ -1,0 +1,39 @@
+/** Where the next page of a list begins. The token is the same on every apiserver: a revision and a key (C6). */
+import { badRequest } from "@pilothouse/errors";
+
+export interface ContinueToken {
+  /** The revision of the whole list; `"latest"` for an inconsistent rest after that one was compacted. */
+  readonly revision: number | "latest";
+  /** The first key of the page, behind the list's prefix. */
+  readonly start: string;
+}
+
+const VERSION = "meta.k8s.io/v1";
+
+export function formatContinueToken({ revision, start }: ContinueToken): string {
+  const rv = revision === "latest" ? -1 : revision;
+  return Buffer.from(JSON.stringify({ v: VERSION, rv, start })).toString("base64url");
+}
+
+/** @throws StatusError 400 */
+export function parseContinueToken(text: string): ContinueToken {
+  const { v, rv, start } = fieldsOf(text);
+  if (v !== VERSION)
+    throw badRequest(`invalid continue token: server does not recognize this encoded version ${JSON.stringify(v)}`);
+  if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv === 0 || rv < -1)
+    throw badRequest("invalid continue token: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+  if (typeof start !== "string" || start === "")
+    throw badRequest("invalid continue token: encoded start key empty (version meta.k8s.io/v1)");
+  return { revision: rv === -1 ? "latest" : rv, start };
+}
+
+function fieldsOf(text: string): { readonly v?: unknown; readonly rv?: unknown; readonly start?: unknown } {
+  if (!/^[A-Za-z0-9_-]+$/.test(text)) throw badRequest("invalid continue token: continue key is not valid");
+  try {
+    const value: unknown = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
+    if (value !== null && typeof value === "object") return value;
+  } catch {
+    // Judged below, as any other text that is no token.
+  }
+  throw badRequest("invalid continue token: continue key is not valid");
+}

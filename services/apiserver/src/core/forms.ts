@@ -1,0 +1,161 @@
+/** Which form a request asks for: objects as they are, metadata only, or table rows; in JSON, YAML or protobuf. */
+import { encodeYaml } from "@pilothouse/api/codec/yaml";
+import { encodeMessage } from "@pilothouse/api/codec/protobuf-encode";
+import { encodeProtobuf, envelop } from "@pilothouse/api/codec/protobuf";
+import { jsonWatchFrame, protobufWatchFrame } from "@pilothouse/api/codec/watch-frame";
+import { MEDIA_TYPES, negotiate, RESOURCE_MEDIA, type Served, type WireFormat } from "@pilothouse/api/media";
+import { schemaOf, type StructureSchema } from "@pilothouse/api/schema";
+import { notAcceptable } from "@pilothouse/errors";
+import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import { COMMA, INITIAL_EVENTS_END, jsonError, parsed, type Form, type ListMeta, type Shown } from "./form.ts";
+import { tableForm } from "./table-form.ts";
+import { apiVersionOf } from "./wire.ts";
+
+export type FormVerb = "get" | "list" | "watch";
+
+/**
+ * The form that a request asks for by its Accept header.
+ *
+ * @throws StatusError 406
+ */
+export function formOf(
+  kind: KindDefinition,
+  accept: string | undefined,
+  query: URLSearchParams,
+  verb: FormVerb,
+  nowMs: number,
+): Form {
+  const served = verb === "watch" ? WATCH_MEDIA : RESOURCE_MEDIA;
+  const negotiated = negotiate(accept, served);
+  if (!negotiated) throw notAcceptable(served.formats.map((format) => MEDIA_TYPES[format]));
+  const { format, transform } = negotiated;
+  if (!transform) return objectForm(format, plainType(kind));
+  const apiVersion = `${transform.group}/${transform.version}`;
+  return transform.kind === "Table"
+    ? tableForm({ kind, apiVersion, includeObject: query.get("includeObject"), nowMs })
+    : objectForm(format, partialType(apiVersion));
+}
+
+const WATCH_MEDIA: Served = { ...RESOURCE_MEDIA, formats: ["json", "protobuf"] };
+
+/** What objects are shown as. */
+interface ShownType {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** Undefined: the stored bytes are what is shown. */
+  readonly project: ((object: ApiObject) => ApiObject) | undefined;
+}
+
+function plainType(kind: KindDefinition): ShownType {
+  return { apiVersion: apiVersionOf(kind), kind: kind.kind, project: undefined };
+}
+
+function partialType(apiVersion: string): ShownType {
+  const kind = "PartialObjectMetadata";
+  return { apiVersion, kind, project: ({ metadata }) => ({ kind, apiVersion, metadata }) };
+}
+
+function objectForm(format: WireFormat, type: ShownType): Form {
+  switch (format) {
+    case "json":
+      return jsonForm(type);
+    case "yaml":
+      return yamlForm(type);
+    case "protobuf":
+      return protobufForm(type);
+  }
+}
+
+function jsonForm(type: ShownType): Form {
+  const { project } = type;
+  const item = project
+    ? (shown: Shown) => Buffer.from(JSON.stringify(project(parsed(shown))))
+    : ({ bytes }: Shown) => bytes;
+  return {
+    shareKey: project && `json ${type.apiVersion}`,
+    changeShareKey: `json ${type.apiVersion}`,
+    contentType: MEDIA_TYPES.json,
+    watchContentType: MEDIA_TYPES.json,
+    object: item,
+    item,
+    list: {
+      kind: "streamed",
+      parts: (metadata) => {
+        const start = JSON.stringify({ kind: `${type.kind}List`, apiVersion: type.apiVersion, metadata });
+        return { head: Buffer.from(`${start.slice(0, -1)},"items":[`), separator: COMMA, tail: Buffer.from("]}\n") };
+      },
+    },
+    event: (eventType, shown) => jsonWatchFrame(eventType, item(shown)),
+    bookmark: (resourceVersion, end) =>
+      jsonWatchFrame("BOOKMARK", Buffer.from(JSON.stringify(bookmarkOf(type, resourceVersion, end)))),
+    error: jsonError,
+  };
+}
+
+function yamlForm(type: ShownType): Form {
+  const json = jsonForm(type);
+  const { apiVersion, kind } = type;
+  return {
+    ...json,
+    shareKey: undefined,
+    contentType: MEDIA_TYPES.yaml,
+    object: (shown) => encodeYaml(parsed({ bytes: json.object(shown) })),
+    list: {
+      kind: "whole",
+      make: (metadata, items) =>
+        encodeYaml({ apiVersion, kind: `${kind}List`, metadata, items: items.map((bytes) => parsed({ bytes })) }),
+    },
+  };
+}
+
+function protobufForm(type: ShownType): Form {
+  const schema = schemaNamed(type.apiVersion, type.kind);
+  const shownObject = (shown: Shown): ApiObject => type.project?.(parsed(shown)) ?? parsed(shown);
+  const enveloped = (shown: Shown): Uint8Array => encodeProtobuf(shownObject(shown), schema);
+  return {
+    shareKey: `protobuf ${type.apiVersion} ${type.kind}`,
+    changeShareKey: `protobuf ${type.apiVersion} ${type.kind}`,
+    contentType: MEDIA_TYPES.protobuf,
+    watchContentType: `${MEDIA_TYPES.protobuf};stream=watch`,
+    object: enveloped,
+    item: (shown) => encodeMessage(shownObject(shown), schema),
+    list: { kind: "whole", make: (meta, items) => protobufList(type, meta, items) },
+    event: (eventType, shown) => protobufWatchFrame(eventType, enveloped(shown)),
+    bookmark: (resourceVersion, end) =>
+      protobufWatchFrame("BOOKMARK", encodeProtobuf(bookmarkOf(type, resourceVersion, end), schema)),
+    error: (status) =>
+      protobufWatchFrame(
+        "ERROR",
+        encodeProtobuf({ ...status, kind: "Status", apiVersion: "v1" }, schemaNamed("v1", "Status")),
+      ),
+  };
+}
+
+/** Lists are {1: metadata, 2: items} in every group: encoded items are put behind the encoded metadata. */
+function protobufList(type: ShownType, metadata: ListMeta, items: readonly Uint8Array[]): Uint8Array {
+  const kind = `${type.kind}List`;
+  const parts: Uint8Array[] = [encodeMessage({ metadata }, schemaNamed(type.apiVersion, kind))];
+  for (const item of items) parts.push(Uint8Array.of(ITEMS_TAG, ...varint(item.length)), item);
+  return envelop(type.apiVersion, kind, Buffer.concat(parts));
+}
+
+/** Field 2, length-delimited. */
+const ITEMS_TAG = 0x12;
+
+function varint(value: number): readonly number[] {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) + 0x80);
+  return [...bytes, rest];
+}
+
+function bookmarkOf(type: ShownType, resourceVersion: string, initialEventsEnd: boolean): ApiObject {
+  const annotations = initialEventsEnd ? { annotations: { [INITIAL_EVENTS_END]: "true" } } : {};
+  return { kind: type.kind, apiVersion: type.apiVersion, metadata: { resourceVersion, ...annotations } };
+}
+
+function schemaNamed(apiVersion: string, kind: string): StructureSchema {
+  const schema = schemaOf(apiVersion, kind);
+  if (!schema) throw new Error(`no structure is known for ${apiVersion} ${kind}`);
+  return schema;
+}

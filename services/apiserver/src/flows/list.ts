@@ -1,0 +1,219 @@
+/**
+ * LIST: a snapshot of the cache, or a page of etcd at an older revision (C6); streamed, without a tree of it in memory.
+ *
+ * Promises: all items and the list's resourceVersion are of one revision; a continue token is good on any apiserver.
+ */
+import { expired } from "@pilothouse/errors";
+import type { Clock } from "@pilothouse/clock";
+import type { KindDefinition } from "@pilothouse/kinds/kind";
+import { prefixRange, RevisionCompacted, RevisionInFuture } from "@pilothouse/store";
+import { readEntry } from "../cache/entry.ts";
+import { tooLargeResourceVersion } from "../cache/revision-gate.ts";
+import { formatContinueToken } from "../core/continue-token.ts";
+import type { Form, ListMeta } from "../core/form.ts";
+import { listOptionsOf, type ListSource } from "../core/list-options.ts";
+import { storePrefix, type CacheEntry, type Flow } from "../core/model.ts";
+import { selectionOf, type Selection } from "../core/select.ts";
+import { feedHeaders, reachedCurrent, reachedCurrentIfUp, readOf, shared, type ReadPorts } from "./read.ts";
+
+/** @throws StatusError 400, 406, 410, 422, 504 */
+export function listFlow(ports: ReadPorts): Flow {
+  return async (context) => {
+    const { kind, form } = readOf(ports, context, "list");
+    const { query, signal } = context.request;
+    const options = listOptionsOf(query);
+    const selection = selectionOf(kind, query);
+    const asked: Asked = { kind, namespace: context.info.namespace, selection, limit: options.limit, signal };
+    const page = await pageOf(ports, asked, options.source);
+    const listBody = await bodyOf(ports, form, page);
+    return { status: 200, headers: { "content-type": form.contentType, ...feedHeaders(ports) }, body: listBody };
+  };
+}
+
+interface Asked {
+  readonly kind: KindDefinition;
+  /** "" for all. */
+  readonly namespace: string;
+  readonly selection: Selection;
+  readonly limit: number;
+  readonly signal: AbortSignal;
+}
+
+interface Page {
+  readonly entries: readonly CacheEntry[];
+  readonly meta: ListMeta;
+}
+
+async function pageOf(ports: ReadPorts, asked: Asked, source: ListSource): Promise<Page> {
+  switch (source.from) {
+    case "any":
+      await reachedCurrentIfUp(ports, asked.signal);
+      // As upstream: who takes anything gets it whole.
+      return pageOfCache(ports, { ...asked, limit: 0 });
+    case "current":
+      if (await reachedCurrent(ports, asked.signal)) return pageOfCache(ports, asked);
+      return pageOfStore(ports, asked, "latest", "");
+    case "notOlderThan":
+      await ports.cache.waitFor(source.revision, asked.signal);
+      return pageOfCache(ports, asked);
+    case "exact":
+      if (source.revision === ports.cache.revision()) return pageOfCache(ports, asked);
+      return pageOfStore(ports, asked, source.revision, "");
+    case "continue":
+      return pageOfStore(ports, asked, source.token.revision, source.token.start);
+  }
+}
+
+/** One synchronous step: the references and the revision belong together. */
+function pageOfCache({ cache }: ReadPorts, { kind, namespace, selection, limit }: Asked): Page {
+  const { entries: all, revision } = snapshot(cache, kind, namespace, selection);
+  const matching = selection.everything ? all : all.filter((entry) => selection.matches(entry));
+  if (limit === 0 || matching.length <= limit)
+    return { entries: matching, meta: { resourceVersion: String(revision) } };
+  const entries = matching.slice(0, limit);
+  const start = `${(entries.at(-1) as CacheEntry).key.slice(storePrefix(kind, namespace).length)}\0`;
+  return {
+    entries,
+    meta: {
+      resourceVersion: String(revision),
+      continue: formatContinueToken({ revision, start }),
+      ...(selection.everything ? { remainingItemCount: matching.length - limit } : {}),
+    },
+  };
+}
+
+/** All of a kind, or the one that alone can match. */
+export function snapshot(
+  cache: ReadPorts["cache"],
+  kind: KindDefinition,
+  namespace: string,
+  { name }: Selection,
+): { readonly entries: readonly CacheEntry[]; readonly revision: number } {
+  if (name === undefined || (kind.namespaced && namespace === "")) return cache.list(kind, namespace);
+  const entry = cache.get(kind, namespace, name);
+  return { entries: entry ? [entry] : [], revision: cache.revision() };
+}
+
+const STORE_PAGE = 500;
+
+/** From etcd at one revision, in pages of its own, until there are enough that match. */
+async function pageOfStore(
+  { store, rvBase }: ReadPorts,
+  { kind, namespace, selection, limit, signal }: Asked,
+  revision: number | "latest",
+  start: string,
+): Promise<Page> {
+  const prefix = storePrefix(kind, namespace);
+  const { to } = prefixRange(prefix);
+  const entries: CacheEntry[] = [];
+  let at = revision === "latest" ? undefined : revision - rvBase;
+  let from = `${prefix}${start}`;
+  try {
+    if (at !== undefined && at < 1) throw new RevisionCompacted(0);
+    for (;;) {
+      // Who selects may find few in many: pages are cut to the limit only when each item counts.
+      const room = limit > 0 && selection.everything ? Math.min(STORE_PAGE, limit - entries.length) : STORE_PAGE;
+      const page = await store.range(
+        { from, to },
+        { limit: room, signal, ...(at === undefined ? {} : { revision: at }) },
+      );
+      at ??= page.revision;
+      let taken = 0;
+      for (const stored of page.entries) {
+        if (limit > 0 && entries.length === limit) break;
+        taken++;
+        from = `${stored.key}\0`;
+        const entry = readEntry(kind, stored, rvBase);
+        if (selection.matches(entry)) entries.push(entry);
+      }
+      const resourceVersion = String(at + rvBase);
+      const remaining = page.count - taken;
+      if (remaining <= 0) return { entries, meta: { resourceVersion } };
+      if (limit === 0 || entries.length < limit) continue;
+      const token = formatContinueToken({ revision: at + rvBase, start: from.slice(prefix.length) });
+      const count = selection.everything ? { remainingItemCount: remaining } : {};
+      return { entries, meta: { resourceVersion, continue: token, ...count } };
+    }
+  } catch (error) {
+    if (error instanceof RevisionCompacted) throw compacted(start);
+    if (error instanceof RevisionInFuture && revision !== "latest")
+      throw tooLargeResourceVersion(revision, (await store.revision()) + rvBase);
+    throw error;
+  }
+}
+
+function compacted(start: string): Error {
+  if (start === "") return expired("The resourceVersion for the provided list is too old.");
+  return expired(INCONSISTENT_CONTINUE, formatContinueToken({ revision: "latest", start }));
+}
+
+const INCONSISTENT_CONTINUE =
+  "The provided continue parameter is too old to display a consistent list result. You can start a new list without " +
+  "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. " +
+  "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted " +
+  "between the time the first chunk was returned and now may show up in the list.";
+
+/** Small objects travel together up to this size; a larger one is a write of its own. */
+export const CHUNK_BYTES = 64 << 10;
+
+async function bodyOf(
+  ports: ReadPorts,
+  form: Form,
+  { entries, meta }: Page,
+): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
+  const item = (entry: CacheEntry): Uint8Array =>
+    shared(ports.encodings, form.shareKey, "item", entry, () => form.item(entry));
+  if (form.list.kind === "whole") {
+    const pace = paceOf(ports.clock);
+    const items: Uint8Array[] = [];
+    for (const entry of entries) {
+      items.push(item(entry));
+      await pace();
+    }
+    return form.list.make(meta, items);
+  }
+  const { head, separator, tail } = form.list.parts(meta);
+  return streamed(ports.clock, head, entries, item, separator, tail);
+}
+
+async function* streamed(
+  clock: Clock,
+  head: Uint8Array,
+  entries: readonly CacheEntry[],
+  item: (entry: CacheEntry) => Uint8Array,
+  separator: Uint8Array,
+  tail: Uint8Array,
+): AsyncGenerator<Uint8Array, void, void> {
+  const pace = paceOf(clock);
+  let ready: Uint8Array[] = [head];
+  let readyBytes = head.length;
+  for (const [i, entry] of entries.entries()) {
+    const bytes = item(entry);
+    if (i > 0) ready.push(separator);
+    if (readyBytes + bytes.length > CHUNK_BYTES) {
+      yield Buffer.concat(ready);
+      ready = [];
+      readyBytes = 0;
+      await pace();
+    }
+    if (bytes.length >= CHUNK_BYTES) yield bytes;
+    else {
+      ready.push(bytes);
+      readyBytes += bytes.length + separator.length;
+    }
+  }
+  ready.push(tail);
+  yield Buffer.concat(ready);
+}
+
+/** After 2 ms of own work the others get a turn. */
+const OWN_WORK_MS = 2;
+
+export function paceOf(clock: Clock): () => Promise<void> {
+  let turnMs = clock.monotonicMs();
+  return async () => {
+    if (clock.monotonicMs() - turnMs < OWN_WORK_MS) return;
+    await clock.turn();
+    turnMs = clock.monotonicMs();
+  };
+}
