@@ -28,6 +28,7 @@ import type { KindDefinition } from "./kind.ts";
 import { storedKinds } from "./stored.ts";
 
 export * from "./kind.ts";
+export { keepServerMeta, validateObjectMeta, validateObjectMetaUpdate } from "./meta.ts";
 
 export const kinds: readonly KindDefinition[] = [
   erased(pod),

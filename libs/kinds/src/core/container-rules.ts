@@ -12,7 +12,8 @@ import type {
 import { checkDns1123Label, checkEnvVarName, checkPortName, checkPortNumber } from "@pilothouse/selectors/names";
 import { duplicate, forbidden, inRange, invalid, invalidEach, notFound, oneOf, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
-import { lifecycleRules, probeRules, protocolRules } from "./handler-rules.ts";
+import { protocolRules } from "../port-rules.ts";
+import { lifecycleRules, probeRules } from "./handler-rules.ts";
 import { fieldRefRules, keyRefRules, resourceFieldRules } from "./reference-rules.ts";
 import { resourceRules } from "./resource-rules.ts";
 import { localPathRules } from "./volume-rules.ts";

@@ -5,7 +5,7 @@ import { invalidEach, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { checkIp, checkNonSpecialIp, parseIp } from "../ip.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
-import { protocolRules } from "./handler-rules.ts";
+import { protocolRules } from "../port-rules.ts";
 
 /** More are counted only. */
 const ADDRESSES_SHOWN = 3;

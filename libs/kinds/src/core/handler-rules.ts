@@ -1,8 +1,9 @@
 /** Rules for probes and lifecycle hooks. */
 import type { Lifecycle, LifecycleHandler, Probe } from "@pilothouse/api/types/core-v1";
-import { checkHttpHeaderName, checkPortName, checkPortNumber } from "@pilothouse/selectors/names";
-import { forbidden, invalid, invalidEach, notNegative, notSupported, oneOf, required } from "../field-errors.ts";
+import { checkHttpHeaderName } from "@pilothouse/selectors/names";
+import { forbidden, invalid, invalidEach, notNegative, oneOf, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
+import { portRules } from "../port-rules.ts";
 
 type ProbeUse = "livenessProbe" | "readinessProbe" | "startupProbe";
 type Handler = LifecycleHandler & Pick<Probe, "grpc">;
@@ -58,17 +59,4 @@ function* handlerRules(handler: Handler, path: string): FieldErrors {
   if (tcpSocket) yield* portRules(tcpSocket.port, `${path}.tcpSocket.port`);
   if (grpc) yield* portRules(grpc.port, `${path}.grpc.port`);
   if (sleep && (sleep.seconds ?? 0) < 0) yield invalid(`${path}.sleep.seconds`, sleep.seconds, "must be non-negative");
-}
-
-/** A port by number or by the name a container gave it. */
-export function* portRules(port: number | string | undefined, path: string): FieldErrors {
-  if (typeof port === "string") yield* invalidEach(path, port, checkPortName(port));
-  else yield* invalidEach(path, port ?? 0, checkPortNumber(port ?? 0));
-}
-
-export const PROTOCOLS: readonly string[] = ["SCTP", "TCP", "UDP"];
-
-export function* protocolRules(protocol: string | undefined, path: string): FieldErrors {
-  if (!protocol) yield required(path);
-  else if (!PROTOCOLS.includes(protocol)) yield notSupported(path, protocol, PROTOCOLS);
 }

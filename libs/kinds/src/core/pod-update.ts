@@ -1,7 +1,7 @@
 /** What of a pod may change once it exists. */
 import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from "@pilothouse/api/types/core-v1";
 import { checkDns1123Subdomain } from "@pilothouse/selectors/names";
-import { forbidden, inRange, invalid, invalidEach, required, sameValue } from "../field-errors.ts";
+import { forbidden, inRange, invalid, invalidEach, sameValue } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 
 const MAX_INT32 = 2 ** 31 - 1;
@@ -12,17 +12,14 @@ const ONLY_THESE =
   "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations)," +
   "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
 
-/** Rules for an update of the pod itself; while scheduling gates hold it, it may also be narrowed down. */
+/** Rules for an update, beside those for any pod; while scheduling gates hold it, it may also be narrowed down. */
 export function* podUpdateRules(pod: Pod, old: Pod): FieldErrors {
   yield* mirrorRules(pod, old);
-  const before = yield* containerUpdateRules(pod.spec.containers, old.spec.containers, "spec.containers");
-  if (!before) return;
-  const initBefore = yield* containerUpdateRules(
-    pod.spec.initContainers ?? [],
-    old.spec.initContainers ?? [],
-    "spec.initContainers",
-  );
-  if (!initBefore) return;
+  for (const field of ["containers", "initContainers"] as const) {
+    if ((pod.spec[field] ?? []).length === (old.spec[field] ?? []).length) continue;
+    yield forbidden(`spec.${field}`, "pod updates may not add or remove containers");
+    return;
+  }
   yield* deadlineRules(pod.spec.activeDeadlineSeconds, old.spec.activeDeadlineSeconds);
   yield* addedTolerationsRules(pod.spec.tolerations ?? [], old.spec.tolerations ?? []);
   yield* gateUpdateRules(pod.spec, old.spec);
@@ -80,25 +77,6 @@ function withImagesOf(containers: readonly Container[], old: readonly Container[
 
 function onlyAdds(labels: Record<string, string> | undefined, old: Record<string, string> | undefined): boolean {
   return Object.entries(old ?? {}).every(([key, value]) => labels?.[key] === value);
-}
-
-/** Returns false where the lists cannot be compared. */
-function* containerUpdateRules(
-  containers: readonly Container[],
-  old: readonly Container[],
-  path: string,
-): Generator<ReturnType<typeof forbidden>, boolean, undefined> {
-  if (containers.length !== old.length) {
-    yield forbidden(path, "pod updates may not add or remove containers");
-    return false;
-  }
-  for (const [index, { image }] of containers.entries()) {
-    if (!image) yield required(`${path}[${index}].image`);
-    else if (image.trim() !== image) {
-      yield invalid(`${path}[${index}].image`, image, "must not have leading or trailing whitespace");
-    }
-  }
-  return true;
 }
 
 /** It may appear and shrink, never grow or go. */

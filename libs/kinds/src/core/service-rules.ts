@@ -10,7 +10,7 @@ import {
 import { duplicate, forbidden, invalid, invalidEach, notSupported, oneOf, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { checkCidr, checkIp, checkNonSpecialIp, ipFamily, parseIp } from "../ip.ts";
-import { portRules, protocolRules } from "./handler-rules.ts";
+import { portRules, protocolRules } from "../port-rules.ts";
 
 const TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const POLICIES = ["Cluster", "Local"];

@@ -3,10 +3,10 @@ import { checkDns1123Label, checkDns1123Subdomain, checkQualifiedName } from "@p
 import { AGE, shown } from "../columns.ts";
 import { duplicate, immutable, invalid, invalidEach, oneOf, required, sameValue, tooMany } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
-import { protocolRules } from "../core/handler-rules.ts";
 import { checkNonSpecialIp, ipFamily } from "../ip.ts";
 import { startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
+import { protocolRules } from "../port-rules.ts";
 
 const MAX_ENDPOINTS = 1000;
 const MAX_PORTS = 20_000;
