@@ -37,6 +37,10 @@ export interface ProcessPorts extends TimeAndChance {
   readonly telemetry: Telemetry;
   /** Closed at the end; owns everything the service opens. */
   readonly scope: Scope;
+  /** Of this incarnation: another start of the same process has another one. The health port tells it under /identity. */
+  readonly identity: string;
+  /** `host:port` of the health port; undefined when there is none. */
+  readonly healthAddress: string | undefined;
 }
 
 export interface Health {
@@ -61,14 +65,16 @@ export async function runProcess<S extends Settings>(service: ServiceProcess<S>)
   const settings: S & typeof commonSettings = { ...service.settings, ...commonSettings };
   const values = configFromCommandLine(service.name, service.description, settings);
   const common = values as unknown as Values<typeof commonSettings>;
-  const { clock, random } = systemTimeAndChance;
+  const { clock, random, ids } = systemTimeAndChance;
   // Until the logger stands, a failure has nowhere to go but standard error.
   let report = (task: string, error: unknown): void => void process.stderr.write(`${task}: ${String(error)}\n`);
   const scope = new Scope(service.name, (task, error) => report(task, error));
   const bus = openBus(service.name, common, (error) => report("nats", error));
+  const instance = service.instance(values);
+  const identity = `${instance}_${ids.uuid()}`;
   const telemetry = await otelTelemetry({
     service: service.name,
-    instance: service.instance(values),
+    instance,
     clock,
     random,
     scope,
@@ -79,9 +85,17 @@ export async function runProcess<S extends Settings>(service: ServiceProcess<S>)
   report = (task, error) => telemetry.log.error(`${task} failed`, { error });
   scope.defer(() => bus.close());
   endOnSignals(scope, telemetry);
-  const health = await service.start(values, { ...systemTimeAndChance, bus, telemetry, scope });
-  if (common["health-port"] !== 0)
-    await serveHealth(common["health-address"], common["health-port"], health, telemetry, scope);
+  const { "health-address": address, "health-port": port } = common;
+  const healthAddress = port === 0 ? undefined : `${address}:${port}`;
+  const health = await service.start(values, {
+    ...systemTimeAndChance,
+    bus,
+    telemetry,
+    scope,
+    identity,
+    healthAddress,
+  });
+  if (port !== 0) await serveHealth(address, port, identity, health, telemetry, scope);
   telemetry.log.info(`${service.name} started`);
 }
 
@@ -120,16 +134,18 @@ function endOnSignals(scope: Scope, { log }: Telemetry): void {
   process.on("unhandledRejection", die);
 }
 
-/** /healthz, /livez, /readyz and /metrics over plain HTTP on a local address. */
+/** /healthz, /livez, /readyz, /identity and /metrics over plain HTTP on a local address. */
 async function serveHealth(
   address: string,
   port: number,
+  identity: string,
   health: Health,
   telemetry: Telemetry,
   scope: Scope,
 ): Promise<void> {
   const answer = async (path: string): Promise<{ status: number; body: string }> => {
     if (path === "/metrics") return { status: 200, body: await telemetry.metrics.expose() };
+    if (path === "/identity") return { status: 200, body: identity };
     if (path === "/livez") return { status: 200, body: "ok" };
     if (path !== "/healthz" && path !== "/readyz") return { status: 404, body: "not found\n" };
     const problems = await health.problems();
