@@ -2,6 +2,7 @@
  * Fits parsed JSON to a structure, in place: unknown fields are dropped and reported, null counts as absent, values of the
  * wrong type are errors in Go's words, times are normalised. Used for every input that becomes a typed object.
  */
+import { parseQuantity, QuantityError } from "@pilothouse/quantity";
 import type { FieldSchema, FieldType, Scalar, Special, StructureSchema } from "../schema.ts";
 import { DecodeError } from "./limits.ts";
 import { canonicalMicroTime, canonicalTime } from "./time.ts";
@@ -163,7 +164,6 @@ class Fitter {
 }
 
 const STRING: FieldType = { kind: "scalar", scalar: "string" };
-const QUANTITY = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?$/;
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /** Sets a key that may be `__proto__`. */
@@ -187,11 +187,15 @@ export function zeroOf(type: FieldType): unknown {
   }
 }
 
-/** A quantity as it was given, if it is one. */
+/** A quantity in its canonical form: `1000m` is `1`, 0.5 is `500m`. */
 export function quantityText(value: unknown): string {
-  const text = typeof value === "number" ? String(value) : value;
-  if (typeof text === "string" && QUANTITY.test(text)) return text;
-  throw new DecodeError("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+  if (typeof value !== "string" && typeof value !== "number") return quantityText(JSON.stringify(value));
+  try {
+    return parseQuantity(value).toString();
+  } catch (error) {
+    if (error instanceof QuantityError) throw new DecodeError(error.message);
+    throw error;
+  }
 }
 
 /** The doubles next to the limits of int64 count as the limits. */

@@ -126,10 +126,10 @@ describe("decoding", () => {
     });
   });
 
-  it("keeps a number given as a quantity", () => {
-    const text = `{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":0.5,"memory":"1Gi"}}}]}}`;
+  it("writes quantities in canonical form, numbers too", () => {
+    const text = `{"spec":{"containers":[{"name":"c","resources":{"limits":{"cpu":0.5,"memory":"1024Mi"}}}]}}`;
     const { object } = decodeJson(bytesOf(text), pod);
-    expect(object).toMatchObject({ spec: { containers: [{ resources: { limits: { cpu: "0.5", memory: "1Gi" } } }] } });
+    expect(object).toMatchObject({ spec: { containers: [{ resources: { limits: { cpu: "500m", memory: "1Gi" } } }] } });
   });
 });
 

@@ -3,7 +3,7 @@
  *
  * Promises: decoding is as strict as upstream's and says so in upstream's words; unknown and duplicate fields are returned, not
  * judged (fieldValidation is the caller's); encoding is canonical, so equal objects have equal bytes.
- * Non-promises: defaults, validation and canonical quantities are the kinds'.
+ * Times and quantities come out in their canonical form. Non-promises: defaults and validation are the kinds'.
  * Limits: nesting up to MAX_DEPTH; integers beyond 2^53 keep their nearest double (the largest int64 is exact).
  */
 import type { StructureSchema } from "../schema.ts";

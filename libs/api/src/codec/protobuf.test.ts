@@ -150,7 +150,7 @@ function arbitraryOne(type: FieldType, depth: number): fc.Arbitrary<unknown> {
 function arbitrarySpecial(special: Extract<FieldType, { kind: "special" }>["special"]): fc.Arbitrary<unknown> {
   switch (special) {
     case "Quantity":
-      return fc.constantFrom("0", "100m", "1Gi", "-5", "1e3");
+      return fc.constantFrom("0", "100m", "1Gi", "-5", "1e3", "1500M");
     case "Time":
       return fc.constantFrom("2026-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59Z");
     case "MicroTime":
