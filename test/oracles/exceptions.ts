@@ -33,3 +33,19 @@ export const UNSERVED_PATHS: Readonly<Record<string, string>> = {
   "pods/ephemeralcontainers": "kubectl debug",
   "pods/resize": "in-place resize",
 };
+
+/** GA groups that would lie if their objects were merely stored. */
+export const UNSERVED_GROUPS: Readonly<Record<string, string>> = {
+  "admissionregistration.k8s.io": "a stored webhook or policy that is not called is a hole in the fence",
+  "apiextensions.k8s.io": "a stored definition promises a resource that is not there",
+  "apiregistration.k8s.io": "a stored APIService promises a group that is not relayed",
+  "flowcontrol.apiserver.k8s.io": "stored flow schemas would not be obeyed",
+};
+
+/** Single GA resources that are not served yet. */
+export const UNSERVED_RESOURCES: Readonly<Record<string, string>> = {
+  "autoscaling/v1/horizontalpodautoscalers": "another view of autoscaling/v2's objects",
+  "events.k8s.io/v1/events": "another view of core's events: one stored object, two encodings",
+  "v1/bindings": "the old way to bind; pods/binding is served",
+  "v1/componentstatuses": "deprecated since v1.19",
+};
