@@ -232,13 +232,19 @@ export function* profileRules(profiles: Profiles, path: string): FieldErrors {
   for (const field of ["seccompProfile", "appArmorProfile"] as const) {
     const profile = profiles[field];
     if (!profile) continue;
+    const word = field === "seccompProfile" ? "seccomp" : "AppArmor";
     const at = `${path}.${field}`;
     if (profile.type === "Localhost") {
-      if (!profile.localhostProfile) yield required(`${at}.localhostProfile`, "must be set when type is Localhost");
+      if (!profile.localhostProfile)
+        yield required(`${at}.localhostProfile`, `must be set when ${word} type is Localhost`);
       else if (field === "seccompProfile") yield* localPathRules(profile.localhostProfile, `${at}.localhostProfile`);
     } else {
       if (profile.localhostProfile !== undefined) {
-        yield invalid(`${at}.localhostProfile`, profile.localhostProfile, "can only be set when type is Localhost");
+        yield invalid(
+          `${at}.localhostProfile`,
+          profile.localhostProfile,
+          `can only be set when ${word} type is Localhost`,
+        );
       }
       yield* oneOf(`${at}.type`, profile.type, ["Localhost", "RuntimeDefault", "Unconfined"]);
     }

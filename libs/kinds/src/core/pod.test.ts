@@ -265,6 +265,13 @@ describe("what is wrong with a pod is said as upstream says it", () => {
       ["spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None"],
     ],
     [
+      "a seccomp profile from nowhere",
+      { securityContext: { seccompProfile: { type: "Localhost" } } },
+      [
+        "spec.securityContext.seccompProfile.localhostProfile: Required value: must be set when seccomp type is Localhost",
+      ],
+    ],
+    [
       "no time to live",
       { activeDeadlineSeconds: 0 },
       ["spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive"],

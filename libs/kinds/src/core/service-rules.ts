@@ -30,6 +30,11 @@ export function needsHealthCheckPort({ type, externalTrafficPolicy }: ServiceSpe
   return type === "LoadBalancer" && externalTrafficPolicy === "Local";
 }
 
+/** Reached from outside the cluster, so that it matters how traffic comes in. */
+export function isExternal({ type, externalIPs = [] }: ServiceSpec): boolean {
+  return type === "NodePort" || type === "LoadBalancer" || (type === "ClusterIP" && externalIPs.length > 0);
+}
+
 export function isHeadless({ clusterIP }: ServiceSpec): boolean {
   return clusterIP === "None";
 }
@@ -215,15 +220,13 @@ function* loadBalancerRules(spec: ServiceSpec): FieldErrors {
 
 function* trafficRules(spec: ServiceSpec): FieldErrors {
   const { type, externalTrafficPolicy, internalTrafficPolicy, healthCheckNodePort = 0, trafficDistribution } = spec;
-  const isExternal =
-    type === "NodePort" || type === "LoadBalancer" || (type === "ClusterIP" && !!spec.externalIPs?.length);
-  if (externalTrafficPolicy && !isExternal) {
+  if (externalTrafficPolicy && !isExternal(spec)) {
     yield invalid(
       "spec.externalTrafficPolicy",
       externalTrafficPolicy,
       "may only be set for externally-accessible services",
     );
-  } else if (isExternal && type !== "ClusterIP") {
+  } else if (isExternal(spec)) {
     yield* oneOf("spec.externalTrafficPolicy", externalTrafficPolicy, POLICIES);
   }
   if (healthCheckNodePort !== 0 && !needsHealthCheckPort(spec)) {

@@ -46,6 +46,12 @@ test("NodePort and LoadBalancer say how traffic comes in; affinity lasts three h
   });
 });
 
+test("a Service with addresses outside says how traffic comes in, whatever its type", () => {
+  const object = created({ ports: [{ port: 80 }], externalIPs: ["192.0.2.1"] });
+  expect(object.spec.externalTrafficPolicy).toBe("Cluster");
+  expect(service.validate?.(object)).toEqual([]);
+});
+
 test("clusterIP and clusterIPs say the same", () => {
   expect(created({ clusterIP: "None", ports: [PORT], selector: { a: "b" } }).spec).toMatchObject({
     clusterIPs: ["None"],

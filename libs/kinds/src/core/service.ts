@@ -7,6 +7,7 @@ import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { serviceName } from "../names.ts";
 import { STATUS } from "../subresources.ts";
 import {
+  isExternal,
   isHeadless,
   needsClusterIp,
   needsHealthCheckPort,
@@ -158,10 +159,6 @@ function keepAllocated(spec: ServiceSpec, old: ServiceSpec): void {
   if (needsHealthCheckPort(spec) && needsHealthCheckPort(old) && !spec.healthCheckNodePort) {
     keepField(spec, old, "healthCheckNodePort");
   }
-}
-
-function isExternal({ type }: ServiceSpec): boolean {
-  return type === "NodePort" || type === "LoadBalancer";
 }
 
 function externalIpText({ spec, status }: Service): string {
