@@ -14,6 +14,13 @@ export interface FeedMessage {
   readonly payload: Uint8Array;
 }
 
+interface Link {
+  readonly subject: string;
+  readonly type: CacheChange["type"];
+  readonly entry: CacheEntry;
+  readonly bytes: Uint8Array;
+}
+
 type FeedKind = Pick<KindDefinition, "group" | "resource">;
 
 const NO_PAYLOAD = new Uint8Array();
@@ -43,24 +50,19 @@ export class Feed {
 
   /** The messages of all changes of one kind that were made by one or more whole revisions, in order. */
   changes(kind: FeedKind, changes: readonly CacheChange[]): FeedMessage[] {
-    const subject = busSubjects.changes(this.#apiserver, kind.group, kind.resource);
-    const isSecret = kind.group === "" && kind.resource === "secrets";
-    const isPod = kind.group === "" && kind.resource === "pods";
     const messages: FeedMessage[] = [];
-    for (const [i, change] of changes.entries()) {
-      const { revision } = change.entry;
-      const isAgain = changes[i - 1]?.entry.revision === revision;
-      // Several objects of one revision cannot be told as links of a chain: see #gap.
-      if (isAgain) continue;
-      if (changes[i + 1]?.entry.revision === revision) messages.push(this.#gap(subject, revision));
-      else messages.push(this.#link(subject, change.type, change.entry, isSecret ? NO_PAYLOAD : change.entry.bytes));
+    for (let from = 0; from < changes.length;) {
+      const revision = changes[from]?.entry.revision;
+      let to = from + 1;
+      while (changes[to]?.entry.revision === revision) to++;
+      messages.push(...this.#wholeRevision(changes.slice(from, to).flatMap((change) => this.#links(kind, change))));
+      from = to;
     }
-    if (isPod) for (const change of changes) messages.push(...this.#nodeMessages(change));
     return messages;
   }
 
   /** One for each chain: nothing up to `revision` is still to come. */
-  bookmarks(kinds: readonly FeedKind[], nodes: readonly string[], revision: number): FeedMessage[] {
+  bookmarks(kinds: readonly FeedKind[], nodes: readonly string[], revision: number, intervalMs: number): FeedMessage[] {
     const subjects = [
       ...kinds.map(({ group, resource }) => busSubjects.changes(this.#apiserver, group, resource)),
       ...nodes.map((node) => busSubjects.nodePods(this.#apiserver, node)),
@@ -72,6 +74,7 @@ export class Feed {
         [changeHeaders.revision]: String(revision),
         [changeHeaders.previous]: String(this.#last.get(subject) ?? this.#start),
         [changeHeaders.epoch]: this.#epoch,
+        [changeHeaders.interval]: String(intervalMs),
       },
       payload: NO_PAYLOAD,
     }));
@@ -79,52 +82,53 @@ export class Feed {
     return messages;
   }
 
-  /** A pod is told on its node's chain too; one that moved leaves the old node's chain first. */
-  #nodeMessages({ type, entry, previous }: CacheChange): FeedMessage[] {
+  /** Where one change is told, and as what: on its kind's chain; a pod on its node's too, one that moved on both nodes'. */
+  #links({ group, resource }: FeedKind, { type, entry, previous }: CacheChange): Link[] {
+    const subject = busSubjects.changes(this.#apiserver, group, resource);
+    const isSecret = group === "" && resource === "secrets";
+    const links: Link[] = [{ subject, type, entry, bytes: isSecret ? NO_PAYLOAD : entry.bytes }];
+    if (group !== "" || resource !== "pods") return links;
     const node = entry.fields["spec.nodeName"] ?? "";
     const previousNode = previous?.fields["spec.nodeName"] ?? "";
-    const messages: FeedMessage[] = [];
     if (previous && previousNode !== "" && previousNode !== node) {
       const bytes = atRevision(previous.bytes, previous.revision, entry.revision);
-      messages.push(this.#link(busSubjects.nodePods(this.#apiserver, previousNode), "DELETED", entry, bytes));
+      links.push({ subject: busSubjects.nodePods(this.#apiserver, previousNode), type: "DELETED", entry, bytes });
     }
     if (node !== "") {
       const seen = type === "MODIFIED" && previousNode !== node ? "ADDED" : type;
-      messages.push(this.#link(busSubjects.nodePods(this.#apiserver, node), seen, entry, entry.bytes));
+      links.push({ subject: busSubjects.nodePods(this.#apiserver, node), type: seen, entry, bytes: entry.bytes });
     }
+    return links;
+  }
+
+  /** Links of one chain and one revision are its parts: all have the same previous. */
+  #wholeRevision(links: readonly Link[]): FeedMessage[] {
+    const counts = new Map<string, number>();
+    for (const { subject } of links) counts.set(subject, (counts.get(subject) ?? 0) + 1);
+    const told = new Map<string, number>();
+    const messages = links.map((link) => {
+      const part = (told.get(link.subject) ?? 0) + 1;
+      told.set(link.subject, part);
+      return this.#message(link, part, counts.get(link.subject) ?? 1);
+    });
+    for (const { subject, entry } of links) this.#last.set(subject, entry.revision);
     return messages;
   }
 
-  #link(subject: string, type: CacheChange["type"], entry: CacheEntry, bytes: Uint8Array): FeedMessage {
-    const previous = this.#last.get(subject) ?? this.#start;
-    this.#last.set(subject, entry.revision);
+  #message({ subject, type, entry, bytes }: Link, part: number, parts: number): FeedMessage {
     const { namespace, name, uid, trace, revision } = entry;
     const headers: Record<string, string> = {
       [changeHeaders.type]: type,
       [changeHeaders.revision]: String(revision),
-      [changeHeaders.previous]: String(previous),
+      [changeHeaders.previous]: String(this.#last.get(subject) ?? this.#start),
       [changeHeaders.epoch]: this.#epoch,
       [changeHeaders.key]: namespace === "" ? name : `${namespace}/${name}`,
       [changeHeaders.uid]: uid,
     };
+    if (parts > 1) headers[changeHeaders.part] = `${part}/${parts}`;
     if (trace) headers[changeHeaders.traceparent] = formatTraceparent(trace);
     const isTooLarge = bytes.length > this.#maxPayloadBytes - HEADER_ROOM_BYTES;
     return { subject, headers, payload: isTooLarge ? NO_PAYLOAD : bytes };
-  }
-
-  /**
-   * A revision that changed several objects (a lease that expired with all its Events). A follower that applied the first
-   * would take the second for a duplicate, so it is told as a gap: `previous` is the revision itself, which nobody has.
-   */
-  #gap(subject: string, revision: number): FeedMessage {
-    this.#last.set(subject, revision);
-    const headers = {
-      [changeHeaders.type]: "BOOKMARK",
-      [changeHeaders.revision]: String(revision),
-      [changeHeaders.previous]: String(revision),
-      [changeHeaders.epoch]: this.#epoch,
-    };
-    return { subject, headers, payload: NO_PAYLOAD };
   }
 
   /** Chains of nodes that are gone are dropped; should one come back, it begins behind all that it may have said. */

@@ -45,7 +45,7 @@ export function startPublishing({ bus, cache, clock }: PublishPorts, options: Pu
       await sleep(clock, bookmarkEveryMs, signal);
       if (!(await reachedNewRevision(cache, signal))) continue;
       const names = nodes ? cache.list(nodes, "").entries.map(({ name }) => name) : [];
-      send(feed.bookmarks(kinds, names, cache.revision()));
+      send(feed.bookmarks(kinds, names, cache.revision(), bookmarkEveryMs));
     }
   });
 }
