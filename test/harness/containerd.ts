@@ -8,6 +8,8 @@ import { execFile } from "node:child_process";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { systemClock, systemIds } from "@pilothouse/clock/system";
+import { criRuntime } from "@pilothouse/runtime-cri";
 import { containerdConfig } from "../../deploy/containerd-config.ts";
 import { buildImages, PAUSE_IMAGE } from "../../deploy/images.ts";
 import { makeTestDirectory, removeTestDirectory } from "./directory.ts";
@@ -87,8 +89,10 @@ export async function startContainerd(options: ContainerdOptions = {}): Promise<
       await daemon.ended;
     },
     async stop() {
-      await endContainers(socketPath);
+      if (!daemon.running()) await start();
+      await removeSandboxes(socketPath, directory);
       await daemon.stop();
+      await endShims(socketPath);
       await unmountBelow(directory);
       await run("ip", ["netns", "delete", name]);
       await removeCgroups(`/${name}`);
@@ -108,8 +112,16 @@ function bridgeNetwork(directory: string): string {
   return JSON.stringify({ cniVersion: "0.4.0", name: "test", plugins: [bridge, { type: "portmap", snat: false }] });
 }
 
-/** Kills every shim of this containerd, known by its address, with the processes it holds. */
-async function endContainers(socketPath: string): Promise<void> {
+/** Through containerd, so that addresses, sockets and network results outside the directory go too. */
+async function removeSandboxes(socketPath: string, directory: string): Promise<void> {
+  const pipesDir = join(directory, "pipes");
+  const runtime = criRuntime({ clock: systemClock, ids: systemIds, socketPath, pipesDir });
+  for (const { id } of await runtime.listPodSandboxes()) await runtime.removePodSandbox(id);
+  await runtime.close();
+}
+
+/** What is left kills every shim of this containerd, known by its address, with the processes it holds. */
+async function endShims(socketPath: string): Promise<void> {
   const shims = await processesWith("-address", socketPath);
   const children = await Promise.all(shims.map(childrenOf));
   for (const pid of [...shims, ...children.flat()]) kill(pid);

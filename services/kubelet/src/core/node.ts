@@ -1,0 +1,117 @@
+/** What a Node object says of its machine. Pure. */
+import type { NodeCondition, NodeStatus } from "@pilothouse/api/types/core-v1";
+import type { RuntimeCondition } from "@pilothouse/runtime";
+
+export interface MachineFacts {
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  /** Size of the file system that pods write to. */
+  readonly diskBytes: number;
+  readonly maxPods: number;
+  /** `amd64`, `arm64` */
+  readonly architecture: string;
+  readonly machineId: string;
+  readonly bootId: string;
+  readonly kernelVersion: string;
+  readonly osImage: string;
+  readonly hostname: string;
+}
+
+export const KUBELET_VERSION = "v1.36.0";
+
+/** Kept for the system itself, so that pods cannot starve it. */
+const RESERVED_MEMORY_BYTES = 100 * 1024 * 1024;
+
+export function nodeLabels(nodeName: string, { architecture }: MachineFacts): Record<string, string> {
+  return {
+    "kubernetes.io/hostname": nodeName,
+    "kubernetes.io/os": "linux",
+    "kubernetes.io/arch": architecture,
+    "beta.kubernetes.io/os": "linux",
+    "beta.kubernetes.io/arch": architecture,
+  };
+}
+
+export interface NodeInput {
+  readonly nodeName: string;
+  readonly nodeIp: string;
+  readonly port: number;
+  readonly machine: MachineFacts;
+  /** `containerd://1.6.20` */
+  readonly runtimeVersion: string;
+}
+
+/** The status without its conditions. */
+export function nodeStatus({ nodeName, nodeIp, port, machine, runtimeVersion }: NodeInput): NodeStatus {
+  const amounts = (memoryBytes: number): Record<string, string> => ({
+    cpu: String(machine.cpus),
+    memory: `${Math.floor(memoryBytes / 1024)}Ki`,
+    "ephemeral-storage": `${Math.floor(machine.diskBytes / 1024)}Ki`,
+    pods: String(machine.maxPods),
+  });
+  return {
+    capacity: amounts(machine.memoryBytes),
+    allocatable: allocatableOf(machine),
+    addresses: [
+      { type: "InternalIP", address: nodeIp },
+      { type: "Hostname", address: nodeName },
+    ],
+    daemonEndpoints: { kubeletEndpoint: { Port: port } },
+    nodeInfo: {
+      machineID: machine.machineId,
+      systemUUID: machine.machineId,
+      bootID: machine.bootId,
+      kernelVersion: machine.kernelVersion,
+      osImage: machine.osImage,
+      containerRuntimeVersion: runtimeVersion,
+      kubeletVersion: KUBELET_VERSION,
+      kubeProxyVersion: "",
+      operatingSystem: "linux",
+      architecture: machine.architecture,
+    },
+  };
+}
+
+export function allocatableOf(machine: MachineFacts): Record<string, string> & { cpu: string; memory: string } {
+  return {
+    cpu: String(machine.cpus),
+    memory: `${Math.floor(Math.max(0, machine.memoryBytes - RESERVED_MEMORY_BYTES) / 1024)}Ki`,
+    "ephemeral-storage": `${Math.floor((machine.diskBytes * 0.9) / 1024)}Ki`,
+    pods: String(machine.maxPods),
+  };
+}
+
+/** No runtime conditions = the runtime does not answer. `now` is a Kubernetes timestamp. */
+export function nodeConditions(
+  runtime: readonly RuntimeCondition[],
+  before: readonly NodeCondition[],
+  now: string,
+): NodeCondition[] {
+  const fine = (type: string, reason: string, message: string): Omit<NodeCondition, "lastTransitionTime"> => {
+    return { type, status: "False", reason, message };
+  };
+  const found = [
+    fine("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    fine("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    fine("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    readyCondition(runtime),
+  ];
+  return found.map((condition) => {
+    const old = before.find((it) => it.type === condition.type);
+    const since = old?.status === condition.status ? old.lastTransitionTime : undefined;
+    return { ...condition, lastHeartbeatTime: now, lastTransitionTime: since ?? now };
+  });
+}
+
+function readyCondition(runtime: readonly RuntimeCondition[]): Omit<NodeCondition, "lastTransitionTime"> {
+  const problems = runtime
+    .filter((it) => !it.ok)
+    .map(({ type, reason, message }) => {
+      const what = type === "NetworkReady" ? "container runtime network" : "container runtime";
+      return `${what} not ready: ${type}=false reason:${reason} message:${message}`;
+    });
+  if (runtime.length === 0) problems.push("container runtime is down");
+  return problems.length === 0
+    ? { type: "Ready", status: "True", reason: "KubeletReady", message: "kubelet is posting ready status" }
+    : { type: "Ready", status: "False", reason: "KubeletNotReady", message: `[${problems.join(", ")}]` };
+}

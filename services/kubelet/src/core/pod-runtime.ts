@@ -1,0 +1,62 @@
+/** What the runtime has of one pod, and how we find it there again: the labels and annotations of upstream's kubelet. Pure. */
+import type { Container, Pod } from "@pilothouse/api/types/core-v1";
+import type { ContainerStatus, Labels, SandboxStatus } from "@pilothouse/runtime";
+
+export const LABEL_POD_NAME = "io.kubernetes.pod.name";
+export const LABEL_POD_NAMESPACE = "io.kubernetes.pod.namespace";
+export const LABEL_POD_UID = "io.kubernetes.pod.uid";
+export const LABEL_CONTAINER_NAME = "io.kubernetes.container.name";
+/** On all of ours, so that sandboxes of others on the same containerd are left alone. */
+export const LABEL_NODE = "pilothouse.io/node";
+export const ANNOTATION_HASH = "io.kubernetes.container.hash";
+export const ANNOTATION_RESTART_COUNT = "io.kubernetes.container.restartCount";
+export const ANNOTATION_TERMINATION_MESSAGE = "io.kubernetes.container.terminationMessagePath";
+export const ANNOTATION_GRACE = "io.kubernetes.pod.terminationGracePeriod";
+
+export type RuntimeContainer = ContainerStatus & { readonly sandboxId: string };
+
+export interface PodRuntime {
+  /** Newest first. */
+  readonly sandboxes: readonly SandboxStatus[];
+  readonly containers: readonly RuntimeContainer[];
+}
+
+export const nothingRuns: PodRuntime = { sandboxes: [], containers: [] };
+
+/** The instances of a container, newest first. */
+export function instancesOf(runtime: PodRuntime, name: string): readonly RuntimeContainer[] {
+  return runtime.containers
+    .filter((it) => it.name === name)
+    .toSorted((a, b) => b.attempt - a.attempt || b.createdAtMs - a.createdAtMs);
+}
+
+export function podLabels(pod: Pod, nodeName: string): Labels {
+  return {
+    [LABEL_POD_NAME]: pod.metadata.name ?? "",
+    [LABEL_POD_NAMESPACE]: pod.metadata.namespace ?? "",
+    [LABEL_POD_UID]: uidOf(pod),
+    [LABEL_NODE]: nodeName,
+  };
+}
+
+export function uidOf(pod: Pod): string {
+  return pod.metadata.uid ?? "";
+}
+
+/** `web_default(uid)`: how messages name a pod. */
+export function podTitle(pod: Pod): string {
+  return `${pod.metadata.name}_${pod.metadata.namespace}(${uidOf(pod)})`;
+}
+
+/** Changes when a running container must be replaced: only its image can change in place. 32-bit FNV-1a, hex. */
+export function containerHash(container: Container): string {
+  const text = JSON.stringify([container.name, container.image ?? ""]);
+  let hash = 0x811c9dc5;
+  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
+  return hash.toString(16);
+}
+
+/** An init container that stays: it counts as done once it has started. */
+export function isSidecar(container: Container): boolean {
+  return container.restartPolicy === "Always";
+}

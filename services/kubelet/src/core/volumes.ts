@@ -1,0 +1,206 @@
+/** What a pod's volumes are made of: directories, memory, paths of the host, and files whose contents come from the API. Pure. */
+import type {
+  ConfigMap,
+  Container,
+  DownwardAPIVolumeFile,
+  KeyToPath,
+  Pod,
+  Secret,
+  Volume,
+  VolumeProjection,
+} from "@pilothouse/api/types/core-v1";
+import { parseQuantity } from "@pilothouse/quantity";
+import {
+  bytesOfBase64,
+  ConfigUnavailable,
+  fieldValue,
+  resourceValue,
+  type PodSources,
+  type Whereabouts,
+} from "./environment.ts";
+
+export type VolumePlan =
+  | { readonly kind: "directory"; readonly name: string }
+  /** 0 = half of the memory, as the kernel does by itself. */
+  | { readonly kind: "memory"; readonly name: string; readonly sizeBytes: number }
+  | { readonly kind: "host"; readonly name: string; readonly path: string; readonly type: string }
+  | { readonly kind: "files"; readonly name: string; readonly files: readonly VolumeFile[] };
+
+export interface VolumeFile {
+  /** Relative, with `/` between folders. */
+  readonly path: string;
+  readonly mode: number;
+  readonly content: Uint8Array;
+}
+
+export interface VolumeSources extends PodSources {
+  /** Tokens by what was asked for, got before planning. */
+  token(projection: TokenRequest): string | undefined;
+}
+
+export interface TokenRequest {
+  readonly audience: string;
+  readonly expirationSeconds: number;
+}
+
+const DEFAULT_MODE = 0o644;
+const DEFAULT_TOKEN_SECONDS = 3600;
+
+/** Throws ConfigUnavailable when something is missing (yet), or is of a kind that we do not have. */
+export function planVolume(pod: Pod, volume: Volume, sources: VolumeSources, where: Whereabouts): VolumePlan {
+  const { name } = volume;
+  if (volume.emptyDir) {
+    const limit = volume.emptyDir.sizeLimit;
+    if (volume.emptyDir.medium !== "Memory") return { kind: "directory", name };
+    return { kind: "memory", name, sizeBytes: limit === undefined ? 0 : Number(parseQuantity(limit).value()) };
+  }
+  if (volume.hostPath) return { kind: "host", name, path: volume.hostPath.path, type: volume.hostPath.type ?? "" };
+  const files = volumeFiles(pod, volume, sources, where);
+  if (!files) throw new ConfigUnavailable(`volume "${name}" is of a kind that is not supported`);
+  return { kind: "files", name, files };
+}
+
+/** The tokens that the pod's volumes ask for. */
+export function tokenRequests(pod: Pod): readonly TokenRequest[] {
+  const projections = (pod.spec.volumes ?? []).flatMap((it) => it.projected?.sources ?? []);
+  return projections.flatMap(({ serviceAccountToken }) =>
+    serviceAccountToken ? [tokenRequest(serviceAccountToken)] : [],
+  );
+}
+
+/** Names of what the pod's volumes and environments need. */
+export function referencedObjects(pod: Pod): {
+  readonly configMaps: readonly string[];
+  readonly secrets: readonly string[];
+} {
+  const configMaps = new Set<string>();
+  const secrets = new Set<string>();
+  const note = (into: Set<string>, name: string | undefined): void => void (name !== undefined && into.add(name));
+  for (const volume of pod.spec.volumes ?? []) {
+    note(configMaps, volume.configMap?.name);
+    note(secrets, volume.secret?.secretName);
+    for (const source of volume.projected?.sources ?? []) {
+      note(configMaps, source.configMap?.name);
+      note(secrets, source.secret?.name);
+    }
+  }
+  for (const container of [...pod.spec.containers, ...(pod.spec.initContainers ?? [])]) {
+    for (const from of container.envFrom ?? []) {
+      note(configMaps, from.configMapRef?.name);
+      note(secrets, from.secretRef?.name);
+    }
+    for (const { valueFrom } of container.env ?? []) {
+      note(configMaps, valueFrom?.configMapKeyRef?.name);
+      note(secrets, valueFrom?.secretKeyRef?.name);
+    }
+  }
+  for (const { name } of pod.spec.imagePullSecrets ?? []) note(secrets, name);
+  return { configMaps: [...configMaps], secrets: [...secrets] };
+}
+
+/** True for volumes whose contents follow the API while the pod runs. */
+export function isRefreshed(volume: Volume): boolean {
+  return Boolean(volume.configMap ?? volume.secret ?? volume.projected ?? volume.downwardAPI);
+}
+
+function volumeFiles(
+  pod: Pod,
+  volume: Volume,
+  sources: VolumeSources,
+  where: Whereabouts,
+): readonly VolumeFile[] | undefined {
+  if (volume.configMap) {
+    const { name = "", items, defaultMode, optional } = volume.configMap;
+    return configMapFiles(name, { items, optional, mode: defaultMode }, sources);
+  }
+  if (volume.secret) {
+    const { secretName = "", items, defaultMode, optional } = volume.secret;
+    return secretFiles(secretName, { items, optional, mode: defaultMode }, sources);
+  }
+  if (volume.downwardAPI) {
+    const { items = [], defaultMode } = volume.downwardAPI;
+    return items.map((item) => downwardFile(pod, item, defaultMode, where));
+  }
+  if (!volume.projected) return undefined;
+  const { sources: projections, defaultMode } = volume.projected;
+  return projections.flatMap((projection) => projectedFiles(pod, projection, defaultMode, sources, where));
+}
+
+interface Selection {
+  readonly items: readonly KeyToPath[] | undefined;
+  readonly optional: boolean | undefined;
+  readonly mode: number | undefined;
+}
+
+function projectedFiles(
+  pod: Pod,
+  projection: VolumeProjection,
+  mode: number | undefined,
+  sources: VolumeSources,
+  where: Whereabouts,
+): readonly VolumeFile[] {
+  const { configMap, secret, downwardAPI, serviceAccountToken } = projection;
+  if (configMap) {
+    const { name = "", items, optional } = configMap;
+    return configMapFiles(name, { items, optional, mode }, sources);
+  }
+  if (secret) {
+    const { name = "", items, optional } = secret;
+    return secretFiles(name, { items, optional, mode }, sources);
+  }
+  if (downwardAPI) return (downwardAPI.items ?? []).map((item) => downwardFile(pod, item, mode, where));
+  if (!serviceAccountToken) return [];
+  const token = sources.token(tokenRequest(serviceAccountToken));
+  if (token === undefined) throw new ConfigUnavailable("the service account token is not there yet");
+  return [{ path: serviceAccountToken.path, mode: mode ?? DEFAULT_MODE, content: new TextEncoder().encode(token) }];
+}
+
+function tokenRequest(projection: { readonly audience?: string; readonly expirationSeconds?: number }): TokenRequest {
+  const { audience = "", expirationSeconds = DEFAULT_TOKEN_SECONDS } = projection;
+  return { audience, expirationSeconds };
+}
+
+function configMapFiles(name: string, selection: Selection, sources: PodSources): readonly VolumeFile[] {
+  const found = sources.configMap(name);
+  if (!found && !selection.optional) throw new ConfigUnavailable(`configmap "${name}" not found`);
+  return select(`configmap references non-existent config key`, configMapData(found), selection);
+}
+
+function secretFiles(name: string, selection: Selection, sources: PodSources): readonly VolumeFile[] {
+  const found = sources.secret(name);
+  if (!found && !selection.optional) throw new ConfigUnavailable(`secret "${name}" not found`);
+  return select(`references non-existent secret key`, secretData(found), selection);
+}
+
+function configMapData(found: ConfigMap | undefined): ReadonlyMap<string, Uint8Array> {
+  const text = Object.entries(found?.data ?? {}).map(([key, value]) => [key, new TextEncoder().encode(value)] as const);
+  const binary = Object.entries(found?.binaryData ?? {}).map(([key, value]) => [key, bytesOfBase64(value)] as const);
+  return new Map([...text, ...binary]);
+}
+
+function secretData(found: Secret | undefined): ReadonlyMap<string, Uint8Array> {
+  return new Map(Object.entries(found?.data ?? {}).map(([key, value]) => [key, bytesOfBase64(value)] as const));
+}
+
+function select(
+  missing: string,
+  data: ReadonlyMap<string, Uint8Array>,
+  { items, optional, mode = DEFAULT_MODE }: Selection,
+): readonly VolumeFile[] {
+  if (!items) return [...data].map(([path, content]) => ({ path, mode, content }));
+  return items.flatMap((item) => {
+    const content = data.get(item.key);
+    if (content) return [{ path: item.path, mode: item.mode ?? mode, content }];
+    if (optional) return [];
+    throw new ConfigUnavailable(`${missing}: ${item.key}`);
+  });
+}
+
+function downwardFile(pod: Pod, item: DownwardAPIVolumeFile, mode: number | undefined, where: Whereabouts): VolumeFile {
+  const { fieldRef, resourceFieldRef, path } = item;
+  const container = pod.spec.containers.find((it) => it.name === resourceFieldRef?.containerName);
+  const text = fieldRef
+    ? fieldValue(pod, fieldRef, where)
+    : resourceValue(container ?? (pod.spec.containers[0] as Container), resourceFieldRef ?? { resource: "" }, where);
+  return { path, mode: item.mode ?? mode ?? DEFAULT_MODE, content: new TextEncoder().encode(text) };
+}

@@ -1,0 +1,91 @@
+/** Brings a container's image to the node, as its pull policy says. */
+import type { Container, Pod } from "@pilothouse/api/types/core-v1";
+import type { Clock } from "@pilothouse/clock";
+import type { Image, ImageAuth, Runtime } from "@pilothouse/runtime";
+import { span, type TraceContext, type Tracer } from "@pilothouse/telemetry";
+import type { EventRecorder } from "./events.ts";
+
+export interface ImagePorts {
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  readonly tracer: Tracer;
+  readonly events: EventRecorder;
+}
+
+/** The image is not here and cannot be brought; `reason` is what the container's state says. */
+export class ImageUnavailable extends Error {
+  override readonly name = "ImageUnavailable";
+  readonly reason: "ErrImagePull" | "ErrImageNeverPull";
+  constructor(reason: ImageUnavailable["reason"], message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/** Throws ImageUnavailable. */
+export async function ensureImage(
+  ports: ImagePorts,
+  pod: Pod,
+  container: Container,
+  auths: readonly ImageAuth[],
+  parent: TraceContext | undefined,
+): Promise<Image> {
+  const name = container.image ?? "";
+  const policy = container.imagePullPolicy ?? (isLatest(name) ? "Always" : "IfNotPresent");
+  const present = await ports.runtime.imageStatus(name);
+  // A name that only this machine knows cannot be asked for anywhere: what is here is the latest there is.
+  if (present && (policy !== "Always" || isLocal(name))) {
+    ports.events.pod(pod, "Normal", "Pulled", `Container image "${name}" already present on machine`, container.name);
+    return present;
+  }
+  if (policy === "Never") {
+    const message = `Container image "${name}" is not present with pull policy of Never`;
+    ports.events.pod(pod, "Warning", "ErrImageNeverPull", message, container.name);
+    throw new ImageUnavailable("ErrImageNeverPull", message);
+  }
+  ports.events.pod(pod, "Normal", "Pulling", `Pulling image "${name}"`, container.name);
+  const startMs = ports.clock.monotonicMs();
+  try {
+    const options = { parent, attributes: { image: name } };
+    await span(ports.tracer, "cri.PullImage", options, () => pull(ports.runtime, name, auths));
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    ports.events.pod(pod, "Warning", "Failed", `Failed to pull image "${name}": ${text}`, container.name);
+    ports.events.pod(pod, "Warning", "Failed", "Error: ErrImagePull", container.name);
+    throw new ImageUnavailable("ErrImagePull", text);
+  }
+  const tookMs = Math.round(ports.clock.monotonicMs() - startMs);
+  const image = await ports.runtime.imageStatus(name);
+  if (!image) throw new ImageUnavailable("ErrImagePull", `image "${name}" is gone right after it was pulled`);
+  const took = `${tookMs}ms (${tookMs}ms including waiting)`;
+  const message = `Successfully pulled image "${name}" in ${took}. Image size: ${image.sizeBytes} bytes.`;
+  ports.events.pod(pod, "Normal", "Pulled", message, container.name);
+  return image;
+}
+
+/** With each of the pod's registry passwords in turn, and without one if there is none. */
+async function pull(runtime: Runtime, name: string, auths: readonly ImageAuth[]): Promise<void> {
+  const registry = name.split("/", 1)[0] ?? "";
+  const fitting = auths.filter((it) => it.serverAddress.replace(/^https?:\/\//, "").startsWith(registry));
+  let failure: unknown;
+  for (const auth of fitting.length > 0 ? fitting : [undefined]) {
+    try {
+      await runtime.pullImage(name, auth);
+      return;
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+const LOCAL_REGISTRY = "pilothouse.local/";
+
+function isLocal(name: string): boolean {
+  return name.startsWith(LOCAL_REGISTRY);
+}
+
+function isLatest(name: string): boolean {
+  const last = name.slice(name.lastIndexOf("/") + 1);
+  return !last.includes("@") && (!last.includes(":") || last.endsWith(":latest"));
+}

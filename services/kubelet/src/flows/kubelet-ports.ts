@@ -1,0 +1,22 @@
+import type { Service } from "@pilothouse/api/types/core-v1";
+import type { ApiClient } from "@pilothouse/client";
+import type { Clock, Random } from "@pilothouse/clock";
+import type { Runtime } from "@pilothouse/runtime";
+import type { Logger, Tracer } from "@pilothouse/telemetry";
+import type { EventRecorder } from "./events.ts";
+import type { NetworkProbe, NodeFiles } from "./ports.ts";
+
+/** What the flows work with. */
+export interface KubeletPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly client: ApiClient;
+  readonly runtime: Runtime;
+  readonly files: NodeFiles;
+  readonly network: NetworkProbe;
+  readonly events: EventRecorder;
+  /** All Services, as the kubelet follows them. */
+  readonly services: () => readonly Service[];
+  readonly tracer: Tracer;
+  readonly log: Logger;
+}

@@ -1,0 +1,41 @@
+/** The memory adapter of NodeFiles: for unit tests and the simulation. */
+import type { VolumePlan } from "../core/volumes.ts";
+import type { NodeFiles } from "./ports.ts";
+
+export interface MemoryFiles extends NodeFiles {
+  /** Volumes by `<uid>/<name>`. */
+  readonly volumes: ReadonlyMap<string, VolumePlan>;
+  /** Contents by path. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
+export function memoryFiles(): MemoryFiles {
+  const volumes = new Map<string, VolumePlan>();
+  const files = new Map<string, string>();
+  return {
+    volumes,
+    files,
+    ensureVolume(uid, volume) {
+      volumes.set(`${uid}/${volume.name}`, volume);
+      return Promise.resolve(volume.kind === "host" ? volume.path : `/pods/${uid}/volumes/${volume.name}`);
+    },
+    subPath: (volumePath, subPath) => Promise.resolve(`${volumePath}/${subPath}`),
+    writePodFile(uid, name, content) {
+      const path = `/pods/${uid}/${name}`;
+      files.set(path, content);
+      return Promise.resolve(path);
+    },
+    readTail: (path, maxBytes) => Promise.resolve((files.get(path) ?? "").slice(-maxBytes)),
+    ensureLogDirectory: () => Promise.resolve(),
+    hostFiles: () => Promise.resolve({ hosts: "", resolver: { servers: [], searches: [], options: [] } }),
+    removePod(uid) {
+      for (const key of volumes.keys()) if (key.startsWith(`${uid}/`)) volumes.delete(key);
+      for (const path of files.keys()) if (path.startsWith(`/pods/${uid}/`)) files.delete(path);
+      return Promise.resolve();
+    },
+    listPods() {
+      const paths = [...volumes.keys(), ...[...files.keys()].map((path) => path.slice("/pods/".length))];
+      return Promise.resolve([...new Set(paths.map((path) => path.split("/", 1)[0] as string))]);
+    },
+  };
+}

@@ -1,0 +1,179 @@
+/** The Node object of this machine and its lease: registered once, kept up to date, renewed every 10 s. */
+import type { Node, NodeCondition, NodeStatus } from "@pilothouse/api/types/core-v1";
+import type { Lease, LeaseSpec } from "@pilothouse/api/types/coordination-v1";
+import { sleep } from "@pilothouse/clock";
+import { resources } from "@pilothouse/client";
+import { isStatus } from "@pilothouse/errors";
+import type { InformerPorts } from "@pilothouse/informer";
+import { nodeConditions, nodeLabels, nodeStatus, type MachineFacts } from "../core/node.ts";
+import { seconds } from "../core/status.ts";
+import { informedNode } from "./informed.ts";
+import type { KubeletPorts } from "./kubelet-ports.ts";
+
+export interface NodeOptions {
+  readonly nodeName: string;
+  readonly nodeIp: string;
+  readonly port: number;
+  readonly machine: MachineFacts;
+}
+
+const LEASE_SECONDS = 40;
+const RENEW_MS = 10_000;
+const CHECK_MS = 10_000;
+/** While not ready, look more often: readiness is what everybody waits for. */
+const CHECK_UNREADY_MS = 500;
+const REPORT_MS = 300_000;
+const RETRY_MS = 500;
+const LEASE_NAMESPACE = "kube-node-lease";
+
+const REGISTER_FAILED = "the node could not be registered; trying again";
+
+/** Registers the node (waiting for the API server if need be), then keeps node and lease fresh until the scope closes. */
+export async function keepNode(
+  ports: KubeletPorts,
+  options: NodeOptions,
+  informerPorts: InformerPorts,
+  podCidr: (cidr: string) => void,
+): Promise<void> {
+  const { scope } = informerPorts;
+  const registered = (signal: AbortSignal): Promise<void> =>
+    untilDone(ports, signal, REGISTER_FAILED, () => register(ports, options));
+  await registered(scope.signal);
+  informedNode(informerPorts, options.nodeName, (node) => {
+    if (!node) scope.run("register again", registered);
+    else if (node.spec.podCIDR !== undefined) podCidr(node.spec.podCIDR);
+  });
+  scope.run("node status", (signal) => keepStatus(ports, options, signal));
+  scope.run("node lease", (signal) => keepLease(ports, options, signal));
+  ports.events.node("Normal", "Starting", "Starting kubelet.");
+}
+
+async function register(ports: KubeletPorts, options: NodeOptions): Promise<void> {
+  const { client } = ports;
+  const labels = nodeLabels(options.nodeName, options.machine);
+  const status = await currentStatus(ports, options, undefined);
+  const node: Node = {
+    kind: "Node",
+    apiVersion: "v1",
+    metadata: { name: options.nodeName, labels },
+    spec: {},
+    status,
+  };
+  try {
+    await client.create(resources.nodes, node);
+  } catch (error) {
+    if (!isStatus(error, "AlreadyExists")) throw error;
+    const patch = { type: "application/strategic-merge-patch+json" as const, body: { metadata: { labels } } };
+    await client.patch(resources.nodes, "", options.nodeName, patch);
+  }
+  await patchStatus(ports, options.nodeName, status);
+}
+
+async function keepStatus(ports: KubeletPorts, options: NodeOptions, signal: AbortSignal): Promise<void> {
+  const { clock, client, log } = ports;
+  let told = "";
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  while (!signal.aborted) {
+    let ready = false;
+    try {
+      const known = await client.get(resources.nodes, "", options.nodeName);
+      const status = await currentStatus(ports, options, known.status?.conditions);
+      ready = status.conditions?.some((it) => it.type === "Ready" && it.status === "True") ?? false;
+      const text = JSON.stringify({
+        ...status,
+        conditions: status.conditions?.map((it) => [it.type, it.status, it.message]),
+      });
+      if (text !== told || clock.monotonicMs() - toldAtMs > REPORT_MS) {
+        await patchStatus(ports, options.nodeName, status);
+        told = text;
+        toldAtMs = clock.monotonicMs();
+      }
+    } catch (error) {
+      log.warn("the node's status could not be told; trying again", { error });
+    }
+    await sleep(clock, ready ? CHECK_MS : CHECK_UNREADY_MS, signal);
+  }
+}
+
+async function currentStatus(
+  ports: KubeletPorts,
+  options: NodeOptions,
+  before: readonly NodeCondition[] | undefined,
+): Promise<NodeStatus> {
+  const down = (error: unknown): { conditions: [] } => {
+    ports.log.warn("the container runtime does not answer", { error });
+    return { conditions: [] };
+  };
+  const { conditions } = await ports.runtime.status().catch(down);
+  const version = await ports.runtime.version().catch(() => undefined);
+  const { nodeIp, nodeName, port, machine } = options;
+  const runtimeVersion = version ? `${version.name}://${version.version}` : "";
+  return {
+    ...nodeStatus({ nodeIp, nodeName, port, machine, runtimeVersion }),
+    conditions: nodeConditions(conditions, before ?? [], seconds(ports.clock.now())),
+  };
+}
+
+async function patchStatus({ client }: KubeletPorts, nodeName: string, status: NodeStatus): Promise<void> {
+  const patch = { type: "application/strategic-merge-patch+json" as const, body: { status } };
+  await client.patch(resources.nodes, "", nodeName, patch, { subresource: "status" });
+}
+
+async function keepLease(ports: KubeletPorts, { nodeName }: NodeOptions, signal: AbortSignal): Promise<void> {
+  const { client, clock, log } = ports;
+  let lease: Lease | undefined;
+  while (!signal.aborted) {
+    const renewTime = `${new Date(clock.now()).toISOString().slice(0, 23)}000Z`;
+    const spec = { holderIdentity: nodeName, leaseDurationSeconds: LEASE_SECONDS, renewTime };
+    let waitMs = RENEW_MS;
+    try {
+      lease ??= await findLease(ports, nodeName);
+      lease = lease
+        ? await client.update(resources.leases, { ...lease, spec: { ...lease.spec, ...spec } })
+        : await client.create(resources.leases, await newLease(ports, nodeName, spec));
+    } catch (error) {
+      log.warn("the node's lease could not be renewed; trying again", { error });
+      lease = undefined;
+      waitMs = RETRY_MS * 2;
+    }
+    await sleep(clock, waitMs, signal);
+  }
+}
+
+async function findLease({ client }: KubeletPorts, nodeName: string): Promise<Lease | undefined> {
+  try {
+    return await client.get(resources.leases, LEASE_NAMESPACE, nodeName);
+  } catch (error) {
+    if (isStatus(error, "NotFound")) return undefined;
+    throw error;
+  }
+}
+
+/** The lease belongs to the node, and goes with it. */
+async function newLease({ client }: KubeletPorts, nodeName: string, spec: LeaseSpec): Promise<Lease> {
+  const node = await client.get(resources.nodes, "", nodeName);
+  const owner = { apiVersion: "v1", kind: "Node", name: nodeName, uid: node.metadata.uid ?? "" };
+  return {
+    kind: "Lease",
+    apiVersion: "coordination.k8s.io/v1",
+    metadata: { name: nodeName, namespace: LEASE_NAMESPACE, ownerReferences: [owner] },
+    spec,
+  };
+}
+
+async function untilDone(
+  { clock, log }: KubeletPorts,
+  signal: AbortSignal,
+  complaint: string,
+  work: () => Promise<void>,
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await work();
+      return;
+    } catch (error) {
+      log.warn(complaint, { error });
+      await sleep(clock, RETRY_MS, signal);
+    }
+  }
+}

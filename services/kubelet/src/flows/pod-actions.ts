@@ -1,0 +1,240 @@
+/** Carries out a pod's plan: one function per kind of action, each a span of the trace that woke the pod's worker. */
+import type { Container, Pod, Volume } from "@pilothouse/api/types/core-v1";
+import { sleep, withDeadline } from "@pilothouse/clock";
+import type { Mount } from "@pilothouse/runtime";
+import { span, type TraceContext } from "@pilothouse/telemetry";
+import { containerConfig, podLogDirectory, sandboxConfig } from "../core/container-config.ts";
+import { hostsFile, podDns } from "../core/dns.ts";
+import { environmentOf, expand, type Whereabouts } from "../core/environment.ts";
+import type { Action } from "../core/pod-machine.ts";
+import { ANNOTATION_TERMINATION_MESSAGE, uidOf } from "../core/pod-runtime.ts";
+import { planVolume } from "../core/volumes.ts";
+import { ensureImage } from "./images.ts";
+import { pullSecrets } from "./pull-secrets.ts";
+import type { InputReader, PodInputs } from "./pod-inputs.ts";
+import { runHandler } from "./prober.ts";
+import type { KubeletPorts } from "./kubelet-ports.ts";
+import type { NodeSettings } from "./node-settings.ts";
+
+type StartContainer = Extract<Action, { kind: "startContainer" }>;
+type StopContainer = Extract<Action, { kind: "stopContainer" }>;
+
+/** A start that failed, with what the container's state shall say meanwhile. */
+export class StartFailed extends Error {
+  override readonly name = "StartFailed";
+  readonly reason: string;
+  constructor(reason: string, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.reason = reason;
+  }
+}
+
+export interface PodContext {
+  readonly pod: Pod;
+  readonly inputs: InputReader;
+  readonly podIps: readonly string[];
+  readonly trace: TraceContext | undefined;
+}
+
+export class PodActions {
+  readonly #ports: KubeletPorts;
+  readonly #settings: NodeSettings;
+
+  constructor(ports: KubeletPorts, settings: NodeSettings) {
+    this.#ports = ports;
+    this.#settings = settings;
+  }
+
+  /** Volumes first, then the sandbox with its network. */
+  async createSandbox(context: PodContext, attempt: number): Promise<void> {
+    const { pod, trace } = context;
+    await this.#span("kubelet.volumes", pod, trace, async (parent) => {
+      await this.ensureVolumes(context, await context.inputs.read(pod, parent));
+    });
+    const { resolver } = await this.#ports.files.hostFiles();
+    const dns = podDns(pod, this.#settings.clusterDns, resolver);
+    const config = sandboxConfig(pod, attempt, dns, this.#settings.places);
+    await this.#ports.files.ensureLogDirectory(config.logDirectory);
+    await this.#span("cri.RunPodSandbox", pod, trace, () => this.#ports.runtime.runPodSandbox(config));
+  }
+
+  /** Throws StartFailed. Returns the new container's id. */
+  async startContainer(context: PodContext, action: StartContainer): Promise<string> {
+    const { pod, trace } = context;
+    const { runtime, events } = this.#ports;
+    const { container, sandboxId, attempt } = action;
+    const inputs = await this.#step("CreateContainerConfigError", () => context.inputs.read(pod, trace));
+    const image = await this.#step("ErrImagePull", () =>
+      ensureImage(this.#ports, pod, container, pullSecrets(pod, inputs.sources), trace),
+    );
+    const config = await this.#step("CreateContainerConfigError", async () => {
+      const env = environmentOf({ pod, container, ...inputs, whereabouts: this.whereabouts(context.podIps) });
+      const volumePaths = await this.ensureVolumes(context, inputs);
+      const { mounts, terminationMessageFile } = await this.#mounts(context, action, volumePaths, env);
+      const { places } = this.#settings;
+      return containerConfig({ pod, container, attempt, image, env, mounts, terminationMessageFile, places });
+    });
+    const dns = podDns(pod, this.#settings.clusterDns, (await this.#ports.files.hostFiles()).resolver);
+    const sandbox = sandboxConfig(pod, 0, dns, this.#settings.places);
+    const id = await this.#step("CreateContainerError", () =>
+      this.#span("cri.CreateContainer", pod, trace, () => runtime.createContainer(sandboxId, config, sandbox)),
+    );
+    events.pod(pod, "Normal", "Created", `Created container: ${container.name}`, container.name);
+    await this.#step("RunContainerError", () =>
+      this.#span("cri.StartContainer", pod, trace, () => runtime.startContainer(id), { container: container.name }),
+    );
+    events.pod(pod, "Normal", "Started", `Started container ${container.name}`, container.name);
+    await this.#postStart(context, container, id);
+    return id;
+  }
+
+  /** Runs the preStop hook within the grace, then asks the container to end. Resolves when it has. */
+  async stopContainer(context: PodContext, { containerId, name, graceSeconds }: StopContainer): Promise<void> {
+    const { pod, trace, podIps } = context;
+    const { clock, runtime } = this.#ports;
+    const container = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find((it) => it.name === name);
+    const hook = container?.lifecycle?.preStop;
+    const startMs = clock.monotonicMs();
+    if (container && hook && graceSeconds > 0) {
+      const work = hook.sleep
+        ? sleep(clock, Math.min(hook.sleep.seconds, graceSeconds) * 1000)
+        : this.#hook(pod, { containerId, container, podIp: podIps[0] ?? "" }, hook, graceSeconds * 1000, "PreStop");
+      await this.#span("kubelet.preStop", pod, trace, () => work.then(() => {}));
+    }
+    const usedSeconds = (clock.monotonicMs() - startMs) / 1000;
+    // Upstream's minimum: even after a long hook there is a moment to end in order.
+    const leftSeconds = graceSeconds === 0 ? 0 : Math.max(2, Math.ceil(graceSeconds - usedSeconds));
+    await this.#span("cri.StopContainer", pod, trace, () => runtime.stopContainer(containerId, leftSeconds), {
+      container: name,
+      grace: leftSeconds,
+    });
+  }
+
+  /** Makes the volumes, or brings them up to date; their paths by name. Throws ConfigUnavailable. */
+  async ensureVolumes({ pod, podIps }: PodContext, { sources }: PodInputs): Promise<ReadonlyMap<string, string>> {
+    const { files, events } = this.#ports;
+    const where = this.whereabouts(podIps);
+    const make = async (volume: Volume): Promise<[string, string]> => {
+      try {
+        const plan = planVolume(pod, volume, sources, where);
+        return [volume.name, await files.ensureVolume(uidOf(pod), plan, pod.spec.securityContext?.fsGroup)];
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        events.pod(pod, "Warning", "FailedMount", `MountVolume.SetUp failed for volume "${volume.name}" : ${why}`);
+        throw error;
+      }
+    };
+    return new Map(await Promise.all((pod.spec.volumes ?? []).map(make)));
+  }
+
+  whereabouts(podIps: readonly string[]): Whereabouts {
+    const { places, nodeIp, allocatable } = this.#settings;
+    return { nodeName: places.nodeName, hostIp: nodeIp, podIps, allocatable };
+  }
+
+  async removePod(pod: Pod): Promise<void> {
+    const { places } = this.#settings;
+    const uid = uidOf(pod);
+    await this.#ports.files.removePod(uid, {
+      cgroup: `${places.cgroupRoot}/pod${uid}`,
+      logDirectory: podLogDirectory(pod, places.logsDir),
+    });
+  }
+
+  async #mounts(
+    { pod, podIps }: PodContext,
+    { container, attempt }: StartContainer,
+    volumePaths: ReadonlyMap<string, string>,
+    env: ReadonlyMap<string, string>,
+  ): Promise<{ mounts: readonly Mount[]; terminationMessageFile: string }> {
+    const { files } = this.#ports;
+    const uid = uidOf(pod);
+    const mounts: Mount[] = [];
+    for (const { name, mountPath, readOnly, subPath, subPathExpr, mountPropagation } of container.volumeMounts ?? []) {
+      const volumePath = volumePaths.get(name) ?? "";
+      const part = subPathExpr ? expand(subPathExpr, (variable) => env.get(variable)) : (subPath ?? "");
+      mounts.push({
+        containerPath: mountPath.startsWith("/") ? mountPath : `/${mountPath}`,
+        hostPath: part === "" ? volumePath : await files.subPath(volumePath, part),
+        readOnly: readOnly ?? false,
+        propagation: (mountPropagation ?? "None") as Mount["propagation"],
+      });
+    }
+    const own = (containerPath: string, hostPath: string): Mount => {
+      return { containerPath, hostPath, readOnly: false, propagation: "None" };
+    };
+    const terminationPath = container.terminationMessagePath ?? "/dev/termination-log";
+    const messageName = `containers/${container.name}/${attempt}`;
+    const terminationMessageFile = await files.writePodFile(uid, messageName, "", 0o666);
+    mounts.push(own(terminationPath, terminationMessageFile));
+    if (!mounts.some((it) => it.containerPath === "/etc/hosts")) {
+      const { hosts } = await files.hostFiles();
+      const text = hostsFile(pod, podIps, this.#settings.clusterDns.domain, hosts);
+      mounts.push(own("/etc/hosts", await files.writePodFile(uid, "etc-hosts", text, 0o644)));
+    }
+    return { mounts, terminationMessageFile };
+  }
+
+  /** A container whose postStart hook fails is ended again. */
+  async #postStart({ pod, podIps, trace }: PodContext, container: Container, containerId: string): Promise<void> {
+    const hook = container.lifecycle?.postStart;
+    if (!hook) return;
+    const target = { containerId, container, podIp: podIps[0] ?? "" };
+    const ok = await this.#span("kubelet.postStart", pod, trace, () => {
+      if (hook.sleep) return sleep(this.#ports.clock, hook.sleep.seconds * 1000).then(() => true);
+      return this.#hook(pod, target, hook, POST_START_MS, "PostStart");
+    });
+    if (ok) return;
+    await this.#ports.runtime.stopContainer(containerId, pod.spec.terminationGracePeriodSeconds ?? 0);
+    throw new StartFailed("PostStartHookError", "PostStartHookError");
+  }
+
+  async #hook(
+    pod: Pod,
+    target: { containerId: string; container: Container; podIp: string },
+    hook: Parameters<typeof runHandler>[2],
+    timeoutMs: number,
+    title: "PreStop" | "PostStart",
+  ): Promise<boolean> {
+    const work = runHandler(this.#ports, target, hook, timeoutMs);
+    const late = { ok: false, detail: "it took too long" };
+    const outcome = await withDeadline(this.#ports.clock, timeoutMs, title, work).catch(() => late);
+    if (!outcome.ok) {
+      const reason = `Failed${title}Hook`;
+      this.#ports.events.pod(pod, "Warning", reason, `${title}Hook failed: ${outcome.detail}`, target.container.name);
+    }
+    return outcome.ok;
+  }
+
+  /** Names the failures of one step by what the container's state shall say. */
+  async #step<T>(reason: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const own = (error as { reason?: unknown }).reason;
+      throw new StartFailed(typeof own === "string" ? own : reason, error);
+    }
+  }
+
+  #span<T>(
+    name: string,
+    pod: Pod,
+    parent: TraceContext | undefined,
+    work: (context: TraceContext) => Promise<T>,
+    more: Readonly<Record<string, string | number>> = {},
+  ): Promise<T> {
+    const attributes = {
+      "k8s.pod.name": pod.metadata.name ?? "",
+      "k8s.namespace.name": pod.metadata.namespace ?? "",
+      ...more,
+    };
+    return span(this.#ports.tracer, name, { parent, attributes }, ({ context }) => work(context));
+  }
+}
+
+const POST_START_MS = 600_000;
+
+/** Where a container's last words are, from what was written on it when it was made. */
+export function terminationMessageFile(annotations: Readonly<Record<string, string>>): string {
+  return annotations[ANNOTATION_TERMINATION_MESSAGE] ?? "";
+}

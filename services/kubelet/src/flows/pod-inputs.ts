@@ -1,0 +1,114 @@
+/** What a pod needs from the API before its containers can be made: ConfigMaps, Secrets, tokens, Services. Read when needed, never kept. */
+import type { ConfigMap, Pod, Secret, Service } from "@pilothouse/api/types/core-v1";
+import { resources, type ApiClient, type KubernetesObject, type ResourceType } from "@pilothouse/client";
+import type { Clock } from "@pilothouse/clock";
+import { isStatus } from "@pilothouse/errors";
+import type { TraceContext } from "@pilothouse/telemetry";
+import { referencedObjects, tokenRequests, type TokenRequest, type VolumeSources } from "../core/volumes.ts";
+
+export interface PodInputs {
+  readonly sources: VolumeSources;
+  readonly services: readonly Service[];
+}
+
+export interface InputPorts {
+  readonly client: ApiClient;
+  /** All Services, as the kubelet follows them. */
+  readonly services: () => readonly Service[];
+  readonly clock: Clock;
+}
+
+interface Token {
+  readonly text: string;
+  readonly renewAtMs: number;
+}
+
+/** A token is renewed when 80 % of its life, or a day, is over. */
+const RENEW_AFTER = 0.8;
+const DAY_MS = 86_400_000;
+
+/** The inputs of one pod; keeps its tokens until they must be renewed. */
+export class InputReader {
+  readonly #ports: InputPorts;
+  readonly #tokens = new Map<string, Token>();
+
+  constructor(ports: InputPorts) {
+    this.#ports = ports;
+  }
+
+  async read(pod: Pod, trace: TraceContext | undefined): Promise<PodInputs> {
+    const wanted = referencedObjects(pod);
+    const [configMaps, secrets, tokens] = await Promise.all([
+      this.#readAll<ConfigMap>(resources.configMaps, pod, wanted.configMaps, trace),
+      this.#readAll<Secret>(resources.secrets, pod, wanted.secrets, trace),
+      this.#readTokens(pod, trace),
+    ]);
+    return {
+      services: this.#ports.services(),
+      sources: {
+        configMap: (name) => configMaps.get(name),
+        secret: (name) => secrets.get(name),
+        token: (request) => tokens.get(keyOf(request)),
+      },
+    };
+  }
+
+  async #readAll<T extends KubernetesObject>(
+    type: ResourceType<T>,
+    pod: Pod,
+    names: readonly string[],
+    trace: TraceContext | undefined,
+  ): Promise<ReadonlyMap<string, T>> {
+    const found = new Map<string, T>();
+    const read = async (name: string): Promise<void> => {
+      try {
+        found.set(name, await this.#ports.client.get(type, pod.metadata.namespace ?? "", name, { trace }));
+      } catch (error) {
+        if (!isStatus(error, "NotFound")) throw error;
+      }
+    };
+    await Promise.all(names.map(read));
+    return found;
+  }
+
+  async #readTokens(pod: Pod, trace: TraceContext | undefined): Promise<ReadonlyMap<string, string>> {
+    const result = new Map<string, string>();
+    for (const request of tokenRequests(pod)) result.set(keyOf(request), await this.#token(pod, request, trace));
+    return result;
+  }
+
+  async #token(pod: Pod, request: TokenRequest, trace: TraceContext | undefined): Promise<string> {
+    const { client, clock } = this.#ports;
+    const nowMs = clock.now();
+    const known = this.#tokens.get(keyOf(request));
+    if (known && known.renewAtMs > nowMs) return known.text;
+    const { name, namespace = "", uid } = pod.metadata;
+    const answer = await client.createSubresource<{ status?: { token?: string; expirationTimestamp?: string } }>(
+      resources.serviceAccounts,
+      namespace,
+      pod.spec.serviceAccountName ?? "default",
+      "token",
+      {
+        kind: "TokenRequest",
+        apiVersion: "authentication.k8s.io/v1",
+        metadata: {},
+        spec: {
+          audiences: request.audience === "" ? [] : [request.audience],
+          expirationSeconds: request.expirationSeconds,
+          boundObjectRef: { kind: "Pod", apiVersion: "v1", name, uid },
+        },
+      },
+      { trace },
+    );
+    const text = answer.status?.token ?? "";
+    const expiresAtMs =
+      Date.parse(answer.status?.expirationTimestamp ?? "") || nowMs + request.expirationSeconds * 1000;
+    const renewAtMs = nowMs + Math.min(DAY_MS, (expiresAtMs - nowMs) * RENEW_AFTER);
+    this.#tokens.set(keyOf(request), { text, renewAtMs });
+    return text;
+  }
+}
+
+function keyOf({ audience, expirationSeconds }: TokenRequest): string {
+  return `${audience} ${expirationSeconds}`;
+}

@@ -1,0 +1,56 @@
+/** The kubelet's own ports: what it touches of the machine besides the container runtime. */
+import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { TraceContext } from "@pilothouse/telemetry";
+import type { ResolverConfig } from "../core/dns.ts";
+import type { VolumePlan } from "../core/volumes.ts";
+
+/** The pods of this node, as the API server has them. */
+export interface PodSource {
+  /** Resolves once every pod that was there has been told. `cause` is the trace of the change. */
+  start(listener: PodListener): Promise<void>;
+}
+
+export interface PodListener {
+  changed(pod: Pod, cause: TraceContext | undefined): void;
+  /** The object is gone, whatever its containers do. */
+  removed(pod: Pod, cause: TraceContext | undefined): void;
+}
+
+/** Files, mounts and cgroups of pods. All calls may be repeated. */
+export interface NodeFiles {
+  /** Makes the volume, or brings its files up to date in one step; returns its path on the host. */
+  ensureVolume(uid: string, volume: VolumePlan, fsGroup: number | undefined): Promise<string>;
+  /** The path of a part of a volume, made if it is missing. Refuses to leave the volume. */
+  subPath(volumePath: string, subPath: string): Promise<string>;
+  /** Writes one file of the pod's own (hosts, termination messages); returns its path. Parents are made. */
+  writePodFile(uid: string, name: string, content: string, mode: number): Promise<string>;
+  /** At most the last `maxBytes` of a file, "" when there is none. */
+  readTail(path: string, maxBytes: number): Promise<string>;
+  ensureLogDirectory(path: string): Promise<void>;
+  hostFiles(): Promise<{ readonly hosts: string; readonly resolver: ResolverConfig }>;
+  /** Unmounts and removes all the pod had, its cgroups and logs too. */
+  removePod(uid: string, places: { readonly cgroup: string; readonly logDirectory: string }): Promise<void>;
+  /** Uids of pods that have a directory here. */
+  listPods(): Promise<readonly string[]>;
+}
+
+/** Looks whether somebody answers. */
+export interface NetworkProbe {
+  http(request: HttpProbe): Promise<ProbeOutcome>;
+  tcp(host: string, port: number, timeoutMs: number): Promise<ProbeOutcome>;
+}
+
+export interface HttpProbe {
+  readonly scheme: "HTTP" | "HTTPS";
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  readonly timeoutMs: number;
+}
+
+export interface ProbeOutcome {
+  readonly ok: boolean;
+  /** What upstream's event says after `Readiness probe failed: `. */
+  readonly detail: string;
+}

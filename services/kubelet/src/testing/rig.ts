@@ -1,0 +1,101 @@
+/** A kubelet for unit tests: the memory API server, the memory runtime, and time that stands still until it is moved. */
+import type { Pod, PodSpec, PodStatus } from "@pilothouse/api/types/core-v1";
+import { createApiClient, resources, type ApiClient } from "@pilothouse/client";
+import { memoryApiserver, type MemoryApiserver } from "@pilothouse/client/memory";
+import { manualClock, type ManualClock } from "@pilothouse/clock/manual";
+import { seededRandom, seededIds } from "@pilothouse/clock/seeded";
+import { memoryRuntime, type ImageScript, type MemoryRuntime } from "@pilothouse/runtime/memory";
+import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/memory";
+import { memoryFiles, type MemoryFiles } from "../flows/memory-files.ts";
+import type { ProbeOutcome } from "../flows/ports.ts";
+import { start, type KubeletConfig, type KubeletService } from "../service.ts";
+
+export interface Rig {
+  readonly clock: ManualClock;
+  readonly api: MemoryApiserver;
+  readonly client: ApiClient;
+  readonly runtime: MemoryRuntime;
+  readonly files: MemoryFiles;
+  readonly telemetry: MemoryTelemetry;
+  /** What network probes answer from now on. */
+  network: ProbeOutcome;
+  /** Ends the kubelet and starts another one on the same runtime. */
+  restart(): Promise<void>;
+  create(name: string, spec: Partial<PodSpec> & Pick<PodSpec, "containers">, metadata?: Pod["metadata"]): Promise<Pod>;
+  /** The status as the API server has it. */
+  status(name: string): PodStatus | undefined;
+  close(): Promise<void>;
+}
+
+export const testConfig: KubeletConfig = {
+  nodeName: "node-1",
+  nodeIp: "198.51.100.1",
+  port: 10250,
+  clusterDns: ["198.19.0.10"],
+  clusterDomain: "cluster.local",
+  cgroupRoot: "/test",
+  logsDir: "/logs",
+  bridgeName: "ph0",
+  mtu: 1500,
+  ipamDir: "/ipam",
+  machine: {
+    cpus: 2,
+    memoryBytes: 8 * 2 ** 30,
+    diskBytes: 100 * 2 ** 30,
+    maxPods: 110,
+    architecture: "amd64",
+    machineId: "m",
+    bootId: "b",
+    kernelVersion: "6",
+    osImage: "Debian",
+    hostname: "node-1",
+  },
+};
+
+export async function startRig(images: Readonly<Record<string, ImageScript>>): Promise<Rig> {
+  const clock = manualClock();
+  const random = seededRandom("kubelet");
+  const ids = seededIds(random);
+  const api = memoryApiserver({ clock, ids });
+  const client = createApiClient({ transports: [api.transport], userAgent: "test" });
+  const runtime = memoryRuntime({ clock, ids, images });
+  const files = memoryFiles();
+  const telemetry = memoryTelemetry({ clock, random });
+  const startKubelet = async (): Promise<KubeletService> => {
+    const network = { http: () => Promise.resolve(rig.network), tcp: () => Promise.resolve(rig.network) };
+    const writeCniConfig = (): Promise<void> => Promise.resolve();
+    const ports = { clock, random, client, runtime, files, telemetry, network, writeCniConfig };
+    const starting = start(ports, testConfig);
+    await clock.advance(100);
+    return starting;
+  };
+  let kubelet: KubeletService;
+  const rig: Rig = {
+    clock,
+    api,
+    client,
+    runtime,
+    files,
+    telemetry,
+    network: { ok: true, detail: "" },
+    async restart() {
+      await kubelet.close();
+      kubelet = await startKubelet();
+    },
+    async create(name, spec, metadata) {
+      const pod: Pod = {
+        kind: "Pod",
+        apiVersion: "v1",
+        metadata: { name, namespace: "default", ...metadata },
+        spec: { nodeName: testConfig.nodeName, restartPolicy: "Always", ...spec },
+      };
+      const created = await client.create(resources.pods, pod);
+      await clock.advance(50);
+      return created;
+    },
+    status: (name) => api.peek("pods", `default/${name}`)?.status as PodStatus | undefined,
+    close: () => kubelet.close(),
+  };
+  kubelet = await startKubelet();
+  return rig;
+}
