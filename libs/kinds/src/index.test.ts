@@ -76,9 +76,12 @@ describe.each(full.map((kind) => [kind.kind, kind] as const))("%s", (_name, kind
   });
 
   test("takes an object from which any one field is missing", () => {
-    for (const path of pathsOf(filled(kind))) {
-      if (path[0] === "metadata") continue;
-      const object = filled(kind);
+    const whole = filled(kind);
+    for (const path of pathsOf(whole)) {
+      // The pod's own test covers what is inside a template.
+      const isDeepInTemplate = path.length > 4 && path[1] === "template" && path[2] === "spec";
+      if (path[0] === "metadata" || isDeepInTemplate) continue;
+      const object = copy(whole);
       removeAt(object, path);
       expect(() => useAll(kind, object), path.join(".")).not.toThrow();
     }
