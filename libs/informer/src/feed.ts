@@ -39,7 +39,7 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
   readonly #options: InformerOptions<T>;
   readonly #store: ObjectStore<T>;
   readonly #wanted: (object: KubernetesObject) => boolean;
-  readonly #handlers: ((change: InformerChange<T>) => void)[] = [];
+  readonly #handlers = new Set<(change: InformerChange<T>) => void>();
   readonly #waiters = new Set<Waiter>();
   readonly #changes: Counter;
   /** Objects whose changes came without them, by key: asked for over HTTP. */
@@ -81,8 +81,9 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     return this.#store.byIndex(index, value);
   }
 
-  onChange(hear: (change: InformerChange<T>) => void): void {
-    this.#handlers.push(hear);
+  onChange(hear: (change: InformerChange<T>) => void): () => void {
+    this.#handlers.add(hear);
+    return () => void this.#handlers.delete(hear);
   }
 
   synced(): boolean {

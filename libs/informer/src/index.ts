@@ -47,8 +47,8 @@ export interface Informer<T extends KubernetesObject> {
   get(namespace: string, name: string): T | undefined;
   list(): readonly T[];
   byIndex(index: string, value: string): readonly T[];
-  /** Calls back with every change from now on, after the store holds it. */
-  onChange(hear: (change: InformerChange<T>) => void): void;
+  /** Calls back with every change from now on, after the store holds it. Returns what ends it. */
+  onChange(hear: (change: InformerChange<T>) => void): () => void;
   /** True once the first list is in. */
   synced(): boolean;
   /** All of this informer's own reading is at least at this revision (resourceVersion). */
