@@ -77,7 +77,7 @@ export const PURE_PACKAGES: readonly string[] = ["dns-packet", "yaml"];
 
 /** Which layer a file of the repository is of; undefined for what no rule covers. `path` is relative to the repository. */
 export function layerOfFile(path: string): Layer | undefined {
-  if (/\.test\.ts$|\/conformance\.ts$/.test(path) || path.startsWith("test/")) return "test";
+  if (/\.(test|fixture)\.ts$|\/conformance\.ts$/.test(path) || path.startsWith("test/")) return "test";
   if (path.startsWith("deploy/")) return "deploy";
   const inLib = /^libs\/([^/]+)\/src\/(.*)\.ts$/.exec(path);
   if (inLib) {

@@ -43,7 +43,7 @@ export interface RequestContext {
   /** Under which leadership the request writes (C11); undefined for everybody who is no elected leader. */
   readonly fence?: WriteCause["fence"];
   /** Collects `Warning: 299 - "text"` headers of the answer. */
-  warn(text: string): void;
+  readonly warn: (text: string) => void;
 }
 
 export type Flow = (context: RequestContext) => Promise<ApiResponse>;

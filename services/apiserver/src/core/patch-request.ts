@@ -1,11 +1,11 @@
 /** A PATCH: its type, and the object it makes out of the one there is. Pure. */
+import { isJsonObject } from "@pilothouse/api";
 import { badRequest, unsupportedMediaType } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/kind";
-import { applyJsonPatch } from "@pilothouse/patch/json-patch";
-import { applyMergePatch } from "@pilothouse/patch/merge-patch";
-import { applyStrategicMergePatch } from "@pilothouse/patch/strategic-merge-patch";
+import { applyConfiguration, applyJsonPatch, applyMergePatch, applyStrategicMergePatch } from "@pilothouse/patch";
 import type { WriteOptions } from "./options.ts";
-import { fitObject, parseBody, schemaOfKind } from "./wire.ts";
+import { ownershipOf } from "./ownership.ts";
+import { apiVersionOf, fitObject, parseBody, schemaOfKind } from "./wire.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 
@@ -45,7 +45,7 @@ export function applyPatch(
   identity?: ObjectMeta,
 ): ApiObject {
   const { type, body, kind, options } = write;
-  if (type === "apply") return applyConfiguration(write, old, time, warn, identity);
+  if (type === "apply") return applied(write, old, time, warn, identity);
   const patch = parseBody(body, false);
   const patched = patchedValue(type, old ?? { metadata: {} }, patch, kind);
   return fitObject(JSON.parse(JSON.stringify(patched)), kind, options.fieldValidation, warn);
@@ -67,13 +67,27 @@ function patchedValue(
   }
 }
 
-function applyConfiguration(
-  { body, kind, options }: PatchWrite,
-  _old: ApiObject | undefined,
-  _time: string,
+/** Server-side apply. The configuration names its own kind and version, and the object of the path or none. */
+function applied(
+  { body, kind, options, subresource }: PatchWrite,
+  old: ApiObject | undefined,
+  time: string,
   warn: (text: string) => void,
-  _identity?: ObjectMeta,
+  identity: ObjectMeta = {},
 ): ApiObject {
-  fitObject(parseBody(body, true), kind, options.fieldValidation, warn);
-  throw badRequest("server-side apply is not served yet");
+  const given = parseBody(body, true);
+  if (!isJsonObject(given)) throw badRequest("error decoding YAML: the configuration is not an object");
+  for (const [field, expected] of Object.entries({ apiVersion: apiVersionOf(kind), kind: kind.kind })) {
+    if (given[field] !== expected) {
+      throw badRequest(`Incorrect ${field} in the patch: ${JSON.stringify(given[field] ?? "")}, expected ${expected}`);
+    }
+  }
+  const configuration = fitObject(given, kind, options.fieldValidation, warn);
+  configuration.metadata = { ...configuration.metadata, ...identity };
+  if ((configuration.metadata.managedFields ?? []).length > 0) {
+    throw badRequest("metadata.managedFields must be nil");
+  }
+  const write = ownershipOf({ kind, manager: options.fieldManager, subresource, time });
+  // Its managedFields are in it.
+  return applyConfiguration(old, configuration, { ...write, force: options.force ?? false }).object as ApiObject;
 }

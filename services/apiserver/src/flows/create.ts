@@ -76,7 +76,7 @@ export async function createObject(
   let namespaceRevision = await namespaceOf();
   kind.defaults?.(object);
   await admitCreate(deps.cached, time.random, context, kind, object);
-  complete(deps, context, kind, object, options);
+  complete(deps, kind, object, options);
   judge(context, kind, object);
   await deps.judgeEscalation(context, kind, object);
 
@@ -122,29 +122,18 @@ export function placeInNamespace(kind: KindDefinition, object: ApiObject, namesp
 }
 
 /** The server's own part of a new object. */
-function complete(
-  { time }: WriteDeps,
-  context: RequestContext,
-  kind: KindDefinition,
-  object: ApiObject,
-  options: CreateOptions,
-): void {
+function complete({ time }: WriteDeps, kind: KindDefinition, object: ApiObject, options: CreateOptions): void {
   const { metadata } = object;
   const now = wholeSeconds(time.clock.now());
-  if (!options.isApplied) {
-    delete metadata.managedFields;
-    recordUpdate(object, undefined, {
-      manager: options.fieldManager,
-      subresource: context.info.subresource,
-      time: now,
-    });
-  }
   for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] as const) {
     delete metadata[field];
   }
   metadata.uid = time.ids.uuid();
   metadata.creationTimestamp = now;
   kind.prepareForCreate?.(object);
+  if (options.isApplied) return;
+  delete metadata.managedFields;
+  recordUpdate(object, undefined, { kind, manager: options.fieldManager, subresource: "", time: now });
 }
 
 function judge(context: RequestContext, kind: KindDefinition, object: ApiObject): void {

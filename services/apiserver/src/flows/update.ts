@@ -213,7 +213,7 @@ async function completeUpdate(
   judgeNodeWrite(context, kind, object, old);
   if (!wish.isApplied) {
     const time = wholeSeconds(deps.time.clock.now());
-    recordUpdate(object, old, { manager: wish.options.fieldManager, subresource, time });
+    recordUpdate(object, old, { kind, manager: wish.options.fieldManager, subresource, time });
   }
   if (wish.isServerOwn) return;
   const special = subresource === "status" ? kind.validateStatusUpdate : kind.validateUpdate;

@@ -1,0 +1,293 @@
+/**
+ * The apiserver's one entrance: every request, by whatever door it came, goes through here.
+ *
+ * request info → authenticate → audit → impersonate → authorise → fence → dispatch → answer. Throws nothing: an error is an
+ * answer. One server span a request; no body and no contents of objects in any log, span or metric (C9).
+ */
+import { ACCEPTED_MEDIA_TYPES, encodeProtobuf, encodeYaml, MEDIA_TYPES, negotiate, schemaOf } from "@pilothouse/api";
+import type { ApiRequest, ApiResponse } from "@pilothouse/api/http";
+import type { TimeAndChance } from "@pilothouse/clock";
+import {
+  badRequest,
+  internalError,
+  serviceUnavailable,
+  StatusError,
+  tooManyRequests,
+  type Status,
+} from "@pilothouse/errors";
+import { StoreUnavailable } from "@pilothouse/store";
+import { parseTraceparent, type Span, type Telemetry } from "@pilothouse/telemetry";
+import { attributesOf } from "../core/authorize.ts";
+import type { KubeletRequest } from "../core/kubelet-request.ts";
+import {
+  APISERVER_HEADER,
+  EPOCH_HEADER,
+  type ObjectCache,
+  type RequestContext,
+  type RequestInfo,
+} from "../core/model.ts";
+import { nameInSelector, requestInfoOf } from "../core/request-info.ts";
+import { fenceOf } from "../registry/elections.ts";
+import { servedKind } from "../registry/virtual-kinds.ts";
+import type { Authenticator } from "./authenticate.ts";
+import type { Authorizer } from "./authorizer.ts";
+import { dispatch, type DispatchDeps } from "./dispatch.ts";
+import { streamTarget } from "./node-proxy.ts";
+import { systemAnswer, type SystemDeps } from "./system-paths.ts";
+
+export interface HandlerDeps extends DispatchDeps, SystemDeps {
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly telemetry: Telemetry;
+  readonly time: TimeAndChance;
+  readonly cache: ObjectCache;
+  /** This apiserver's name: whose bus feed continues what it answers. */
+  readonly name: string;
+  /** More requests than this at once (watches and streams aside) get 429. */
+  readonly maxInFlight: number;
+}
+
+export interface Handler {
+  handle(request: ApiRequest): Promise<ApiResponse>;
+  /** Judges an exec, attach or portforward: where it is to be tunnelled to, or the answer that refuses it. */
+  upgrade(request: ApiRequest): Promise<{ readonly target: KubeletRequest } | { readonly refusal: ApiResponse }>;
+}
+
+const LATENCY_SECONDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const ALWAYS_ANSWERED: readonly string[] = ["/livez", "/readyz", "/healthz"];
+
+export function createHandler(deps: HandlerDeps): Handler {
+  const measured = measures(deps);
+  let inFlight = 0;
+
+  const judged = async (request: ApiRequest, span: Span, note: AuditNote): Promise<Judged> => {
+    const info = requestInfoOf(request.method, request.path, request.query);
+    if (!info) throw badRequest("the path of the request is not well-formed");
+    const verified = await deps.authenticator.authenticate(request);
+    note.user = verified.name;
+    const user = await deps.authenticator.impersonate(request, verified, deps.authorizer);
+    if (user !== verified) note.impersonatedUser = user.name;
+    span.set({ "k8s.user": user.name, "k8s.verb": info.verb, ...resourceAttributes(info) });
+    const name = info.name || nameInSelector(request.query);
+    await deps.authorizer.authorize(attributesOf(user, info, request.path, name), request.signal);
+    const warnings: string[] = [];
+    const context: RequestContext = {
+      request,
+      info,
+      user,
+      span,
+      kind: info.isResourceRequest ? servedKind(info.group, info.version, info.resource) : undefined,
+      fence: fenceOf(user, info, request.headers),
+      warn: (text) => void (warnings.includes(text) || warnings.push(text)),
+    };
+    return { context, warnings };
+  };
+
+  const answered = async (request: ApiRequest, span: Span, note: AuditNote): Promise<ApiResponse> => {
+    const { context, warnings } = await judged(request, span, note);
+    const response = context.info.isResourceRequest ? await dispatch(deps, context) : await systemAnswer(deps, request);
+    return warnings.length === 0
+      ? response
+      : { ...response, headers: { ...response.headers, warning: warningsOf(warnings) } };
+  };
+
+  /** Runs one request from span to audit line; never rejects. */
+  const served = async <T extends { readonly status: number }>(
+    request: ApiRequest,
+    work: (span: Span, note: AuditNote) => Promise<T>,
+    refused: (error: unknown, span: Span) => T,
+  ): Promise<{ readonly result: T; readonly auditId: string }> => {
+    const startMs = deps.time.clock.monotonicMs();
+    const note: AuditNote = { auditId: deps.time.ids.uuid() };
+    const span = deps.telemetry.tracer.start(`${request.method} request`, {
+      kind: "server",
+      parent: parseTraceparent(request.headers["traceparent"]),
+      attributes: { "http.request.method": request.method, "url.path": request.path },
+    });
+    let result: T;
+    try {
+      result = await work(span, note);
+    } catch (error) {
+      result = refused(error, span);
+    }
+    span.set({ "http.response.status_code": result.status });
+    span.end();
+    measured(request, result.status, (deps.time.clock.monotonicMs() - startMs) / 1_000, note, span);
+    return { result, auditId: note.auditId };
+  };
+
+  const errorAnswer = (request: ApiRequest, error: unknown, span: Span): ApiResponse => {
+    const status = statusOf(error);
+    if (status.code === undefined || status.code >= 500) {
+      span.fail(error);
+      deps.telemetry.log.error("a request failed", { path: request.path, error, trace: span.context });
+    }
+    return statusAnswer(status, request.headers["accept"]);
+  };
+
+  return {
+    async handle(request) {
+      const isProbe = ALWAYS_ANSWERED.includes(request.path);
+      const isFull = inFlight >= deps.maxInFlight && !isProbe;
+      if (!isFull) inFlight++;
+      try {
+        const { result, auditId } = await served(
+          request,
+          (span, note) => {
+            if (isFull) throw tooManyRequests("too many requests, please try again later", 1);
+            return answered(request, span, note);
+          },
+          (error, span) => errorAnswer(request, error, span),
+        );
+        return withCommonHeaders(deps, request, result, auditId);
+      } finally {
+        if (!isFull) inFlight--;
+      }
+    },
+
+    async upgrade(request) {
+      const { result } = await served<UpgradeResult>(
+        request,
+        async (span, note) => {
+          const { context } = await judged(request, span, note);
+          const { info } = context;
+          const isStream = ["exec", "attach", "portforward"].includes(info.subresource) && info.resource === "pods";
+          if (!isStream || info.group !== "") throw badRequest("this path takes no upgrade");
+          return { status: 101, target: await streamTarget(deps, context) };
+        },
+        (error, span) => ({ status: statusOf(error).code ?? 500, refusal: errorAnswer(request, error, span) }),
+      );
+      return "target" in result ? { target: result.target } : { refusal: result.refusal };
+    },
+  };
+}
+
+/** What the audit line says of a request beside its path. */
+interface AuditNote {
+  readonly auditId: string;
+  user?: string;
+  impersonatedUser?: string;
+}
+
+interface Judged {
+  readonly context: RequestContext;
+  readonly warnings: readonly string[];
+}
+
+type UpgradeResult =
+  | { readonly status: number; readonly target: KubeletRequest }
+  | { readonly status: number; readonly refusal: ApiResponse };
+
+/** The audit line and the metrics of one request. */
+function measures({ telemetry, name }: HandlerDeps) {
+  const { metrics } = telemetry;
+  const log = telemetry.log.with({ apiserver: name });
+  const requests = metrics.counter("apiserver_request_total", "Requests by verb and code.", [
+    "verb",
+    "resource",
+    "code",
+  ]);
+  const seconds = metrics.histogram(
+    "apiserver_request_duration_seconds",
+    "How long answers took to begin.",
+    LATENCY_SECONDS,
+    ["verb", "resource"],
+  );
+  return (request: ApiRequest, code: number, tookSeconds: number, note: AuditNote, span: Span): void => {
+    const info = requestInfoOf(request.method, request.path, request.query);
+    const served = info?.isResourceRequest ? servedKind(info.group, info.version, info.resource) : undefined;
+    const labels = { verb: info?.verb ?? "", resource: served?.resource ?? "" };
+    requests.add({ ...labels, code: String(code) });
+    seconds.observe(tookSeconds, labels);
+    if (ALWAYS_ANSWERED.includes(request.path)) return;
+    log.info("request", {
+      ...note,
+      method: request.method,
+      path: request.path,
+      verb: labels.verb,
+      code,
+      durationMs: Math.round(tookSeconds * 1_000),
+      userAgent: request.headers["user-agent"],
+      source: request.peer.address,
+      trace: span.context,
+    });
+  };
+}
+
+function resourceAttributes(info: RequestInfo): Record<string, string> {
+  if (!info.isResourceRequest) return {};
+  const { group, resource, subresource, namespace, name } = info;
+  return {
+    "k8s.group": group,
+    "k8s.resource": resource,
+    "k8s.subresource": subresource,
+    "k8s.namespace": namespace,
+    "k8s.name": name,
+  };
+}
+
+function withCommonHeaders(
+  deps: HandlerDeps,
+  request: ApiRequest,
+  response: ApiResponse,
+  auditId: string,
+): ApiResponse {
+  return {
+    ...response,
+    headers: {
+      "cache-control": "no-cache, private",
+      [APISERVER_HEADER]: deps.name,
+      [EPOCH_HEADER]: deps.cache.epoch,
+      ...response.headers,
+      "audit-id": auditId,
+    },
+    body: request.method === "HEAD" ? new Uint8Array() : response.body,
+  };
+}
+
+/** What anything thrown is to the client; only a StatusError's text is shown. */
+function statusOf(error: unknown): Status {
+  if (error instanceof StatusError) return error.status;
+  if (error instanceof StoreUnavailable) return serviceUnavailable("the store does not answer").status;
+  return internalError("the apiserver's log says more").status;
+}
+
+/** A Status in what the client accepts, else in JSON. */
+function statusAnswer(status: Status, accept: string | undefined): ApiResponse {
+  const seconds = status.details?.retryAfterSeconds;
+  const format = negotiate(accept, ERROR_MEDIA)?.format ?? "json";
+  return {
+    status: status.code ?? 500,
+    headers: {
+      "content-type": MEDIA_TYPES[format],
+      ...(seconds === undefined ? {} : { "retry-after": String(seconds) }),
+      ...(status.code === 401 ? { "www-authenticate": "Bearer" } : {}),
+    },
+    body: encodedStatus(status, format),
+  };
+}
+
+/** A client that asks for tables takes its errors plain. */
+const ERROR_MEDIA = {
+  formats: ["json", "yaml", "protobuf"],
+  transforms: ["Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList"],
+} as const;
+
+function encodedStatus(status: Status, format: "json" | "yaml" | "protobuf"): Uint8Array {
+  switch (format) {
+    case "json":
+      return Buffer.from(`${JSON.stringify(status)}\n`);
+    case "yaml":
+      return encodeYaml(status);
+    case "protobuf": {
+      const schema = schemaOf("v1", "Status");
+      if (!schema) throw new Error(`no structure for a Status in ${ACCEPTED_MEDIA_TYPES.join(", ")}`);
+      return encodeProtobuf({ ...status }, schema);
+    }
+  }
+}
+
+/** `299 - "text"`, quotes and backslashes escaped (wire trap 35). */
+function warningsOf(texts: readonly string[]): readonly string[] {
+  return texts.map((text) => `299 - "${text.replace(/[\\"]/g, "\\$&").replace(/[^\x20-\x7e]/g, "?")}"`);
+}

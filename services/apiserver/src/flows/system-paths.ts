@@ -1,0 +1,127 @@
+/** Paths that are no resources: health, version, metrics, discovery, OpenAPI and the issuer's keys. */
+import type { ApiRequest, ApiResponse } from "@pilothouse/api/http";
+import { ACCEPTED_MEDIA_TYPES } from "@pilothouse/api/media";
+import type { Crypto } from "@pilothouse/crypto";
+import { noSuchPath, notAcceptable, StatusError } from "@pilothouse/errors";
+import type { Metrics } from "@pilothouse/telemetry";
+import type { Discovery } from "../core/discovery.ts";
+import type { OpenApi } from "../core/openapi.ts";
+
+export interface SystemDeps {
+  readonly discovery: Discovery;
+  readonly openApi: OpenApi;
+  readonly crypto: Crypto;
+  readonly metrics: Metrics;
+  readonly issuer: string;
+  /** By the name that `?verbose` prints; a false one makes /readyz fail. /livez knows none of them: a restart mends nothing. */
+  readonly readyChecks: Readonly<Record<string, () => boolean>>;
+}
+
+export const VERSION = {
+  major: "1",
+  minor: "36",
+  emulationMajor: "1",
+  emulationMinor: "36",
+  minCompatibilityMajor: "1",
+  minCompatibilityMinor: "35",
+  gitVersion: "v1.36.0+pilothouse",
+  gitCommit: "",
+  gitTreeState: "clean",
+  buildDate: "2026-01-01T00:00:00Z",
+  goVersion: "",
+  compiler: "node",
+  platform: "linux/amd64",
+} as const;
+
+/** Throws 404 for a path that nothing stands behind. */
+export async function systemAnswer(deps: SystemDeps, request: ApiRequest): Promise<ApiResponse> {
+  const path = request.path.length > 1 ? request.path.replace(/\/$/, "") : request.path;
+  if (request.method !== "GET" && request.method !== "HEAD") throw methodRefused(request.method);
+  switch (path) {
+    case "/":
+      return json({ paths: ROOT_PATHS });
+    case "/version":
+      return json(VERSION);
+    case "/metrics":
+      return text(200, await deps.metrics.expose(), "text/plain; version=0.0.4; charset=utf-8");
+    case "/.well-known/openid-configuration":
+      return json(openIdConfiguration(deps.issuer));
+    case "/openid/v1/jwks":
+      return json(await deps.crypto.jwks(), "application/jwk-set+json");
+    default:
+      return health(deps, request, path) ?? documents(deps, request, path);
+  }
+}
+
+const ROOT_PATHS: readonly string[] = [
+  "/.well-known/openid-configuration",
+  "/api",
+  "/api/v1",
+  "/apis",
+  "/healthz",
+  "/livez",
+  "/metrics",
+  "/openapi/v2",
+  "/openapi/v3",
+  "/openid/v1/jwks",
+  "/readyz",
+  "/version",
+];
+
+function health(deps: SystemDeps, { query }: ApiRequest, path: string): ApiResponse | undefined {
+  const [, endpoint = "", single, ...rest] = path.split("/");
+  if (!["healthz", "livez", "readyz"].includes(endpoint) || rest.length > 0) return undefined;
+  const excluded = new Set(query.getAll("exclude"));
+  const all: Readonly<Record<string, () => boolean>> = {
+    ping: () => true,
+    ...(endpoint === "livez" ? {} : deps.readyChecks),
+  };
+  const names = single === undefined ? Object.keys(all).filter((name) => !excluded.has(name)) : [single];
+  if (names.some((name) => !(name in all))) return undefined;
+  const failed = names.filter((name) => !all[name]?.());
+  if (failed.length === 0 && !query.has("verbose")) return text(200, "ok");
+  const lines = names.map((name) => (failed.includes(name) ? `[-]${name} failed: reason withheld` : `[+]${name} ok`));
+  const verdict = failed.length === 0 ? "passed" : "failed";
+  return text(failed.length === 0 ? 200 : 500, `${lines.join("\n")}\n${endpoint} check ${verdict}\n`);
+}
+
+function documents({ discovery, openApi }: SystemDeps, request: ApiRequest, path: string): ApiResponse {
+  const accept = request.headers["accept"];
+  const ifNoneMatch = request.headers["if-none-match"];
+  const answer = /^\/(openapi\/|swagger-2)/.test(path)
+    ? openApi.answer({ path, hash: request.query.get("hash"), accept, ifNoneMatch })
+    : discovery.answer({ path, accept, ifNoneMatch });
+  if (!answer) throw noSuchPath();
+  if (answer.status === 406) throw notAcceptable(ACCEPTED_MEDIA_TYPES);
+  return answer;
+}
+
+function openIdConfiguration(issuer: string): object {
+  return {
+    issuer,
+    jwks_uri: `${issuer}/openid/v1/jwks`,
+    response_types_supported: ["id_token"],
+    subject_types_supported: ["public"],
+    id_token_signing_alg_values_supported: ["RS256"],
+  };
+}
+
+function methodRefused(method: string): StatusError {
+  return new StatusError(
+    405,
+    "MethodNotAllowed",
+    `the server does not allow this method (${method}) on the requested resource`,
+  );
+}
+
+function json(value: unknown, contentType = "application/json"): ApiResponse {
+  return { status: 200, headers: { "content-type": contentType }, body: Buffer.from(`${JSON.stringify(value)}\n`) };
+}
+
+function text(status: number, body: string, contentType = "text/plain; charset=utf-8"): ApiResponse {
+  return {
+    status,
+    headers: { "content-type": contentType, "x-content-type-options": "nosniff" },
+    body: Buffer.from(body),
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * The apiserver: the Kubernetes API over etcd.
+ *
+ * Purpose: one `handle(request)` behind every door; main.ts puts HTTPS before it, the simulation calls it directly.
+ * Promises: holds no state that a restart would lose; every answer is Kubernetes' own; every write is one fenced transaction.
+ * Does not promise: anything while etcd is away but reads of what the cache holds.
+ * Limits: bodies of 3 MiB (the door's), `maxInFlight` requests at once beside watches.
+ */
+import type { Bus } from "@pilothouse/bus";
+import type { TimeAndChance } from "@pilothouse/clock";
+import type { Crypto } from "@pilothouse/crypto";
+import { kinds } from "@pilothouse/kinds";
+import { Scope } from "@pilothouse/lifecycle";
+import type { Store } from "@pilothouse/store";
+import type { Telemetry } from "@pilothouse/telemetry";
+import { Encodings } from "./cache/encodings.ts";
+import { WatchCache } from "./cache/watch-cache.ts";
+import { discovery } from "./core/discovery.ts";
+import { openApi } from "./core/openapi.ts";
+import { addressRange } from "./core/service-addresses.ts";
+import { createAllocations } from "./flows/allocate.ts";
+import { createAuthenticator } from "./flows/authenticate.ts";
+import { createAuthorizer } from "./flows/authorizer.ts";
+import { bootstrap } from "./flows/bootstrap.ts";
+import { createCachedObjects } from "./flows/cached.ts";
+import { startCompacting } from "./flows/compact.ts";
+import { createHandler, type Handler } from "./flows/handle.ts";
+import { listFlow } from "./flows/list.ts";
+import type { NodeProxy } from "./flows/node-proxy.ts";
+import { createObjectStore, readRvBase } from "./flows/object-store.ts";
+import { keepOwnEndpoints } from "./flows/own-endpoints.ts";
+import { startPublishing } from "./flows/publish.ts";
+import { getFlow } from "./flows/read.ts";
+import { VERSION } from "./flows/system-paths.ts";
+import { watchFlow } from "./flows/watch.ts";
+import { virtualKinds } from "./registry/virtual-kinds.ts";
+
+export interface ApiserverPorts {
+  readonly time: TimeAndChance;
+  readonly store: Store;
+  readonly bus: Bus;
+  readonly crypto: Crypto;
+  readonly telemetry: Telemetry;
+  readonly nodeProxy: NodeProxy;
+}
+
+export interface ApiserverConfig {
+  /** Unique among the apiservers: names this one's bus feed. */
+  readonly name: string;
+  /** Under which the other machines reach it. */
+  readonly advertiseAddress: string;
+  readonly securePort: number;
+  /** Default 198.19.0.0/16: .1 is the `kubernetes` Service, .10 the cluster DNS. */
+  readonly serviceClusterIpRange?: string;
+  /** Default https://kubernetes.default.svc.cluster.local. */
+  readonly serviceAccountIssuer?: string;
+  /** Default 400. */
+  readonly maxInFlight?: number;
+  /** Default true. */
+  readonly withClusterDns?: boolean;
+}
+
+export interface ApiserverService extends Handler {
+  /** True once the cache is loaded and the cluster's own objects exist. */
+  ready(): boolean;
+  /** Ends watches, answers what is in flight as it can, and gives its endpoint up. */
+  close(): Promise<void>;
+}
+
+export const DEFAULT_SERVICE_RANGE = "198.19.0.0/16";
+export const DEFAULT_ISSUER = "https://kubernetes.default.svc.cluster.local";
+const ENCODINGS_BYTES = 32 << 20;
+
+/** Resolves when it can serve: the cache is loaded, the bootstrap objects exist. */
+export async function start(ports: ApiserverPorts, config: ApiserverConfig): Promise<ApiserverService> {
+  const { time, store, bus, crypto, telemetry } = ports;
+  const { clock, random } = time;
+  const log = telemetry.log.with({ apiserver: config.name });
+  const scope = new Scope("apiserver", (task, error) => log.error("a background task failed", { task, error }));
+  const issuer = config.serviceAccountIssuer ?? DEFAULT_ISSUER;
+  const serviceRange = addressRange(config.serviceClusterIpRange ?? DEFAULT_SERVICE_RANGE);
+
+  const rvBase = await readRvBase(store);
+  const objects = createObjectStore({ store, clock, ids: time.ids }, rvBase);
+  const cache = new WatchCache({ store, clock, ids: time.ids, log }, { kinds, rvBase });
+  await cache.start(scope);
+  const cached = createCachedObjects(cache);
+  const authorizer = createAuthorizer(cached);
+  const writes = {
+    objects,
+    cached,
+    time,
+    allocations: createAllocations(store, random.fork("allocations"), serviceRange),
+    judgeEscalation: (...asked: Parameters<typeof authorizer.judgeEscalation>) => authorizer.judgeEscalation(...asked),
+  };
+  const encodings = new Encodings(ENCODINGS_BYTES);
+  const reads = {
+    cache,
+    objects,
+    store,
+    clock,
+    encodings,
+    apiserver: config.name,
+    rvBase,
+    random: random.fork("watch"),
+  };
+  const sha256Hex = (bytes: Uint8Array): string => crypto.sha256Hex(bytes);
+  const served = [...kinds, ...virtualKinds];
+  let isBootstrapped = false;
+
+  const handler = createHandler({
+    ...writes,
+    get: getFlow(reads),
+    list: listFlow(reads),
+    watch: watchFlow(reads),
+    authenticator: createAuthenticator({ crypto, clock, cached }, issuer),
+    authorizer,
+    audiences: [issuer],
+    issuer,
+    crypto,
+    cache,
+    telemetry,
+    metrics: telemetry.metrics,
+    nodeProxy: ports.nodeProxy,
+    discovery: discovery({
+      kinds: served,
+      sha256Hex,
+      serverAddress: `${config.advertiseAddress}:${config.securePort}`,
+    }),
+    openApi: openApi({ kinds: served, version: VERSION.gitVersion, sha256Hex }),
+    readyChecks: { "watch-cache": () => cache.ready(), "poststarthook/bootstrap": () => isBootstrapped },
+    name: config.name,
+    maxInFlight: config.maxInFlight ?? 400,
+  });
+
+  await bootstrap(
+    writes,
+    telemetry,
+    { serviceRange, securePort: config.securePort, withClusterDns: config.withClusterDns ?? true },
+    scope.signal,
+  );
+  isBootstrapped = true;
+  startPublishing({ bus, cache, clock }, { apiserver: config.name, kinds }, scope);
+  startCompacting({ store, clock, log }, scope);
+  keepOwnEndpoints(
+    { ...writes, store },
+    telemetry,
+    { name: config.name, address: config.advertiseAddress, port: config.securePort },
+    scope,
+  );
+  return { ...handler, ready: () => isBootstrapped && cache.ready(), close: () => scope.close() };
+}
