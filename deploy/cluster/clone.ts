@@ -4,9 +4,9 @@ import { dirname } from "node:path";
 import { ExplainedError } from "./errors.ts";
 import { layoutOf, type ClusterChoices, type Layout } from "./layout.ts";
 
-/** The layout of the cluster of the clone that this file lies in (or of `PILOTHOUSE_CLONE`, for tests). */
+/** The layout of this clone's cluster; `PILOTHOUSE_ROOT` puts its data elsewhere (tests run clusters of their own). */
 export function thisLayout(): Layout {
-  return layoutOf(process.env["PILOTHOUSE_CLONE"] ?? dirname(dirname(import.meta.dirname)));
+  return layoutOf(dirname(dirname(import.meta.dirname)), process.env["PILOTHOUSE_ROOT"]);
 }
 
 export function readChoices(layout: Layout): ClusterChoices | undefined {

@@ -51,10 +51,11 @@ export const CLUSTER_DOMAIN = "cluster.local";
 export const FALLBACK_NODE_IP = "198.51.100.1";
 
 export interface Layout {
-  /** Eight hex digits that tell this clone's cluster from every other on the machine. */
+  /** Eight hex digits that tell this cluster from every other on the machine. */
   readonly id: string;
+  /** Where the code is: bundles come from `<clone>/dist`. */
   readonly clone: string;
-  /** `<clone>/.cluster` */
+  /** Everything of the cluster that is kept in files. */
   readonly root: string;
   readonly choicesFile: string;
   readonly processesFile: string;
@@ -79,9 +80,9 @@ export interface Layout {
   readonly cgroup: string;
 }
 
-export function layoutOf(clone: string): Layout {
-  const id = createHash("sha256").update(clone).digest("hex").slice(0, 8);
-  const root = join(clone, ".cluster");
+/** `root` is where the cluster's data lies: `.cluster` in the clone, save for tests. */
+export function layoutOf(clone: string, root = join(clone, ".cluster")): Layout {
+  const id = createHash("sha256").update(root).digest("hex").slice(0, 8);
   const runtime = `/run/pilothouse/${id}`;
   return {
     id,
