@@ -78,6 +78,8 @@ export class WatchCache implements ObjectCache {
   /** The store's revision when the first load began: what a replay must reach before the cache may say that it is ready. */
   #readyAt = 0;
   #watch: StoreWatch | undefined;
+  /** Counts loads: what a watch of an earlier one still delivers is not heard. */
+  #loads = 0;
 
   constructor(ports: CachePorts, options: CacheOptions) {
     this.#ports = ports;
@@ -224,11 +226,17 @@ export class WatchCache implements ObjectCache {
     }
     if (scope.closed) return;
     this.#begin(kinds, slabs, at, head);
+    this.#watch?.close();
+    const load = ++this.#loads;
     this.#watch = store.watch({
       range: allKeys,
       startRevision: at + 1,
-      onChanges: (changes) => this.#apply(changes),
-      onEnd: (cause) => this.#onEnd(cause, scope),
+      onChanges: (changes) => {
+        if (load === this.#loads && !scope.closed) this.#apply(changes);
+      },
+      onEnd: (cause) => {
+        if (load === this.#loads) this.#onEnd(cause, scope);
+      },
       onHealth: (healthy) => {
         if (!healthy) this.#ports.log.warn("the watch of the store broke");
       },

@@ -1,6 +1,6 @@
 /** A store, its cache and the reading flows, for tests: requests in, parsed answers out. */
 import type { ApiResponse } from "@pilothouse/api/http";
-import type { Clock } from "@pilothouse/clock";
+import type { Clock, Ids } from "@pilothouse/clock";
 import { seededIds, seededRandom } from "@pilothouse/clock/seeded";
 import { kindOf, kinds, type ApiObject, type KindDefinition } from "@pilothouse/kinds";
 import { Scope } from "@pilothouse/lifecycle";
@@ -44,6 +44,7 @@ export interface WorldOptions<C extends Clock> extends Partial<CacheOptions> {
   readonly clock: C;
   readonly store?: Store;
   readonly apiserver?: string;
+  readonly ids?: Ids;
   /** Wraps the store that the cache sees. */
   readonly faults?: (store: Store) => Store;
 }
@@ -53,7 +54,7 @@ export async function startWorld<C extends Clock>(options: WorldOptions<C>) {
   const store = options.store ?? memoryStore({ clock });
   const name = options.apiserver ?? "a";
   const random = seededRandom(name);
-  const ids = seededIds(random);
+  const ids = options.ids ?? seededIds(random);
   const telemetry = memoryTelemetry({ clock, random });
   const failures: unknown[] = [];
   const scope = new Scope("test", (_task, error) => failures.push(error));
