@@ -12,6 +12,8 @@ const BEAT_TOPIC = "/pilothouse/beat";
 const BEAT_MS = 10_000;
 const SILENCE_MS = 25_000;
 const REOPEN_MS = 500;
+const FIRST_LOOK_MS = 2;
+const LAST_LOOK_MS = 5_000;
 
 interface Envelope {
   readonly topic: string;
@@ -23,11 +25,19 @@ export class EventFeed {
   readonly #clock: Clock;
   readonly #connection: Connection;
   readonly #namespace: string;
+  readonly #stillRuns: (containerId: string) => Promise<boolean>;
   #abort: AbortController | undefined;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(clock: Clock, connection: Connection, namespace: string) {
+  /** `stillRuns` asks the CRI whether it holds the container (or sandbox) to be running. */
+  constructor(
+    clock: Clock,
+    connection: Connection,
+    namespace: string,
+    stillRuns: (containerId: string) => Promise<boolean>,
+  ) {
     this.#clock = clock;
+    this.#stillRuns = stillRuns;
     this.#connection = connection;
     this.#namespace = namespace;
   }
@@ -69,7 +79,7 @@ export class EventFeed {
       if (!proven) this.#emit({ kind: "resync" });
       proven = true;
       const event = this.#translate(envelope);
-      if (event) this.#emit(event);
+      if (event) void this.#tell(event, ended.signal);
     });
     // Errors only say that the stream is over, which `close` says too.
     stream.on("error", () => {});
@@ -121,6 +131,25 @@ export class EventFeed {
     // Of all these events only the exit has more than the container's id in front.
     const { containerId, id } = this.#connection.decode("containerd.events.TaskExit", bytes);
     return { containerId: String(containerId), id: String(id) };
+  }
+
+  /**
+   * TRAP: containerd's CRI plugin hears of an end from the same event as we do, and for a few milliseconds it still says that
+   * the container runs. Nothing is told before it says otherwise.
+   */
+  async #tell(event: RuntimeEvent, signal: AbortSignal): Promise<void> {
+    if (event.kind === "exited") {
+      let waitMs = FIRST_LOOK_MS;
+      while (
+        waitMs < LAST_LOOK_MS &&
+        !signal.aborted &&
+        (await this.#stillRuns(event.containerId).catch(() => false))
+      ) {
+        await sleep(this.#clock, waitMs, signal).catch(() => {});
+        waitMs *= 2;
+      }
+    }
+    this.#emit(event);
   }
 
   #emit(event: RuntimeEvent): void {

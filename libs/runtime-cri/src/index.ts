@@ -65,7 +65,7 @@ class CriRuntime implements Runtime {
   constructor(options: CriOptions) {
     this.#options = options;
     this.#connection = connect(options.clock, options.socketPath, NAMESPACE);
-    this.#events = new EventFeed(options.clock, this.#connection, NAMESPACE);
+    this.#events = new EventFeed(options.clock, this.#connection, NAMESPACE, (id) => this.#stillRuns(id));
   }
 
   async version(): ReturnType<Runtime["version"]> {
@@ -184,6 +184,12 @@ class CriRuntime implements Runtime {
   async close(): Promise<void> {
     await this.#events.close();
     this.#connection.close();
+  }
+
+  async #stillRuns(id: string): Promise<boolean> {
+    const container = await this.containerStatus(id);
+    if (container) return container.state === "running";
+    return (await this.podSandboxStatus(id))?.state === "ready";
   }
 
   #runtime<Response>(method: string, request: object, deadlineMs = CALL_MS): Promise<Response> {

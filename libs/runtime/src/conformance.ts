@@ -67,6 +67,28 @@ export function runtimeConformance(name: string, start: () => Promise<Conformanc
       expect(await runtime.listPodSandboxes(filter)).toEqual([]);
     });
 
+    test("whoever hears of an end finds it in the status", async () => {
+      const { runtime, image, until } = subject;
+      const imageRef = (await runtime.imageStatus(image))?.id ?? (await runtime.pullImage(image));
+      const sandboxConfig = sandbox(subject, "heard");
+      const sandboxId = await runtime.runPodSandbox(sandboxConfig);
+      const states: (string | undefined)[] = [];
+      const stop = runtime.subscribe((event) => {
+        if (event.kind !== "exited" || event.containerId === sandboxId) return;
+        void runtime.containerStatus(event.containerId).then((status) => states.push(status?.state));
+      });
+      for (let attempt = 0; attempt < 5; attempt++) {
+        const config = { ...container(imageRef, "main", "heard"), attempt };
+        const id = await runtime.createContainer(sandboxId, config, sandboxConfig);
+        await runtime.startContainer(id);
+        await runtime.stopContainer(id, 0);
+      }
+      await until("all ends are told", () => states.length === 5);
+      expect(states).toEqual(Array.from({ length: 5 }, () => "exited"));
+      stop();
+      await runtime.removePodSandbox(sandboxId);
+    });
+
     test("a second container of the same name and attempt is refused", async () => {
       const { runtime, image } = subject;
       const imageRef = (await runtime.imageStatus(image))?.id ?? (await runtime.pullImage(image));

@@ -4,7 +4,7 @@
  * Purpose: sandboxes (pods' namespaces and network), containers, images, commands in containers, and news of what happens to
  * them. The kubelet knows containers through this port only.
  * Promises: stop and remove are idempotent and succeed for what does not exist; names are reserved, so a second container with
- * the same sandbox, name and attempt is refused; every call ends within a deadline of the adapter's; state outlives the
+ * the same sandbox, name and attempt is refused; an event is told when the status says the same, not before; every call ends within a deadline of the adapter's; state outlives the
  * caller: a kubelet that restarts finds everything by labels.
  * Does not promise: that each event arrives. After a gap the handler hears `resync` and must list again.
  * Limits: `execSync` keeps at most 16 MiB of each output.

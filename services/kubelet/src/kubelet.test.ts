@@ -1,6 +1,6 @@
 import { resources } from "@pilothouse/client";
 import { afterEach, expect, test } from "vitest";
-import { startRig, type Rig } from "./testing/rig.ts";
+import { startRig, type Rig } from "./rig.fixture.ts";
 
 let rig: Rig;
 afterEach(() => rig.close());

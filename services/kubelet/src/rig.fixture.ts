@@ -6,9 +6,9 @@ import { manualClock, type ManualClock } from "@pilothouse/clock/manual";
 import { seededRandom, seededIds } from "@pilothouse/clock/seeded";
 import { memoryRuntime, type ImageScript, type MemoryRuntime } from "@pilothouse/runtime/memory";
 import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/memory";
-import { memoryFiles, type MemoryFiles } from "../flows/memory-files.ts";
-import type { ProbeOutcome } from "../flows/ports.ts";
-import { start, type KubeletConfig, type KubeletService } from "../service.ts";
+import { memoryFiles, type MemoryFiles } from "./flows/memory-files.ts";
+import type { ProbeOutcome } from "./flows/ports.ts";
+import { start, type KubeletConfig, type KubeletService } from "./service.ts";
 
 export interface Rig {
   readonly clock: ManualClock;

@@ -1,0 +1,223 @@
+/**
+ * Files, mounts and cgroups of pods on this machine.
+ *
+ * Layout: `<root>/pods/<uid>/volumes/<name>` and, beside them, the pod's own files. Volumes made of API objects change in one
+ * step: a new folder is filled, then the `..data` link that all names go through is turned to it.
+ */
+import { execFile } from "node:child_process";
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join, normalize } from "node:path";
+import { promisify } from "node:util";
+import { parseResolvConf } from "../core/dns.ts";
+import { ConfigUnavailable } from "../core/environment.ts";
+import type { VolumeFile } from "../core/volumes.ts";
+import type { NodeFiles } from "../flows/ports.ts";
+
+const run = promisify(execFile);
+
+const CGROUP_MOUNT = "/sys/fs/cgroup";
+const DATA = "..data";
+
+export interface NodeFilesOptions {
+  readonly rootDir: string;
+  /** Of the node itself, for pods that resolve names as the node does. */
+  readonly resolvConf: string;
+}
+
+export function nodeFiles({ rootDir, resolvConf }: NodeFilesOptions): NodeFiles {
+  const podDir = (uid: string): string => join(rootDir, "pods", uid);
+  const volumeDir = (uid: string, name: string): string => join(podDir(uid), "volumes", name);
+  return {
+    async ensureVolume(uid, volume, fsGroup) {
+      if (volume.kind === "host") return ensureHostPath(volume.path, volume.type);
+      const path = volumeDir(uid, volume.name);
+      await mkdir(path, { recursive: true, mode: 0o755 });
+      switch (volume.kind) {
+        case "directory":
+          await shareWith(path, fsGroup, 0o777);
+          break;
+        case "memory":
+          await mountMemory(path, volume.sizeBytes);
+          await shareWith(path, fsGroup, 0o777);
+          break;
+        case "files":
+          // Secrets must not reach a disk.
+          await mountMemory(path, 0);
+          await writeAtomically(path, volume.files, fsGroup);
+          break;
+      }
+      return path;
+    },
+    subPath: (volumePath, subPath) => insideVolume(volumePath, subPath),
+    async writePodFile(uid, name, content, mode) {
+      const path = join(podDir(uid), name);
+      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+      // In place: the file may be mounted into a container already.
+      await writeFile(path, content);
+      await chmod(path, mode);
+      return path;
+    },
+    readTail,
+    async ensureLogDirectory(path) {
+      await mkdir(path, { recursive: true, mode: 0o755 });
+    },
+    async hostFiles() {
+      const [hosts, resolver] = await Promise.all([readText("/etc/hosts"), readText(resolvConf)]);
+      return { hosts, resolver: parseResolvConf(resolver) };
+    },
+    async removePod(uid, { cgroup, logDirectory }) {
+      await unmountBelow(podDir(uid));
+      await rm(podDir(uid), { recursive: true, force: true });
+      await rm(logDirectory, { recursive: true, force: true });
+      await removeCgroup(cgroup);
+    },
+    async listPods() {
+      return (await readdir(join(rootDir, "pods")).catch(() => [])).toSorted((a, b) => (a < b ? -1 : 1));
+    },
+  };
+}
+
+async function ensureHostPath(path: string, type: string): Promise<string> {
+  const found = await lstat(path).catch(() => undefined);
+  if (!found && type === "DirectoryOrCreate") await mkdir(path, { recursive: true, mode: 0o755 });
+  if (!found && type === "FileOrCreate") await (await open(path, "a", 0o644)).close();
+  const real = found && (await realpath(path).catch(() => path));
+  const stats = real === undefined ? undefined : await lstat(real).catch(() => undefined);
+  const refuse = (what: string): never => {
+    throw new ConfigUnavailable(`hostPath type check failed: ${path} is not a ${what}`);
+  };
+  if (type === "Directory" && !stats?.isDirectory()) refuse("directory");
+  if (type === "File" && !stats?.isFile()) refuse("file");
+  if (type === "Socket" && !stats?.isSocket()) refuse("socket file");
+  if (type === "CharDevice" && !stats?.isCharacterDevice()) refuse("character device");
+  if (type === "BlockDevice" && !stats?.isBlockDevice()) refuse("block device");
+  // As upstream: without a type, a path that is not there becomes a directory.
+  if (!found && type === "") await mkdir(path, { recursive: true, mode: 0o755 });
+  return path;
+}
+
+async function shareWith(path: string, fsGroup: number | undefined, mode: number): Promise<void> {
+  await chmod(path, fsGroup === undefined ? mode : mode | 0o2000);
+  if (fsGroup !== undefined) await chown(path, 0, fsGroup);
+}
+
+async function mountMemory(path: string, sizeBytes: number): Promise<void> {
+  if ((await mountPoints()).includes(path)) return;
+  const options = ["rw", "relatime", ...(sizeBytes > 0 ? [`size=${sizeBytes}`] : [])].join(",");
+  await run("mount", ["-t", "tmpfs", "-o", options, "tmpfs", path]);
+}
+
+/** Writes all files into a new folder and turns `..data` to it; nothing happens when they are as they should be. */
+async function writeAtomically(path: string, files: readonly VolumeFile[], fsGroup: number | undefined): Promise<void> {
+  const current = await readlink(join(path, DATA)).catch(() => undefined);
+  if (current !== undefined && (await sameFiles(join(path, current), files))) return;
+  const fresh = await mkdtemp(join(path, "..data_"));
+  await chmod(fresh, 0o755);
+  for (const file of files) {
+    const target = inside(fresh, file.path);
+    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+    await writeFile(target, file.content);
+    // The group must be able to read what it owns.
+    await chmod(target, fsGroup === undefined ? file.mode : file.mode | 0o440);
+    if (fsGroup !== undefined) await chown(target, 0, fsGroup);
+  }
+  const link = join(path, "..data_tmp");
+  await rm(link, { force: true });
+  await symlink(fresh.slice(path.length + 1), link);
+  await rename(link, join(path, DATA));
+  await linkNames(path, files);
+  if (current !== undefined) await rm(join(path, current), { recursive: true, force: true });
+}
+
+/** One link per first part of a path, through `..data`; links to what is no more are removed. */
+async function linkNames(path: string, files: readonly VolumeFile[]): Promise<void> {
+  const wanted = new Set(files.map((file) => file.path.split("/", 1)[0] as string));
+  for (const name of await readdir(path)) {
+    if (!name.startsWith("..") && !wanted.has(name)) await rm(join(path, name), { recursive: true, force: true });
+  }
+  for (const name of wanted) {
+    if (!(await lstat(join(path, name)).catch(() => undefined))) await symlink(join(DATA, name), join(path, name));
+  }
+}
+
+async function sameFiles(folder: string, files: readonly VolumeFile[]): Promise<boolean> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  if (entries.filter((it) => it.isFile()).length !== new Set(files.map((it) => it.path)).size) return false;
+  for (const { path, content } of files) {
+    const there = await readFile(join(folder, path)).catch(() => undefined);
+    if (!there || Buffer.compare(there, content) !== 0) return false;
+  }
+  return true;
+}
+
+async function insideVolume(volumePath: string, subPath: string): Promise<string> {
+  const path = inside(volumePath, subPath);
+  if (!(await lstat(path).catch(() => undefined))) await mkdir(path, { recursive: true, mode: 0o755 });
+  const [real, realVolume] = await Promise.all([realpath(path), realpath(volumePath)]);
+  if (real !== realVolume && !real.startsWith(`${realVolume}/`))
+    throw new ConfigUnavailable(`subPath "${subPath}" leaves its volume`);
+  return real;
+}
+
+function inside(folder: string, path: string): string {
+  const joined = normalize(join(folder, path));
+  if (!joined.startsWith(`${folder}/`)) throw new ConfigUnavailable(`path "${path}" leaves its volume`);
+  return joined;
+}
+
+async function readTail(path: string, maxBytes: number): Promise<string> {
+  if (path === "") return "";
+  try {
+    await using file = await open(path, "r");
+    const { size } = await file.stat();
+    const length = Math.min(size, maxBytes);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
+    return buffer.subarray(0, bytesRead).toString("utf8");
+  } catch {
+    return "";
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  return readFile(path, "utf8").catch(() => "");
+}
+
+async function mountPoints(): Promise<string[]> {
+  const lines = (await readFile("/proc/self/mounts", "utf8")).split("\n");
+  const unescape = (text: string): string =>
+    text.replaceAll(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
+  return lines.map((line) => unescape(line.split(" ")[1] ?? ""));
+}
+
+async function unmountBelow(folder: string): Promise<void> {
+  const mounts = (await mountPoints()).filter((it) => it.startsWith(`${folder}/`));
+  for (const mount of mounts.toReversed()) await run("umount", ["-l", mount]);
+}
+
+/** In every hierarchy of cgroup v1, or in the one of v2. */
+async function removeCgroup(cgroup: string): Promise<void> {
+  const controllers = await readdir(CGROUP_MOUNT).catch(() => []);
+  for (const controller of ["", ...controllers]) await removeFolders(join(CGROUP_MOUNT, controller, cgroup));
+}
+
+async function removeFolders(folder: string): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  for (const entry of entries) if (entry.isDirectory()) await removeFolders(join(folder, entry.name));
+  await rmdir(folder).catch(() => {});
+}
