@@ -11,7 +11,7 @@ import { show, tail, type TailFilter } from "./trace.ts";
 
 const layout = thisLayout();
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
-const color = Boolean(process.stdout.isTTY) && process.env["NO_COLOR"] === undefined;
+const color = process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
 
 /** Runs in the cluster's own network namespace where it has one; explains what fails. */
 function withCluster(work: (choices: ClusterChoices) => Promise<void>): Promise<void> {
