@@ -149,12 +149,13 @@ function writeSysctl(name: string, value: string): void {
   if (existsSync(`/proc/sys/${name}`)) writeFileSync(`/proc/sys/${name}`, value);
 }
 
-/** Takes everything of the cluster out of the kernel's network tables (the namespace as a whole, for an isolated one). */
-export async function removeNetworking(layout: Layout, choices: ClusterChoices): Promise<void> {
-  if (choices.isolated) {
-    if (existsSync(`/run/netns/${layout.netns}`)) await run("ip", ["netns", "delete", layout.netns]);
-    return;
-  }
+/**
+ * Takes everything of the cluster out of the kernel's network tables: the namespace as a whole, for an isolated one. Without
+ * choices `up` did not get far: there can be no more than an empty namespace.
+ */
+export async function removeNetworking(layout: Layout, choices: ClusterChoices | undefined): Promise<void> {
+  if (existsSync(`/run/netns/${layout.netns}`)) await run("ip", ["netns", "delete", layout.netns]);
+  if (!choices || choices.isolated) return;
   const quietly = async (command: string, ...args: string[]): Promise<void> => {
     await run(command, args).catch(() => {}); // Absent already is what we want.
   };

@@ -29,7 +29,7 @@ await runCommand(async () => {
   await step("Remove mounts, interfaces, rules and cgroups", "PH-150", async () => {
     await unmountBelow([layout.root, layout.runtime]);
     for (const path of sandboxNetns) await removeNamespace(path);
-    if (choices) await removeNetworking(layout, choices);
+    await removeNetworking(layout, choices);
     removeCgroups(layout.cgroup);
     rmSync(layout.runtime, { recursive: true, force: true });
   });

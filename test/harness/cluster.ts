@@ -9,11 +9,11 @@ import { inNetns } from "../../deploy/cluster/host.ts";
 export interface TestCluster {
   readonly layout: Layout;
   /** Runs kubectl as the administrator; rejects with CommandFailed. `input` goes to its standard input. */
-  kubectl(args: readonly string[] | string, input?: string): Promise<string>;
+  readonly kubectl: (args: readonly string[] | string, input?: string) => Promise<string>;
   /** Runs any command on the node (in its network namespace). */
-  onNode(command: string, args: readonly string[], input?: string): Promise<string>;
+  readonly onNode: (command: string, args: readonly string[], input?: string) => Promise<string>;
   /** `npx pilot …`. */
-  pilot(...args: string[]): Promise<string>;
+  readonly pilot: (...args: string[]) => Promise<string>;
   /** Process id of a service, etcd, nats or containerd as its pid file says. */
   pidOf(process: string): number;
   up(): Promise<string>;
