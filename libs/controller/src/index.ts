@@ -8,6 +8,7 @@
  */
 export { runController, done, requeueAfter, retry } from "./run.ts";
 export type { ControllerOptions, Outcome, ReconcileContext } from "./run.ts";
+export { followChanges } from "./follow.ts";
 export { OwnWrites } from "./own-writes.ts";
 export { inParallel, slowStart } from "./execute.ts";
 export { eventRecorder } from "./events.ts";

@@ -1,0 +1,27 @@
+/** Small questions about API values. Pure. */
+
+/** The same value, whatever the order of fields; an absent field is the same as an undefined one. */
+export function sameValue(a: unknown, b: unknown): boolean {
+  return canonicalJson(a) === canonicalJson(b);
+}
+
+/** JSON with sorted keys. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) =>
+    typeof part === "object" && part !== null && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part,
+  );
+}
+
+/** `25%` of `total`, or the number itself; 0 when absent. */
+export function scaledValue(value: number | string | undefined, total: number, round: "up" | "down"): number {
+  if (typeof value !== "string") return value ?? 0;
+  const exact = (Number.parseInt(value, 10) * total) / 100;
+  return round === "up" ? Math.ceil(exact) : Math.floor(exact);
+}
+
+/** `2026-01-01T00:00:00Z` */
+export function timestampOf(nowMs: number): string {
+  return new Date(nowMs).toISOString().replace(/\.\d+Z$/, "Z");
+}

@@ -1,0 +1,42 @@
+/** Every informer that the controllers read. They run from the start of the process, so that a new leader finds them warm. */
+import { resources, type KubernetesObject } from "@pilothouse/client";
+import { startInformer, type InformerOptions, type InformerPorts } from "@pilothouse/informer";
+import { controllerOf } from "./core/ownership.ts";
+
+/** Index names. */
+export const BY_CONTROLLER = "controller";
+export const BY_ORPHAN_NAMESPACE = "orphans of namespace";
+export const BY_NAMESPACE = "namespace";
+
+export type Informers = ReturnType<typeof startInformers>;
+
+const byNamespace = ({ metadata }: KubernetesObject): readonly string[] =>
+  metadata.namespace === undefined ? [] : [metadata.namespace];
+
+const byOwnership = {
+  /** By the uid of the controller. */
+  [BY_CONTROLLER]: (object: KubernetesObject): readonly string[] => {
+    const controller = controllerOf(object);
+    return controller ? [controller.uid] : [];
+  },
+  /** By namespace, but only what nobody controls. */
+  [BY_ORPHAN_NAMESPACE]: (object: KubernetesObject): readonly string[] =>
+    controllerOf(object) ? [] : byNamespace(object),
+  [BY_NAMESPACE]: byNamespace,
+};
+
+export function startInformers(ports: InformerPorts) {
+  const start = <T extends KubernetesObject>(options: InformerOptions<T>) => startInformer(ports, options);
+  return {
+    pods: start({ type: resources.pods, indexes: byOwnership }),
+    replicaSets: start({ type: resources.replicaSets, indexes: byOwnership }),
+    deployments: start({ type: resources.deployments, indexes: { [BY_NAMESPACE]: byNamespace } }),
+    services: start({ type: resources.services, indexes: { [BY_NAMESPACE]: byNamespace } }),
+    endpointSlices: start({ type: resources.endpointSlices, indexes: byOwnership }),
+    endpoints: start({ type: resources.endpoints }),
+    nodes: start({ type: resources.nodes }),
+    namespaces: start({ type: resources.namespaces }),
+    serviceAccounts: start({ type: resources.serviceAccounts }),
+    configMaps: start({ type: resources.configMaps }),
+  };
+}
