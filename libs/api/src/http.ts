@@ -21,6 +21,8 @@ export interface Peer {
   readonly address: string;
   /** The client certificate, verified against the client CA by the door. */
   readonly certificate?: { readonly commonName: string; readonly organizations: readonly string[] };
+  /** True when a certificate was shown that the client CA does not vouch for. */
+  readonly hasBadCertificate?: boolean;
 }
 
 export interface ApiResponse {

@@ -55,7 +55,10 @@ export function createAuthenticator(
     async authenticate({ peer, headers, signal }) {
       if (peer.certificate && peer.certificate.commonName !== "") return userOfCertificate(peer.certificate);
       const authorization = headers["authorization"];
-      if (authorization === undefined || authorization === "") return ANONYMOUS;
+      if (authorization === undefined || authorization === "") {
+        if (peer.hasBadCertificate) throw unauthorized();
+        return ANONYMOUS;
+      }
       const token = /^bearer (\S+)$/i.exec(authorization)?.[1];
       const user = token === undefined ? undefined : await userOfToken(token, [issuer], signal);
       if (!user) throw unauthorized();

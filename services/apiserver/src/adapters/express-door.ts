@@ -1,0 +1,243 @@
+/**
+ * The HTTPS door: express on Node's TLS server. It verifies client certificates, bounds bodies, streams answers with
+ * back-pressure, and hands protocol upgrades on; everything that is Kubernetes is the handler's.
+ *
+ * ALPN offers http/1.1 alone: HTTP/2 must never reach express. Limits: bodies of 3 MiB, headers of 1 MiB.
+ */
+import { createServer, type Server } from "node:https";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import type { ApiRequest, ApiResponse, Peer } from "@pilothouse/api/http";
+import type { Clock } from "@pilothouse/clock";
+import { StatusError, tooLarge } from "@pilothouse/errors";
+import type { Logger } from "@pilothouse/telemetry";
+import express from "express";
+import type { Handler } from "../flows/handle.ts";
+import type { KubeletConnector } from "./kubelet-proxy.ts";
+import { tunnel } from "./upgrade.ts";
+
+export interface DoorOptions {
+  readonly bindAddress: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** PEM texts. */
+  readonly tls: { readonly certificate: string; readonly key: string; readonly clientCa: string };
+  readonly handler: Handler;
+  readonly kubelets: KubeletConnector;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+export interface Door {
+  readonly port: number;
+  /** Takes no new connections, ends idle ones, and gives running requests this long. */
+  close(graceMs: number): Promise<void>;
+}
+
+const MAX_BODY_BYTES = 3 * 1024 * 1024;
+/** What a client may send beyond the limit and still read its 413; after that it is cut off. */
+const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
+const MAX_HEADER_BYTES = 1 << 20;
+/** Go's clients keep connections for 90 s (wire trap 32). */
+const KEEP_ALIVE_MS = 120_000;
+
+export async function openDoor(options: DoorOptions): Promise<Door> {
+  const { handler, log, tls } = options;
+  const app = express();
+  app.disable("x-powered-by");
+  app.disable("etag");
+  app.use((request: IncomingMessage, response: ServerResponse) => {
+    answer(handler, request, response).catch((error: unknown) => {
+      log.warn("an answer was cut short", { error });
+      response.destroy();
+    });
+  });
+
+  const server = createServer(
+    {
+      cert: tls.certificate,
+      key: tls.key,
+      ca: tls.clientCa,
+      requestCert: true,
+      // Without a certificate, or with a wrong one, a client may still bring a token.
+      rejectUnauthorized: false,
+      ALPNProtocols: ["http/1.1"],
+      minVersion: "TLSv1.2",
+      maxHeaderSize: MAX_HEADER_BYTES,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      requestTimeout: 0,
+      noDelay: true,
+    },
+    app,
+  );
+  server.timeout = 0;
+  const tunnels = new Set<Duplex>();
+  server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    tunnels.add(socket);
+    socket.on("close", () => tunnels.delete(socket));
+    socket.on("error", () => socket.destroy());
+    upgrade(options, request, socket, head).catch((error: unknown) => {
+      log.warn("an upgrade failed", { error });
+      socket.destroy();
+    });
+  });
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  await listening(server, options);
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: (graceMs) => closed(server, tunnels, options.clock, graceMs),
+  };
+}
+
+async function answer(handler: Handler, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const gone = new AbortController();
+  response.on("close", () => gone.abort(new Error("the client has gone")));
+  let body: Uint8Array;
+  try {
+    body = await bodyOf(request);
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error;
+    await send(response, refusal(error), gone.signal);
+    return;
+  }
+  await send(response, await handler.handle(apiRequest(request, body, gone.signal)), gone.signal);
+}
+
+async function upgrade(
+  { handler, kubelets }: DoorOptions,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
+  const gone = new AbortController();
+  socket.on("close", () => gone.abort(new Error("the client has gone")));
+  const judged = await handler.upgrade(apiRequest(request, new Uint8Array(), gone.signal));
+  await tunnel(judged, request, socket, head, kubelets);
+}
+
+function apiRequest(request: IncomingMessage, body: Uint8Array, signal: AbortSignal): ApiRequest {
+  const target = request.url ?? "/";
+  const mark = target.indexOf("?");
+  return {
+    method: request.method ?? "GET",
+    path: mark < 0 ? target : target.slice(0, mark),
+    query: new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)),
+    headers: headersOf(request),
+    body,
+    peer: peerOf(request.socket as TLSSocket),
+    signal,
+  };
+}
+
+function headersOf({ headers }: IncomingMessage): Readonly<Record<string, string>> {
+  const joined: Record<string, string> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) joined[name] = Array.isArray(value) ? value.join(", ") : value;
+  }
+  return joined;
+}
+
+function peerOf(socket: TLSSocket): Peer {
+  const address = socket.remoteAddress ?? "";
+  const { subject } = socket.getPeerCertificate();
+  // Node types a certificate that is not there as if it were.
+  if (!(subject as unknown)) return { address };
+  if (!socket.authorized) return { address, hasBadCertificate: true };
+  const names = subject as unknown as Readonly<Record<"CN" | "O", string | readonly string[] | undefined>>;
+  return {
+    address,
+    certificate: { commonName: listOf(names.CN).at(-1) ?? "", organizations: listOf(names.O) },
+  };
+}
+
+function listOf(value: string | readonly string[] | undefined): readonly string[] {
+  if (value === undefined) return [];
+  return typeof value === "string" ? [value] : value;
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Uint8Array> {
+  const chunks: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    sizeBytes += chunk.length;
+    if (sizeBytes <= MAX_BODY_BYTES) chunks.push(chunk);
+    else chunks.length = 0;
+    // A client that is still sending reads no answer: take in (and drop) what it sends, within reason.
+    if (sizeBytes > MAX_DISCARDED_BYTES) throw new Error("a body without end");
+  }
+  if (sizeBytes > MAX_BODY_BYTES) throw tooLarge(`Request entity is too large: limit is ${MAX_BODY_BYTES}`);
+  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
+}
+
+function refusal(error: StatusError): ApiResponse {
+  return {
+    status: error.code,
+    headers: { "content-type": "application/json", "cache-control": "no-cache, private" },
+    body: Buffer.from(`${JSON.stringify(error.status)}\n`),
+  };
+}
+
+async function send(
+  response: ServerResponse,
+  { status, headers, body }: ApiResponse,
+  gone: AbortSignal,
+): Promise<void> {
+  response.statusCode = status;
+  for (const [name, value] of Object.entries(headers)) {
+    response.setHeader(name, typeof value === "string" ? value : [...value]);
+  }
+  if (body instanceof Uint8Array) {
+    response.setHeader("content-length", body.length);
+    response.end(body);
+    return;
+  }
+  response.flushHeaders();
+  for await (const chunk of body) {
+    if (gone.aborted) return;
+    if (!response.write(chunk)) await drained(response);
+  }
+  response.end();
+}
+
+/** Resolves when there is room again, or nobody left to send to. */
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off("drain", done);
+      response.off("close", done);
+      resolve();
+    };
+    if (response.destroyed || response.writableEnded) {
+      resolve();
+      return;
+    }
+    response.on("drain", done);
+    response.on("close", done);
+  });
+}
+
+function listening(server: Server, { bindAddress, port }: DoorOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, bindAddress, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+}
+
+function closed(server: Server, tunnels: ReadonlySet<Duplex>, clock: Clock, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = clock.setTimer(graceMs, () => {
+      server.closeAllConnections();
+      for (const socket of tunnels) socket.destroy();
+    });
+    server.close(() => {
+      cut.cancel();
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

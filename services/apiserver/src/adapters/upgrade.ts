@@ -1,0 +1,79 @@
+/** Exec, attach and port-forward: the client's socket and the kubelet's, spliced once the handler has agreed. */
+import { STATUS_CODES, type IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import type { ApiResponse } from "@pilothouse/api/http";
+import { internalError } from "@pilothouse/errors";
+import type { KubeletRequest } from "../core/kubelet-request.ts";
+import type { KubeletConnector } from "./kubelet-proxy.ts";
+
+type Judged = { readonly target: KubeletRequest } | { readonly refusal: ApiResponse };
+
+/** Headers that are between the client and us: the kubelet gets our own identity instead. */
+const OURS: readonly string[] = ["host", "authorization", "cookie"];
+
+/** Answers the refusal, or carries bytes both ways until one side ends. */
+export async function tunnel(
+  judged: Judged,
+  request: IncomingMessage,
+  client: Duplex,
+  head: Buffer,
+  kubelets: KubeletConnector,
+): Promise<void> {
+  if ("refusal" in judged) {
+    client.end(rawAnswer(judged.refusal));
+    return;
+  }
+  const { address, path } = judged.target;
+  let kubelet: Duplex;
+  try {
+    kubelet = await kubelets.connect(address);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const { status } = internalError(`error dialing the kubelet of node ${address.node}: ${why}`);
+    const body = Buffer.from(`${JSON.stringify(status)}\n`);
+    client.end(rawAnswer({ status: 500, headers: { "content-type": "application/json" }, body }));
+    return;
+  }
+  kubelet.write(requestHead(request, path, `${address.host}:${address.port}`));
+  if (head.length > 0) kubelet.write(head);
+  splice(client, kubelet);
+}
+
+function splice(client: Duplex, kubelet: Duplex): void {
+  for (const [from, to] of [
+    [client, kubelet],
+    [kubelet, client],
+  ] as const) {
+    from.on("error", () => to.destroy());
+    from.on("close", () => to.destroy());
+    from.pipe(to);
+  }
+}
+
+function requestHead(request: IncomingMessage, path: string, host: string): string {
+  const lines = [`${request.method} ${path} HTTP/1.1`, `Host: ${host}`];
+  const { rawHeaders } = request;
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    const lower = name.toLowerCase();
+    if (OURS.includes(lower) || lower.startsWith("impersonate-")) continue;
+    lines.push(`${name}: ${rawHeaders[i + 1]}`);
+  }
+  return `${lines.join("\r\n")}\r\n\r\n`;
+}
+
+function rawAnswer({ status, headers, body }: ApiResponse): string {
+  const text = body instanceof Uint8Array ? Buffer.from(body).toString("utf8") : "";
+  const lines = Object.entries(headers).flatMap(([name, value]) =>
+    (typeof value === "string" ? [value] : value).map((one) => `${name}: ${one}`),
+  );
+  const reason = STATUS_CODES[status] ?? "";
+  return [
+    `HTTP/1.1 ${status} ${reason}`,
+    ...lines,
+    `content-length: ${Buffer.byteLength(text)}`,
+    "connection: close",
+    "",
+    text,
+  ].join("\r\n");
+}
