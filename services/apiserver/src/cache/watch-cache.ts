@@ -59,6 +59,9 @@ export interface Follower {
   close(): void;
 }
 
+/** Where the compactor leaves the revision that it compacts to, before it does (flows/compact.ts). */
+export const COMPACTED_KEY = "/pilothouse/compacted";
+
 const DEFAULT_HISTORY: HistoryLimits = { maxChanges: 10_000, maxBytes: 32 << 20 };
 const DEFAULT_REPLAY_REVISIONS = 10_000;
 const RETRY_LOAD_MS = 500;
@@ -243,16 +246,24 @@ export class WatchCache implements ObjectCache {
     });
   }
 
-  /** The oldest revision in reach that history still has. */
+  /** The oldest revision in reach that the store still has. */
   async #oldestLoadable(head: number, lookBack: number): Promise<number> {
-    const wanted = Math.max(1, head - lookBack);
     if (lookBack === 0) return head;
+    const wanted = Math.max(1, head - lookBack);
+    if (await this.#isLoadable(wanted)) return wanted;
+    // etcd says that it has compacted, not up to where: our compactor left that in its key.
+    const { entry } = await this.#ports.store.get(COMPACTED_KEY);
+    const compacted = entry ? Number(Buffer.from(entry.value).toString("utf8")) : 0;
+    return compacted > wanted && compacted < head && (await this.#isLoadable(compacted)) ? compacted : head;
+  }
+
+  async #isLoadable(revision: number): Promise<boolean> {
     try {
-      await this.#ports.store.range({ from: "\0", to: "\0" }, { revision: wanted, countOnly: true });
-      return wanted;
+      await this.#ports.store.range({ from: COMPACTED_KEY, to: `${COMPACTED_KEY}\0` }, { revision, countOnly: true });
+      return true;
     } catch (error) {
-      if (!(error instanceof RevisionCompacted)) throw error;
-      return error.compactRevision > 0 && error.compactRevision <= head ? error.compactRevision : head;
+      if (error instanceof RevisionCompacted) return false;
+      throw error;
     }
   }
 

@@ -3,7 +3,7 @@ import { decodeProtobuf } from "@pilothouse/api/codec/protobuf";
 import { manualClock } from "@pilothouse/clock/manual";
 import { StoreUnavailable } from "@pilothouse/store";
 import { expect, test } from "vitest";
-import { bytesOf, configMaps, newObject, nodes, pods, startWorld, textOf } from "./reading.fixture.ts";
+import { bytesOf, configMaps, newObject, nodes, pods, startWorld, textOf, type ListAnswer } from "./reading.fixture.ts";
 
 test("an empty list has items, a kind and a resourceVersion", async () => {
   const world = await startWorld({ clock: manualClock() });
@@ -52,6 +52,30 @@ test("pages are one snapshot: writes between them show in none", async () => {
   const names = [...first.items, ...second.items, ...third.items].map(({ metadata }) => metadata.name);
   expect(names).toEqual(Array.from({ length: 25 }, (_, i) => `c${String(i).padStart(2, "0")}`));
   expect(second.items[0]).not.toHaveProperty("data");
+});
+
+test("a slow reader of a list sees one revision, though everything in it changes and goes meanwhile (C6)", async () => {
+  const world = await startWorld({ clock: manualClock(), history: { maxChanges: 10, maxBytes: 1 << 20 } });
+  const text = "x".repeat(20_000);
+  for (let i = 0; i < 200; i++) await world.put(configMaps, newObject(configMaps, `c${i}`, { data: { text } }));
+  const chunks: Uint8Array[] = [];
+  let changed = 0;
+  for await (const chunk of (await world.ask("list", configMaps)).body as AsyncIterable<Uint8Array>) {
+    chunks.push(chunk);
+    for (let i = 0; i < 8 && changed < 200; i++, changed++) {
+      if (changed % 2 === 0)
+        await world.put(configMaps, newObject(configMaps, `c${changed}`, { data: { text: "new" } }));
+      else await world.remove(configMaps, `c${changed}`);
+    }
+    await world.cache.waitUntilCurrent();
+  }
+  expect(changed).toBe(200);
+  const list = JSON.parse(Buffer.concat(chunks).toString()) as ListAnswer;
+  expect(list.items).toHaveLength(200);
+  for (const { metadata, data } of list.items) {
+    expect(Number(metadata.resourceVersion)).toBeLessThanOrEqual(Number(list.metadata.resourceVersion));
+    expect(data).toEqual({ text });
+  }
 });
 
 test("with a selector pages tell no count, and each holds what it may", async () => {

@@ -14,6 +14,7 @@ import type { Form, ListMeta } from "../core/form.ts";
 import { listOptionsOf, type ListSource } from "../core/list-options.ts";
 import { storePrefix, type CacheEntry, type Flow } from "../core/model.ts";
 import { selectionOf, type Selection } from "../core/select.ts";
+import { paceOf } from "./pace.ts";
 import { feedHeaders, reachedCurrent, reachedCurrentIfUp, readOf, shared, type ReadPorts } from "./read.ts";
 
 /** @throws StatusError 400, 406, 410, 422, 504 */
@@ -154,15 +155,18 @@ const INCONSISTENT_CONTINUE =
   "between the time the first chunk was returned and now may show up in the list.";
 
 /** Small objects travel together up to this size; a larger one is a write of its own. */
-export const CHUNK_BYTES = 64 << 10;
+const CHUNK_BYTES = 64 << 10;
+
+const MAX_SHARED_ITEMS = 500;
 
 async function bodyOf(
   ports: ReadPorts,
   form: Form,
   { entries, meta }: Page,
 ): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
-  const item = (entry: CacheEntry): Uint8Array =>
-    shared(ports.encodings, form.shareKey, "item", entry, () => form.item(entry));
+  // A long list would push everything else out of what is shared, and itself.
+  const key = entries.length <= MAX_SHARED_ITEMS ? form.shareKey : undefined;
+  const item = (entry: CacheEntry): Uint8Array => shared(ports.encodings, key, "item", entry, () => form.item(entry));
   if (form.list.kind === "whole") {
     const pace = paceOf(ports.clock);
     const items: Uint8Array[] = [];
@@ -204,16 +208,4 @@ async function* streamed(
   }
   ready.push(tail);
   yield Buffer.concat(ready);
-}
-
-/** After 2 ms of own work the others get a turn. */
-const OWN_WORK_MS = 2;
-
-export function paceOf(clock: Clock): () => Promise<void> {
-  let turnMs = clock.monotonicMs();
-  return async () => {
-    if (clock.monotonicMs() - turnMs < OWN_WORK_MS) return;
-    await clock.turn();
-    turnMs = clock.monotonicMs();
-  };
 }

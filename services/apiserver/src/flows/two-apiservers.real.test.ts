@@ -5,6 +5,7 @@ import type { ApiObject } from "@pilothouse/kinds";
 import { etcdStore } from "@pilothouse/store-etcd";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { expectNoLeaks, startEtcd, tcpProxy, type Etcd, type TcpProxy } from "../../../../test/harness/index.ts";
+import { COMPACTED_KEY } from "../cache/watch-cache.ts";
 import { configMaps, newObject, startWorld, type World } from "./reading.fixture.ts";
 
 afterAll(expectNoLeaks);
@@ -78,11 +79,15 @@ test("a watch through one sees every write through both, and goes on at the othe
   const resumed = await a.watch(configMaps, { query: `resourceVersion=${revision}` });
   expect(await resumed.story(150)).toEqual(written.slice(150));
 
-  // A cold start replays, so that the same client resumes there as well.
+  // A cold start replays what is not compacted, so that the same client resumes there as well.
+  const value = Buffer.from(String(revision));
+  await a.store.txn({ compares: [], then: [{ op: "put", key: COMPACTED_KEY, value }] });
+  await a.store.compact(Number(revision));
   const c = await apiserver("c", etcd.endpoint);
   const again = await c.watch(configMaps, { query: `resourceVersion=${revision}` });
   expect(await again.story(150)).toEqual(written.slice(150));
   again.close();
+  expect(c.cache.floor(configMaps)).toBe(Number(revision));
   resumed.close();
 });
 

@@ -6,7 +6,8 @@ import { memoryStore } from "@pilothouse/store/memory";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { seededRandom } from "@pilothouse/clock/seeded";
 import { expect, test } from "vitest";
-import { COMPACTED_KEY, startCompacting } from "./compact.ts";
+import { COMPACTED_KEY } from "../cache/watch-cache.ts";
+import { startCompacting } from "./compact.ts";
 import { cause, configMaps, newObject, nodes, startWorld } from "./reading.fixture.ts";
 
 /** A store whose watch can be held back, ended, and counted. */
@@ -102,6 +103,7 @@ test("after a restart clients resume: a cold start replays the history that the 
   for (let i = 0; i < 10; i++) await before.put(configMaps, newObject(configMaps, `c${i}`));
   await before.remove(configMaps, "c3");
   const { store } = before;
+  await store.txn({ compares: [], then: [{ op: "put", key: COMPACTED_KEY, value: Buffer.from("5") }] });
   await store.compact(5);
   await before.scope.close();
 

@@ -13,6 +13,7 @@ import type { Form, Shown } from "../core/form.ts";
 import type { CacheEntry } from "../core/model.ts";
 import { seenChange, type Selection } from "../core/select.ts";
 import { atRevision } from "../core/stored.ts";
+import { paceOf } from "./pace.ts";
 import { shared, type ReadPorts } from "./read.ts";
 
 export interface WatchSource {
@@ -38,8 +39,8 @@ const FRAME_BYTES = 64 << 10;
 const BOOKMARK_EVERY_MS = 60_000;
 /** The last bookmark comes this long before the end. */
 const LAST_BOOKMARK_MS = 2_000;
-/** After this many changes that the selection did not see, others get a turn. */
-const UNSEEN_A_TURN = 5_000;
+/** After this many changes that the selection did not see, it looks whether others are due. */
+const UNSEEN_A_PAUSE = 500;
 
 type Ending = "open" | "afterThis" | "closed";
 
@@ -50,6 +51,7 @@ export class WatchStream implements AsyncIterableIterator<Uint8Array> {
   readonly #follower: Follower | undefined;
   readonly #timers: Set<Timer> = new Set();
   readonly #onAbort = (): void => this.#close();
+  readonly #pace: () => Promise<void>;
   #initialSent = 0;
   #owesEndOfInitial: boolean;
   #owesBookmark = false;
@@ -63,6 +65,7 @@ export class WatchStream implements AsyncIterableIterator<Uint8Array> {
     this.#ports = ports;
     this.#source = source;
     this.#limits = limits;
+    this.#pace = paceOf(ports.clock);
     this.#owesEndOfInitial = source.endsInitialEvents;
     this.#follower = ports.cache.follow(source.kind, source.revision, () => this.#wakeUp());
     limits.signal.addEventListener("abort", this.#onAbort, { once: true });
@@ -76,14 +79,18 @@ export class WatchStream implements AsyncIterableIterator<Uint8Array> {
   }
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    let hasWaited = false;
     while (this.#ending === "open") {
       this.#isWoken = false;
       const frames = await this.#ready();
       if (frames.length > 0) {
+        if (!hasWaited) await this.#pace();
         const value = frames.length === 1 ? (frames[0] as Uint8Array) : Buffer.concat(frames);
         return { done: false, value };
       }
-      if (this.#isOpen() && !this.#isWoken) await this.#woken();
+      if (!this.#isOpen() || this.#isWoken) continue;
+      await this.#woken();
+      hasWaited = true;
     }
     this.#close();
     return { done: true, value: undefined };
@@ -131,7 +138,7 @@ export class WatchStream implements AsyncIterableIterator<Uint8Array> {
       const frame = this.#frameOf(change);
       if (frame) {
         if (!add(frame)) return frames;
-      } else if (++unseen % UNSEEN_A_TURN === 0) await this.#ports.clock.turn();
+      } else if (++unseen % UNSEEN_A_PAUSE === 0) await this.#pace();
     }
     return frames;
   }
