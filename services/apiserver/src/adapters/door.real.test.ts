@@ -1,0 +1,205 @@
+/** The door on loopback: certificates, limits, streams, and a tunnel to a kubelet that is a small HTTPS server here. */
+import { createServer, request as httpsRequest, type RequestOptions, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import type { ApiRequest, ApiResponse } from "@pilothouse/api/http";
+import { systemClock } from "@pilothouse/clock/system";
+import { seededRandom } from "@pilothouse/clock/seeded";
+import { createAuthority, issueCertificate, type KeyPair } from "@pilothouse/pki";
+import { memoryTelemetry } from "@pilothouse/telemetry/memory";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Handler } from "../flows/handle.ts";
+import { openDoor, type Door } from "./express-door.ts";
+import { kubeletProxy } from "./kubelet-proxy.ts";
+
+let door: Door;
+let kubelet: Server;
+let kubeletPort = 0;
+let ca: KeyPair;
+let alice: KeyPair;
+let stranger: KeyPair;
+let serve: (request: ApiRequest) => Promise<ApiResponse>;
+const kubelets = kubeletProxy({ certificate: undefined, key: undefined, ca: undefined });
+
+beforeAll(async () => {
+  const nowMs = systemClock.now();
+  ca = await createAuthority({ commonName: "ca", validDays: 1, nowMs });
+  const otherCa = await createAuthority({ commonName: "other", validDays: 1, nowMs });
+  const leaf = (authority: KeyPair, commonName: string) =>
+    issueCertificate(authority, {
+      commonName,
+      organizations: ["devs", "ops"],
+      ipAddresses: ["127.0.0.1"],
+      usages: ["client", "server"],
+      validDays: 1,
+      nowMs,
+    });
+  const server = await leaf(ca, "server");
+  alice = await leaf(ca, "alice");
+  stranger = await leaf(otherCa, "alice");
+  kubelet = createServer({ cert: server.certificatePem, key: server.privateKeyPem });
+  kubelet.on("upgrade", (request, socket: Duplex) => {
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n${request.url} `);
+    socket.pipe(socket);
+  });
+  await new Promise<void>((resolve) => kubelet.listen(0, "127.0.0.1", resolve));
+  kubeletPort = (kubelet.address() as AddressInfo).port;
+  const handler: Handler = {
+    handle: (request) => serve(request),
+    upgrade: ({ path }) =>
+      Promise.resolve(
+        path === "/refused"
+          ? { refusal: { status: 403, headers: {}, body: Buffer.from("no") } }
+          : {
+              target: {
+                address: { node: "n", host: "127.0.0.1", port: kubeletPort },
+                path: "/exec/a?command=ls&command=-l",
+              },
+            },
+      ),
+  };
+  door = await openDoor({
+    bindAddress: "127.0.0.1",
+    port: 0,
+    tls: { certificate: server.certificatePem, key: server.privateKeyPem, clientCa: ca.certificatePem },
+    handler,
+    kubelets,
+    log: memoryTelemetry({ clock: systemClock, random: seededRandom("door") }).log,
+    clock: systemClock,
+  });
+});
+
+afterAll(async () => {
+  kubelets.close();
+  await door.close(100);
+  await new Promise((resolve) => kubelet.close(resolve));
+});
+
+interface Got {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}
+
+function ask(options: RequestOptions, body?: Uint8Array): Promise<Got> {
+  return new Promise((resolve, reject) => {
+    const request = httpsRequest(
+      { host: "127.0.0.1", port: door.port, ca: ca.certificatePem, agent: false, ...options },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("end", () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            text: Buffer.concat(chunks).toString("utf8"),
+          }),
+        );
+      },
+    );
+    request.on("error", reject);
+    request.end(body);
+  });
+}
+
+const echo = (request: ApiRequest): Promise<ApiResponse> =>
+  Promise.resolve({
+    status: 200,
+    headers: { "content-type": "application/json", warning: ['299 - "a"', '299 - "b"'] },
+    body: Buffer.from(
+      JSON.stringify({ ...request, query: request.query.getAll("command"), body: request.body.length }),
+    ),
+  });
+
+describe("the door", () => {
+  it("vouches for certificates of the client CA only", async () => {
+    serve = echo;
+    const known = await ask({ cert: alice.certificatePem, key: alice.privateKeyPem });
+    expect(JSON.parse(known.text)).toMatchObject({
+      peer: { certificate: { commonName: "alice", organizations: ["devs", "ops"] } },
+    });
+    const bad = JSON.parse((await ask({ cert: stranger.certificatePem, key: stranger.privateKeyPem })).text) as object;
+    expect(bad).toMatchObject({ peer: { hasBadCertificate: true } });
+    expect(JSON.parse((await ask({})).text)).not.toHaveProperty("peer.certificate");
+  });
+
+  it("keeps path, order of parameters and several warnings, and names no software", async () => {
+    serve = echo;
+    const got = await ask({ path: "/a%2Fb?command=ls&command=-l" });
+    expect(JSON.parse(got.text)).toMatchObject({ path: "/a%2Fb", query: ["ls", "-l"] });
+    expect(got.headers["x-powered-by"]).toBeUndefined();
+    expect(got.headers["etag"]).toBeUndefined();
+    expect(String(got.headers["warning"])).toBe('299 - "a", 299 - "b"');
+  });
+
+  it("takes 3 MiB and refuses more, in a way that the client can read", async () => {
+    serve = echo;
+    expect(JSON.parse((await ask({ method: "POST" }, Buffer.alloc(3 << 20))).text)).toMatchObject({ body: 3 << 20 });
+    const refused = await ask({ method: "POST" }, Buffer.alloc(8 << 20));
+    expect(refused.status).toBe(413);
+    expect(refused.text).toContain('"reason":"RequestEntityTooLarge"');
+  });
+
+  it("flushes the head of a stream before its first frame, and ends the stream when the client goes", async () => {
+    let ended: () => void = () => undefined;
+    const end = new Promise<void>((resolve) => (ended = resolve));
+    serve = (request) =>
+      Promise.resolve({
+        status: 200,
+        headers: {},
+        body: (async function* () {
+          try {
+            await new Promise((_, reject) => {
+              request.signal.addEventListener("abort", () => reject(new Error("gone")), { once: true });
+            });
+            yield new Uint8Array();
+          } finally {
+            ended();
+          }
+        })(),
+      });
+    await new Promise<void>((resolve, reject) => {
+      const request = httpsRequest(
+        { host: "127.0.0.1", port: door.port, ca: ca.certificatePem, agent: false },
+        (response) => {
+          expect(response.statusCode).toBe(200);
+          response.on("error", () => undefined);
+          request.destroy();
+          resolve();
+        },
+      );
+      request.on("error", reject);
+      request.end();
+    });
+    await end;
+  });
+
+  it("tunnels an agreed upgrade to the kubelet and refuses the others", async () => {
+    const upgraded = await new Promise<string>((resolve, reject) => {
+      const request = httpsRequest({
+        host: "127.0.0.1",
+        port: door.port,
+        ca: ca.certificatePem,
+        agent: false,
+        path: "/exec",
+        headers: { connection: "Upgrade", upgrade: "echo" },
+      });
+      request.on("upgrade", (_response, socket: Duplex, head: Buffer) => {
+        let text = head.toString("utf8");
+        socket.on("data", (chunk: Buffer) => {
+          text += chunk.toString("utf8");
+          if (text.endsWith("hello")) {
+            socket.destroy();
+            resolve(text);
+          }
+        });
+        socket.write("hello");
+      });
+      request.on("error", reject);
+      request.end();
+    });
+    expect(upgraded).toBe("/exec/a?command=ls&command=-l hello");
+    const refused = await ask({ path: "/refused", headers: { connection: "Upgrade", upgrade: "echo" } });
+    expect(refused).toMatchObject({ status: 403, text: "no" });
+  });
+});
