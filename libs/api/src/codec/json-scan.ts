@@ -48,6 +48,8 @@ const CLOSE_BRACKET = 0x5d;
 class Scanner {
   readonly duplicates = new Set<string>();
   readonly #text: string;
+  /** Where the scanner is in the tree: keys and indexes from the root. */
+  readonly #steps: (string | number)[] = [];
   #at = 0;
 
   constructor(text: string) {
@@ -55,15 +57,15 @@ class Scanner {
   }
 
   document(): void {
-    this.#value("", 0);
+    this.#value();
     if (this.#next() !== "") this.#fail("after top-level value");
   }
 
-  #value(path: string, depth: number): void {
-    if (depth > MAX_DEPTH) throw new DecodeError("exceeded max depth");
+  #value(): void {
+    if (this.#steps.length > MAX_DEPTH) throw new DecodeError("exceeded max depth");
     const first = this.#next();
-    if (first === "{") this.#object(path, depth);
-    else if (first === "[") this.#array(path, depth);
+    if (first === "{") this.#object();
+    else if (first === "[") this.#array();
     else if (first === '"') this.#string();
     else if (first === "t") this.#literal("true");
     else if (first === "f") this.#literal("false");
@@ -72,44 +74,60 @@ class Scanner {
     else this.#fail("looking for beginning of value");
   }
 
-  #object(path: string, depth: number): void {
+  #object(): void {
     const seen = new Set<string>();
     this.#at++;
     if (this.#take("}")) return;
     for (;;) {
       if (this.#next() !== '"') this.#fail("looking for beginning of object key string");
       const key = this.#string();
-      const inner = path === "" ? key : `${path}.${key}`;
-      if (seen.has(key)) this.duplicates.add(inner);
+      this.#steps.push(key);
+      if (seen.has(key)) this.duplicates.add(this.#path());
       seen.add(key);
       if (!this.#take(":")) this.#fail("after object key");
-      this.#value(inner, depth + 1);
+      this.#value();
+      this.#steps.pop();
       if (this.#take("}")) return;
       if (!this.#take(",")) this.#fail("after object key:value pair");
     }
   }
 
-  #array(path: string, depth: number): void {
+  #array(): void {
     this.#at++;
     if (this.#take("]")) return;
     for (let index = 0; ; index++) {
-      this.#value(`${path}[${index}]`, depth + 1);
+      this.#steps.push(index);
+      this.#value();
+      this.#steps.pop();
       if (this.#take("]")) return;
       if (!this.#take(",")) this.#fail("after array element");
     }
   }
 
-  #string(): string {
-    const start = this.#at++;
-    for (;;) {
-      const char = this.#here();
-      if (char === '"') break;
-      if (char === "\\") this.#escape();
-      else if (char < " ") this.#fail("in string literal");
-      else this.#at++;
+  #path(): string {
+    let path = "";
+    for (const step of this.#steps) {
+      if (typeof step === "number") path += `[${step}]`;
+      else path += path === "" ? step : `.${step}`;
     }
-    this.#at++;
-    return JSON.parse(this.#text.slice(start, this.#at)) as string;
+    return path;
+  }
+
+  #string(): string {
+    const start = ++this.#at;
+    let isPlain = true;
+    for (;;) {
+      const code = this.#text.charCodeAt(this.#at);
+      if (code === QUOTE) break;
+      if (code === BACKSLASH) {
+        isPlain = false;
+        this.#escape();
+      } else if (code >= 0x20) this.#at++;
+      else this.#fail("in string literal"); // a control character, or NaN at the end
+    }
+    const end = this.#at++;
+    const inner = this.#text.slice(start, end);
+    return isPlain ? inner : (JSON.parse(`"${inner}"`) as string);
   }
 
   #escape(): void {

@@ -47,6 +47,11 @@ describe("YAML", () => {
     expect(() => parse(Array.from({ length: 3000 }, (_, n) => `${" ".repeat(n)}a:\n`).join(""))).toThrow(DecodeError);
   });
 
+  it("takes time in proportion to the size (the parser's own check for unique keys took minutes for this)", () => {
+    const keys = Array.from({ length: 50_000 }, (_, n) => `  k${n}: x\n`).join("");
+    expect(Object.keys((parse(`data:\n${keys}`) as { data: object }).data)).toHaveLength(50_000);
+  });
+
   it("writes what it reads", () => {
     const value = { a: "yes", b: ["1", 1, true, null], c: { d: "x\ny" }, e: "2026-01-01" };
     expect(parse(new TextDecoder().decode(encodeYaml(value)))).toEqual(value);

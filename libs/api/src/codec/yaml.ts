@@ -3,7 +3,18 @@
  * stays text), the first document only, keys unique.
  * Limits: aliases expand to at most MAX_ALIASES nodes, nesting to MAX_DEPTH; the size is the door's to limit.
  */
-import { parseDocument, stringify, type CollectionTag, type ScalarTag, type Tags, type YAMLError } from "yaml";
+import {
+  isScalar,
+  LineCounter,
+  parseDocument,
+  stringify,
+  visit,
+  type CollectionTag,
+  type Document,
+  type ScalarTag,
+  type Tags,
+  type YAMLError,
+} from "yaml";
 import { isTooDeep } from "./json-scan.ts";
 import { DecodeError, MAX_DEPTH } from "./limits.ts";
 import { parseJson } from "./json.ts";
@@ -41,14 +52,11 @@ function parsedAsYaml(bytes: Uint8Array): unknown {
   if (isTooDeep(bytes))
     throw new DecodeError(`error converting YAML to JSON: yaml: exceeded max depth of ${MAX_DEPTH}`);
   try {
-    const document = parseDocument(text, {
-      version: "1.1",
-      schema: "yaml-1.1",
-      customTags: likeGo,
-      logLevel: "silent",
-    });
+    const lines = new LineCounter();
+    const document = parseDocument(text, { ...OPTIONS, lineCounter: lines });
     const error = document.errors.find(({ code }) => code !== "MULTIPLE_DOCS");
-    if (error) throw new DecodeError(errorText(error, text));
+    if (error) throw new DecodeError(errorText(error));
+    refuseDuplicates(document, lines);
     return withoutSharing(document.toJS({ maxAliasCount: MAX_ALIASES }));
   } catch (error) {
     if (error instanceof DecodeError) throw error;
@@ -56,6 +64,32 @@ function parsedAsYaml(bytes: Uint8Array): unknown {
     const why = error instanceof RangeError ? "exceeded max depth" : "document contains excessive aliasing";
     throw new DecodeError(`error converting YAML to JSON: yaml: ${why}`);
   }
+}
+
+/** The parser's own check of keys compares each with each: a minute for a megabyte. */
+const OPTIONS = {
+  version: "1.1",
+  schema: "yaml-1.1",
+  customTags: likeGo,
+  uniqueKeys: false,
+  logLevel: "silent",
+} as const;
+
+function refuseDuplicates(document: Document, lines: LineCounter): void {
+  visit(document, {
+    Map(_, map) {
+      const seen = new Set<unknown>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) {
+          const { line } = lines.linePos(key.range?.[0] ?? 0);
+          const problem = `line ${line}: key ${JSON.stringify(key.value)} already set in map`;
+          throw new DecodeError(`error converting YAML to JSON: yaml: unmarshal errors:\n  ${problem}`);
+        }
+        seen.add(key.value);
+      }
+    },
+  });
 }
 
 /** Aliases make one object appear twice; what is decoded is changed in place later. */
@@ -77,12 +111,8 @@ const UNKNOWN_TO_GO = new Set(
   ["timestamp", "binary", "set", "omap", "pairs"].map((name) => `tag:yaml.org,2002:${name}`),
 );
 
-function errorText(error: YAMLError, text: string): string {
+function errorText(error: YAMLError): string {
   const line = error.linePos?.[0].line ?? 1;
-  if (error.code === "DUPLICATE_KEY") {
-    const key = /^["']?([^"':\s]*)/.exec(text.slice(error.pos[0]))?.[1] ?? "";
-    return `error converting YAML to JSON: yaml: unmarshal errors:\n  line ${line}: key "${key}" already set in map`;
-  }
   const [firstLine = ""] = error.message.split(" at line ");
   return `error converting YAML to JSON: yaml: line ${line}: ${GO_WORDS[error.code] ?? firstLine}`;
 }
