@@ -4,7 +4,10 @@
  */
 import { DecodeError, MAX_DEPTH } from "./limits.ts";
 
-/** The paths of all keys that occur more than once in their object, e.g. `spec.containers[0].image`. Throws on bad JSON. */
+/**
+ * The paths of keys that occur more than once in their object, e.g. `spec.containers[0].image`: the first MAX_DUPLICATES, since
+ * each costs its path's length. Throws on bad JSON.
+ */
 export function duplicateKeys(text: string): readonly string[] {
   const scanner = new Scanner(text);
   scanner.document();
@@ -38,6 +41,7 @@ export function isTooDeep(bytes: Uint8Array): boolean {
   return false;
 }
 
+const MAX_DUPLICATES = 100;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPEN_BRACE = 0x7b;
@@ -82,7 +86,7 @@ class Scanner {
       if (this.#next() !== '"') this.#fail("looking for beginning of object key string");
       const key = this.#string();
       this.#steps.push(key);
-      if (seen.has(key)) this.duplicates.add(this.#path());
+      if (seen.has(key) && this.duplicates.size < MAX_DUPLICATES) this.duplicates.add(this.#path());
       seen.add(key);
       if (!this.#take(":")) this.#fail("after object key");
       this.#value();

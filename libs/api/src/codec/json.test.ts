@@ -141,6 +141,17 @@ describe("hostile input", () => {
     expect(() => parseJson(bytesOf("[".repeat(5000) + "]".repeat(5000)))).toThrow("exceeded max depth");
   });
 
+  it("takes time in proportion to the size, whatever is unknown, doubled or long", () => {
+    const pairs = Array.from({ length: 60_000 }, (_, n) => `"k${n}":1,"k${n}":2`).join(",");
+    const long = "a.".repeat(300_000);
+    const text = `{"zz":1,"spec":{${pairs}},"metadata":{"labels":{"${long}":{${pairs}}}}}`;
+    expect(() => decodeJson(bytesOf(text), pod, { findDuplicates: true })).toThrow("cannot unmarshal object");
+    const { strictProblems } = decodeJson(bytesOf(`{"spec":{${pairs}},"zz":{"${long}":{${pairs}}}}`), pod, {
+      findDuplicates: true,
+    });
+    expect(strictProblems[0]).toBe(`unknown field "spec.k0"`);
+  });
+
   it("keeps a __proto__ key as data and touches no prototype", () => {
     const configMap = schemaOf("v1", "ConfigMap") as StructureSchema;
     const text = `{"kind":"ConfigMap","apiVersion":"v1","metadata":{},"data":{"__proto__":"x","a":"y"}}`;

@@ -68,16 +68,24 @@ function parse(bytes: Uint8Array): { readonly value: unknown; readonly text: str
 }
 
 function fitted(value: unknown, schema: StructureSchema, duplicates: readonly string[]): Decoded {
-  const unknown = fitToSchema(value, schema);
-  const isInUnknown = (path: string): boolean =>
-    unknown.some((field) => path === field || path.startsWith(`${field}.`));
+  const unknown = new Set(fitToSchema(value, schema));
+  const known = duplicates.filter((path) => !isWithin(unknown, path));
   return {
     object: value as JsonObject,
     strictProblems: [
-      ...unknown.map((path) => `unknown field ${JSON.stringify(path)}`),
-      ...duplicates.filter((path) => !isInUnknown(path)).map((path) => `duplicate field ${JSON.stringify(path)}`),
+      ...Array.from(unknown, (path) => `unknown field ${JSON.stringify(path)}`),
+      ...known.map((path) => `duplicate field ${JSON.stringify(path)}`),
     ],
   };
+}
+
+/** Whether the path, or one that it goes through, is among `fields`; no path of a structure's field is very long. */
+function isWithin(fields: ReadonlySet<string>, path: string): boolean {
+  if (fields.size === 0 || path.length > 1000) return false;
+  for (let end = path.length; end > 0; end = Math.max(path.lastIndexOf(".", end - 1), path.lastIndexOf("[", end - 1))) {
+    if (fields.has(path.slice(0, end))) return true;
+  }
+  return false;
 }
 
 function exactInteger(value: unknown): unknown {
