@@ -8,7 +8,7 @@ import { sleep, type Clock } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
 import { RevisionCompacted, StoreUnavailable, type Store } from "@pilothouse/store";
 import type { Logger } from "@pilothouse/telemetry";
-import { COMPACTED_KEY } from "../cache/watch-cache.ts";
+import { COMPACTED_KEY } from "../cache/load.ts";
 
 const INTERVAL_MS = 5 * 60_000;
 const KEEP_MS = 10 * 60_000;

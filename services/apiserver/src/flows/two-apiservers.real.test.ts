@@ -5,7 +5,7 @@ import type { ApiObject } from "@pilothouse/kinds";
 import { etcdStore } from "@pilothouse/store-etcd";
 import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { expectNoLeaks, startEtcd, tcpProxy, type Etcd, type TcpProxy } from "../../../../test/harness/index.ts";
-import { COMPACTED_KEY } from "../cache/watch-cache.ts";
+import { COMPACTED_KEY } from "../cache/load.ts";
 import { configMaps, newObject, startWorld, type World } from "./reading.fixture.ts";
 
 afterAll(expectNoLeaks);

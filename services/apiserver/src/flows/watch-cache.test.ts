@@ -6,7 +6,7 @@ import { memoryStore } from "@pilothouse/store/memory";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { seededRandom } from "@pilothouse/clock/seeded";
 import { expect, test } from "vitest";
-import { COMPACTED_KEY } from "../cache/watch-cache.ts";
+import { COMPACTED_KEY } from "../cache/load.ts";
 import { startCompacting } from "./compact.ts";
 import { cause, configMaps, newObject, nodes, startWorld } from "./reading.fixture.ts";
 
