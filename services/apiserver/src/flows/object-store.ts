@@ -46,10 +46,24 @@ export class AlongsideRefused extends Error {
   }
 }
 
+export interface ObjectStorePorts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  /** Hears the resourceVersion of each write, which the cache must then see within a second (C7). */
+  readonly wrote?: (resourceVersion: number) => void;
+}
+
 /** `rvBase`: what a resourceVersion is ahead of etcd's revision (C8); see `readRvBase`. */
-export function createObjectStore(ports: { store: Store; clock: Clock; ids: Ids }, rvBase: number): ObjectStore {
+export function createObjectStore(ports: ObjectStorePorts, rvBase: number): ObjectStore {
   const { store, ids } = ports;
   const leases = expiryLeases(ports);
+  const written = (object: ApiObject, encoded: EncodedObject, storeRevision: number): StoredObject => {
+    const revision = storeRevision + rvBase;
+    ports.wrote?.(revision);
+    const metadata = { ...object.metadata, resourceVersion: String(revision) };
+    return { object: { ...object, metadata }, revision, bytes: encoded.served(revision) };
+  };
   return {
     async read(kind, namespace, name) {
       const { entry } = await orUnavailable(store.get(storeKey(kind, namespace, name)));
@@ -64,13 +78,13 @@ export function createObjectStore(ports: { store: Store; clock: Clock; ids: Ids 
       const write = newWrite(kind, object, cause, ids.uuid(), 0, rvBase, await leases(kind));
       const revision = await runPut(store, write);
       if (revision === undefined) throw alreadyExists(kind, name);
-      return storedObject(object, write.encoded, revision + rvBase);
+      return written(object, write.encoded, revision);
     },
 
     async replace(kind, object, expectedRevision, cause) {
       const write = newWrite(kind, object, cause, ids.uuid(), expectedRevision - rvBase, rvBase, await leases(kind));
       const revision = await runPut(store, write);
-      return revision === undefined ? undefined : storedObject(object, write.encoded, revision + rvBase);
+      return revision === undefined ? undefined : written(object, write.encoded, revision);
     },
 
     async remove(kind, { object, revision: expectedRevision }, cause) {
@@ -93,7 +107,7 @@ export function createObjectStore(ports: { store: Store; clock: Clock; ids: Ids 
         },
       });
       if (revision === undefined) return undefined;
-      return storedObject(object, encodeStored(object, writeId, cause.trace), revision + rvBase);
+      return written(object, encodeStored(object, writeId, cause.trace), revision);
     },
   };
 }
@@ -252,9 +266,4 @@ function expiryLeases({ store, clock }: { store: Store; clock: Clock }) {
     const { leaseId } = await shared.lease;
     return { leaseId };
   };
-}
-
-function storedObject(object: ApiObject, encoded: EncodedObject, revision: number): StoredObject {
-  const metadata = { ...object.metadata, resourceVersion: String(revision) };
-  return { object: { ...object, metadata }, revision, bytes: encoded.served(revision) };
 }

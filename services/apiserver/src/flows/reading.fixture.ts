@@ -63,7 +63,7 @@ export async function startWorld<C extends Clock>(options: WorldOptions<C>) {
     { store: options.faults?.(store) ?? store, clock, ids, log: telemetry.log },
     { kinds, rvBase, ...options },
   );
-  const objects = createObjectStore({ store, clock, ids }, rvBase);
+  const objects = createObjectStore({ store, clock, ids, wrote: (revision) => cache.learn(revision) }, rvBase);
   const ports: WatchPorts = {
     cache,
     objects,

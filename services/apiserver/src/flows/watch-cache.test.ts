@@ -69,6 +69,17 @@ test("a stream that stays silent is broken after a second and not ready; reads g
   expect(world.cache.ready()).toBe(true);
 });
 
+test("a write of our own that the stream does not show within a second is enough to break it (C7)", async () => {
+  const clock = manualClock();
+  const store = memoryStore({ clock });
+  const lag = heldWatch(store);
+  const world = await startWorld({ clock, store, faults: () => lag.wrapped });
+  lag.state.holds = true;
+  await world.put(configMaps, newObject(configMaps, "new"));
+  await clock.advance(1_000);
+  expect([world.cache.ready(), lag.state.reconnects]).toEqual([false, 1]);
+});
+
 test("a reload ends watches, raises the floor and begins a new epoch (C5)", async () => {
   const clock = manualClock();
   const store = memoryStore({ clock });
