@@ -111,7 +111,7 @@ beforeAll(async () => {
           join(import.meta.dirname, "main.ts"),
           `--name=master-${index + 1}`,
           "--bind-address=127.0.0.1",
-          "--advertise-address=127.0.0.1",
+          `--advertise-address=198.51.100.${11 + index}`,
           `--secure-port=${port}`,
           `--tls-cert-file=${certFile}`,
           `--tls-private-key-file=${keyFile}`,
@@ -215,6 +215,13 @@ describe("an unmodified kubectl", () => {
     expect(wide).toMatch(/service\/web +ClusterIP +198\.19\.\d+\.\d+ +<none> +80\/TCP/);
     expect(await ok(["get", "all", "-l", "app=web", "-o", "name"])).toBe("deployment.apps/web\n");
     expect(await ok(["get", "namespaces", "-o", "name"])).toContain("namespace/kube-system");
+  });
+
+  it("finds both apiservers behind the kubernetes Service", async () => {
+    const addresses = ["get", "endpoints", "kubernetes", "-o", "jsonpath={.subsets[*].addresses[*].ip}"];
+    await until("both are there", async () => (await ok(addresses)) === "198.51.100.11 198.51.100.12");
+    const slice = await ok(["get", "endpointslices", "-l", "kubernetes.io/service-name=kubernetes", "-o", "name"]);
+    expect(slice).toBe("endpointslice.discovery.k8s.io/kubernetes\n");
   });
 
   it("explains, lists resources and finds versions", async () => {

@@ -7,14 +7,16 @@
  * Limits: bodies of 3 MiB (the door's), `maxInFlight` requests at once beside watches.
  */
 import type { Bus } from "@pilothouse/bus";
-import type { TimeAndChance } from "@pilothouse/clock";
+import { sleep, type Clock, type TimeAndChance } from "@pilothouse/clock";
 import type { Crypto } from "@pilothouse/crypto";
+import { StatusError } from "@pilothouse/errors";
 import { kinds } from "@pilothouse/kinds";
 import { Scope } from "@pilothouse/lifecycle";
-import type { Store } from "@pilothouse/store";
-import type { Telemetry } from "@pilothouse/telemetry";
+import { StoreUnavailable, type Store } from "@pilothouse/store";
+import type { Logger, Telemetry } from "@pilothouse/telemetry";
 import { Encodings } from "./cache/encodings.ts";
 import { WatchCache } from "./cache/watch-cache.ts";
+import type { ObjectStore, StoredObject } from "./core/model.ts";
 import { discovery } from "./core/discovery.ts";
 import { openApi } from "./core/openapi.ts";
 import { addressRange } from "./core/service-addresses.ts";
@@ -58,6 +60,8 @@ export interface ApiserverConfig {
   readonly maxInFlight?: number;
   /** Default true. */
   readonly withClusterDns?: boolean;
+  /** PEM of the authority of client certificates, as the ConfigMap extension-apiserver-authentication publishes it. */
+  readonly clientCaPem?: string;
 }
 
 export interface ApiserverService extends Handler {
@@ -80,9 +84,9 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
   const issuer = config.serviceAccountIssuer ?? DEFAULT_ISSUER;
   const serviceRange = addressRange(config.serviceClusterIpRange ?? DEFAULT_SERVICE_RANGE);
 
-  const rvBase = await readRvBase(store);
-  const objects = createObjectStore({ store, clock, ids: time.ids }, rvBase);
+  const rvBase = await onceStoreAnswers({ clock, log }, scope, () => readRvBase(store));
   const cache = new WatchCache({ store, clock, ids: time.ids, log }, { kinds, rvBase });
+  const objects = learning(createObjectStore({ store, clock, ids: time.ids }, rvBase), cache);
   await cache.start(scope);
   const cached = createCachedObjects(cache);
   const authorizer = createAuthorizer(cached);
@@ -133,12 +137,13 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     maxInFlight: config.maxInFlight ?? 400,
   });
 
-  await bootstrap(
-    writes,
-    telemetry,
-    { serviceRange, securePort: config.securePort, withClusterDns: config.withClusterDns ?? true },
-    scope.signal,
-  );
+  const clusterObjects = {
+    serviceRange,
+    securePort: config.securePort,
+    withClusterDns: config.withClusterDns ?? true,
+    clientCaPem: config.clientCaPem,
+  };
+  await onceStoreAnswers({ clock, log }, scope, () => bootstrap(writes, telemetry, clusterObjects, scope.signal));
   isBootstrapped = true;
   startPublishing({ bus, cache, clock }, { apiserver: config.name, kinds }, scope);
   startCompacting({ store, clock, log }, scope);
@@ -149,4 +154,38 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     scope,
   );
   return { ...handler, ready: () => isBootstrapped && cache.ready(), close: () => scope.close() };
+}
+
+const STORE_RETRY_MS = 500;
+
+/** At start the store may not be there yet: that is waited for, and said. */
+async function onceStoreAnswers<T>(
+  { clock, log }: { clock: Clock; log: Logger },
+  scope: Scope,
+  work: () => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const isAway = error instanceof StoreUnavailable || (error instanceof StatusError && error.code >= 500);
+      if (!isAway) throw error;
+      log.warn("the store does not answer yet", { error });
+    }
+    await sleep(clock, STORE_RETRY_MS, scope.signal);
+  }
+}
+
+/** The cache hears of every revision written here: a stream that misses one is broken (C7). */
+function learning(objects: ObjectStore, cache: WatchCache): ObjectStore {
+  const learnt = <T extends StoredObject | undefined>(stored: T): T => {
+    if (stored) cache.learn(stored.revision);
+    return stored;
+  };
+  return {
+    read: (...args) => objects.read(...args),
+    create: async (...args) => learnt(await objects.create(...args)),
+    replace: async (...args) => learnt(await objects.replace(...args)),
+    remove: async (...args) => learnt(await objects.remove(...args)),
+  };
 }

@@ -109,7 +109,7 @@ export function canonical(object: ApiObject, kind: GroupVersionKind): ApiObject 
   return canonicalObject(object, schemaOfKind(kind)) as ApiObject;
 }
 
-/** An answer that holds one object. `bytes` are its JSON when they are at hand. */
+/** An answer that holds one plain object. `bytes` are its JSON when they are at hand. */
 export function objectAnswer(
   accept: string | undefined,
   status: number,

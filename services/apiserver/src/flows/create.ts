@@ -13,11 +13,12 @@ import {
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { validateObjectMeta } from "@pilothouse/kinds/meta";
 import { wholeSeconds } from "../core/delete-rules.ts";
+import { formOf } from "../core/forms.ts";
 import type { RequestContext, StoredObject, WriteCause } from "../core/model.ts";
 import { generatedName } from "../core/names.ts";
 import { writeOptionsOf, type WriteOptions } from "../core/options.ts";
 import { recordUpdate } from "../core/ownership.ts";
-import { canonical, decodeBody, objectAnswer } from "../core/wire.ts";
+import { canonical, decodeBody } from "../core/wire.ts";
 import { admitCreate } from "./admit.ts";
 import { admitIntoNamespace } from "./namespace-gate.ts";
 import { AlongsideRefused, NamespaceChanged } from "./object-store.ts";
@@ -37,7 +38,20 @@ export async function create(deps: WriteDeps, context: RequestContext, kind: Kin
     context.warn,
   );
   const stored = await createObject(deps, context, kind, object, options);
-  return objectAnswer(request.headers["accept"], 201, stored.object, kind, stored.bytes);
+  return writtenAnswer(deps, context, kind, 201, stored);
+}
+
+/** A written object in the form the client accepts: plain, metadata only, or as a table (wire trap 18). */
+export function writtenAnswer(
+  { time }: WriteDeps,
+  { request }: RequestContext,
+  kind: KindDefinition,
+  status: number,
+  { object, bytes }: Created,
+): ApiResponse {
+  const form = formOf(kind, request.headers["accept"], request.query, "get", time.clock.now());
+  const shown = { bytes: bytes ?? Buffer.from(JSON.stringify(object)) };
+  return { status, headers: { "content-type": form.contentType }, body: form.object(shown) };
 }
 
 /** What a create leaves: the stored object, or with dryRun the object as it would be. */

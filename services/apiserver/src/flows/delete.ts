@@ -15,7 +15,7 @@ import { checkDeleteOptions, planDelete, preconditionProblem } from "../core/del
 import type { RequestContext, StoredObject } from "../core/model.ts";
 import { deleteOptionsOfQuery } from "../core/options.ts";
 import { canonical, decodeBody, objectAnswer } from "../core/wire.ts";
-import { isService } from "./create.ts";
+import { isService, writtenAnswer } from "./create.ts";
 import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
 
 const STATUS_KIND = { group: "", version: "v1", kind: "Status" } as const;
@@ -34,7 +34,7 @@ export async function deleteOne(deps: WriteDeps, context: RequestContext, kind: 
   const accept = request.headers["accept"];
   if (result.gone) return objectAnswer(accept, 200, goneStatus(kind, result.object), STATUS_KIND);
   const status = options.orphanDependents === false ? 202 : 200;
-  return objectAnswer(accept, status, result.object, kind);
+  return writtenAnswer(deps, context, kind, status, result);
 }
 
 export interface Deleted {

@@ -99,7 +99,7 @@ export function createHandler(deps: HandlerDeps): Handler {
   ): Promise<{ readonly result: T; readonly auditId: string }> => {
     const startMs = deps.time.clock.monotonicMs();
     const note: AuditNote = { auditId: deps.time.ids.uuid() };
-    const span = deps.telemetry.tracer.start(`${request.method} request`, {
+    const span = deps.telemetry.tracer.start(spanName(request), {
       kind: "server",
       parent: parseTraceparent(request.headers["traceparent"]),
       attributes: { "http.request.method": request.method, "url.path": request.path },
@@ -212,6 +212,13 @@ function measures({ telemetry, name }: HandlerDeps) {
       trace: span.context,
     });
   };
+}
+
+/** `create pods`, `patch deployments/status`: few names, so that they can be counted by. */
+function spanName({ method, path, query }: ApiRequest): string {
+  const info = requestInfoOf(method, path, query);
+  if (!info?.isResourceRequest || !servedKind(info.group, info.version, info.resource)) return `${method} request`;
+  return `${info.verb} ${info.resource}${info.subresource === "" ? "" : `/${info.subresource}`}`;
 }
 
 function resourceAttributes(info: RequestInfo): Record<string, string> {

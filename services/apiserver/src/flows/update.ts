@@ -14,10 +14,10 @@ import { writeOptionsOf, type WriteOptions } from "../core/options.ts";
 import { recordUpdate } from "../core/ownership.ts";
 import { applyPatch, patchTypeOf } from "../core/patch-request.ts";
 import { sameStoredObject } from "../core/stored.ts";
-import { canonical, decodeBody, objectAnswer } from "../core/wire.ts";
+import { canonical, decodeBody } from "../core/wire.ts";
 import { judgeNodeWrite } from "./admit.ts";
 import type { Reservation } from "./allocate.ts";
-import { createObject, forgetDrawn, isService, placeInNamespace, type Created } from "./create.ts";
+import { createObject, forgetDrawn, isService, placeInNamespace, writtenAnswer, type Created } from "./create.ts";
 import { removeStored } from "./delete.ts";
 import { AlongsideRefused } from "./object-store.ts";
 import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
@@ -63,7 +63,7 @@ export async function update(deps: WriteDeps, context: RequestContext, kind: Kin
     mayCreate: info.subresource === "" && CREATE_ON_UPDATE.includes(kind.resource),
     needsVersion: VERSION_REQUIRED.includes(kind.resource),
   });
-  return answer(context, kind, changed);
+  return writtenAnswer(deps, context, kind, changed.created ? 201 : 200, changed);
 }
 
 export async function patch(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
@@ -99,7 +99,7 @@ export async function patch(deps: WriteDeps, context: RequestContext, kind: Kind
       : {}),
     isApplied: type === "apply",
   });
-  return answer(context, kind, changed);
+  return writtenAnswer(deps, context, kind, changed.created ? 201 : 200, changed);
 }
 
 export interface Change {
@@ -276,10 +276,6 @@ async function reserve(
   if (!isService(kind)) return undefined;
   for (const key of drawnInVain) forgetDrawn(object as unknown as Service, key);
   return deps.allocations.reserve(object as unknown as Service, old as unknown as Service);
-}
-
-function answer({ request }: RequestContext, kind: KindDefinition, changed: Changed): ApiResponse {
-  return objectAnswer(request.headers["accept"], changed.created ? 201 : 200, changed.object, kind, changed.bytes);
 }
 
 function isAlreadyThere(error: unknown): boolean {

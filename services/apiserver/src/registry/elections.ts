@@ -30,13 +30,17 @@ export function fenceOf(
   info: RequestInfo,
   headers: Readonly<Record<string, string>>,
 ): WriteCause["fence"] {
+  const election = ELECTION_OF_USER[user.name];
   const given = headers[FENCE_HEADER];
   if (given !== undefined) {
     const match = /^([a-z0-9-]+)\/([1-9][0-9]{0,15})$/.exec(given);
     if (!match) throw badRequest(`the header ${FENCE_HEADER} is not <election>/<create-revision>`);
-    return { election: match[1] as string, createRevision: Number(match[2]) };
+    const named = match[1] as string;
+    if (election !== undefined && named !== election) {
+      throw forbidden(info, info.name, `${user.name} leads election "${election}", not "${named}"`);
+    }
+    return { election: named, createRevision: Number(match[2]) };
   }
-  const election = ELECTION_OF_USER[user.name];
   const isWrite = info.isResourceRequest && !READS.includes(info.verb);
   if (election === undefined || !isWrite || UNFENCED.includes(info.resource)) return undefined;
   throw forbidden(

@@ -1,5 +1,5 @@
 /** Kinds that the apiserver itself works with, with the TypeScript type of their objects. */
-import type { Namespace, Node, Pod, Secret, Service, ServiceAccount } from "@pilothouse/api/types/core-v1";
+import type { ConfigMap, Namespace, Node, Pod, Secret, Service, ServiceAccount } from "@pilothouse/api/types/core-v1";
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
 import { kindOf, type KindDefinition } from "@pilothouse/kinds";
 
@@ -22,6 +22,7 @@ export const known = {
   namespaces: knownKind<Namespace>("", "namespaces"),
   nodes: knownKind<Node>("", "nodes"),
   pods: knownKind<Pod>("", "pods"),
+  configMaps: knownKind<ConfigMap>("", "configmaps"),
   secrets: knownKind<Secret>("", "secrets"),
   services: knownKind<Service>("", "services"),
   serviceAccounts: knownKind<ServiceAccount>("", "serviceaccounts"),
