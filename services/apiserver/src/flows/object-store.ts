@@ -50,8 +50,6 @@ export interface ObjectStorePorts {
   readonly store: Store;
   readonly clock: Clock;
   readonly ids: Ids;
-  /** Hears the resourceVersion of each write, which the cache must then see within a second (C7). */
-  readonly wrote?: (resourceVersion: number) => void;
 }
 
 /** `rvBase`: what a resourceVersion is ahead of etcd's revision (C8); see `readRvBase`. */
@@ -60,7 +58,6 @@ export function createObjectStore(ports: ObjectStorePorts, rvBase: number): Obje
   const leases = expiryLeases(ports);
   const written = (object: ApiObject, encoded: EncodedObject, storeRevision: number): StoredObject => {
     const revision = storeRevision + rvBase;
-    ports.wrote?.(revision);
     const metadata = { ...object.metadata, resourceVersion: String(revision) };
     return { object: { ...object, metadata }, revision, bytes: encoded.served(revision) };
   };

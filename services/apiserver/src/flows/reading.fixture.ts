@@ -63,7 +63,7 @@ export async function startWorld<C extends Clock>(options: WorldOptions<C>) {
     { store: options.faults?.(store) ?? store, clock, ids, log: telemetry.log },
     { kinds, rvBase, ...options },
   );
-  const objects = createObjectStore({ store, clock, ids, wrote: (revision) => cache.learn(revision) }, rvBase);
+  const objects = createObjectStore({ store, clock, ids }, rvBase);
   const ports: WatchPorts = {
     cache,
     objects,
@@ -129,7 +129,9 @@ export async function startWorld<C extends Clock>(options: WorldOptions<C>) {
       const { namespace = "", name: objectName = "" } = object.metadata;
       const before = await objects.read(kind, namespace, objectName);
       const after = before && (await objects.replace(kind, object, before.revision, cause));
-      return after ?? objects.create(kind, object, cause);
+      const stored = after ?? (await objects.create(kind, object, cause));
+      cache.learn(stored.revision);
+      return stored;
     },
     remove: async (kind: KindDefinition, objectName: string): Promise<StoredObject | undefined> => {
       const before = await objects.read(kind, kind.namespaced ? "shop" : "", objectName);
