@@ -50,6 +50,6 @@ export function parsed({ bytes }: Shown): ApiObject {
   return JSON.parse(textOf(bytes)) as ApiObject;
 }
 
-export function textOf(bytes: Uint8Array): string {
+function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
 }

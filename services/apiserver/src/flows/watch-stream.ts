@@ -5,7 +5,7 @@
  * it loses (410) when the history has moved on.
  */
 import type { Timer } from "@pilothouse/clock";
-import { expired } from "@pilothouse/errors";
+import { expired, type StatusError } from "@pilothouse/errors";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { EntryChange } from "../cache/kind-cache.ts";
 import type { Follower } from "../cache/watch-cache.ts";
@@ -131,7 +131,7 @@ export class WatchStream implements AsyncIterableIterator<Uint8Array> {
         return frames;
       }
       if (change === "ended" || change === "tooOld") {
-        if (change === "tooOld") add(form.error(this.#tooSlow()));
+        if (change === "tooOld") add(form.error(this.#tooSlow().status));
         this.#ending = "afterThis";
         return frames;
       }
@@ -166,9 +166,9 @@ export class WatchStream implements AsyncIterableIterator<Uint8Array> {
     return shared(this.#ports.encodings, key, `event ${use}`, subject, encode);
   }
 
-  #tooSlow(): ReturnType<typeof expired>["status"] {
+  #tooSlow(): StatusError {
     const { cache } = this.#ports;
-    return expired(`too old resource version: ${this.#source.revision} (${cache.floor(this.#source.kind)})`).status;
+    return tooOld(this.#source.revision, cache.floor(this.#source.kind));
   }
 
   #isOpen(): boolean {
@@ -217,6 +217,11 @@ export class WatchStream implements AsyncIterableIterator<Uint8Array> {
     this.#limits.signal.removeEventListener("abort", this.#onAbort);
     this.#wakeUp();
   }
+}
+
+/** How upstream words it, for those who come too late as for those who read too slowly. */
+export function tooOld(revision: number, floor: number): StatusError {
+  return expired(`too old resource version: ${revision} (${floor})`);
 }
 
 /** What left a watcher's view: the object as it last matched, at the revision by which it stopped. */

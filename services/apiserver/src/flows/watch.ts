@@ -5,7 +5,7 @@
  * bookmark never runs ahead of a change not yet sent. A watch too old, or too slow for the kind's history, ends with the
  * ERROR event 410 Expired. The response is 200 in each case (wire trap 17).
  */
-import { expired, serviceUnavailable, StatusError } from "@pilothouse/errors";
+import { serviceUnavailable, StatusError } from "@pilothouse/errors";
 import type { Random } from "@pilothouse/clock";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { Form } from "../core/form.ts";
@@ -15,7 +15,7 @@ import { selectionOf, type Selection } from "../core/select.ts";
 import { StoreUnavailable } from "@pilothouse/store";
 import { snapshot } from "./list.ts";
 import { feedHeaders, reachedCurrentIfUp, readOf, type ReadPorts } from "./read.ts";
-import { WatchStream } from "./watch-stream.ts";
+import { tooOld, WatchStream } from "./watch-stream.ts";
 
 export interface WatchPorts extends ReadPorts {
   readonly random: Random;
@@ -102,10 +102,6 @@ async function current({ cache }: WatchPorts, signal: AbortSignal): Promise<void
     if (error instanceof StoreUnavailable) throw serviceUnavailable(error.message);
     throw error;
   }
-}
-
-export function tooOld(revision: number, floor: number): StatusError {
-  return expired(`too old resource version: ${revision} (${floor})`);
 }
 
 async function* onlyError(form: Form, error: StatusError): AsyncGenerator<Uint8Array, void, void> {
