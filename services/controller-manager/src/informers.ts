@@ -1,4 +1,5 @@
 /** Every informer that the controllers read. They run from the start of the process, so that a new leader finds them warm. */
+import type { Pod } from "@pilothouse/api/types/core-v1";
 import { resources, type KubernetesObject } from "@pilothouse/client";
 import { startInformer, type InformerOptions, type InformerPorts } from "@pilothouse/informer";
 import { controllerOf } from "./core/ownership.ts";
@@ -7,11 +8,18 @@ import { controllerOf } from "./core/ownership.ts";
 export const BY_CONTROLLER = "controller";
 export const BY_ORPHAN_NAMESPACE = "orphans of namespace";
 export const BY_NAMESPACE = "namespace";
+/** Pods, by `spec.nodeName`. */
+export const BY_NODE = "node";
+
+/** Where kubelets say that they are alive. */
+export const NODE_LEASES_NAMESPACE = "kube-node-lease";
 
 export type Informers = ReturnType<typeof startInformers>;
 
 const byNamespace = ({ metadata }: KubernetesObject): readonly string[] =>
   metadata.namespace === undefined ? [] : [metadata.namespace];
+
+const byNode = ({ spec }: Pod): readonly string[] => (spec.nodeName ? [spec.nodeName] : []);
 
 const byOwnership = {
   /** By the uid of the controller. */
@@ -28,13 +36,14 @@ const byOwnership = {
 export function startInformers(ports: InformerPorts) {
   const start = <T extends KubernetesObject>(options: InformerOptions<T>) => startInformer(ports, options);
   return {
-    pods: start({ type: resources.pods, indexes: byOwnership }),
+    pods: start({ type: resources.pods, indexes: { ...byOwnership, [BY_NODE]: byNode } }),
     replicaSets: start({ type: resources.replicaSets, indexes: byOwnership }),
     deployments: start({ type: resources.deployments, indexes: { [BY_NAMESPACE]: byNamespace } }),
     services: start({ type: resources.services, indexes: { [BY_NAMESPACE]: byNamespace } }),
     endpointSlices: start({ type: resources.endpointSlices, indexes: byOwnership }),
     endpoints: start({ type: resources.endpoints }),
     nodes: start({ type: resources.nodes }),
+    nodeLeases: start({ type: resources.leases, namespace: NODE_LEASES_NAMESPACE }),
     namespaces: start({ type: resources.namespaces }),
     serviceAccounts: start({ type: resources.serviceAccounts }),
     configMaps: start({ type: resources.configMaps }),
