@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { sleep } from "@pilothouse/clock";
 import { systemClock } from "@pilothouse/clock/system";
 import { createAuthority, issueCertificate } from "@pilothouse/pki";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -281,5 +282,19 @@ describe("an unmodified kubectl", () => {
       await ok(["create", "namespace", `n${i}`], { server: 0 });
       await ok(["-n", `n${i}`, "create", "configmap", "m"], { server: 1 });
     }
+  });
+
+  it("ends its watches and stops within its grace when asked to; the other one serves on", async () => {
+    const watching = kubectl(["get", "configmaps", "-w"], { server: 1 });
+    await sleep(systemClock, 500);
+    const startMs = systemClock.monotonicMs();
+    await servers[1]?.stop();
+    expect(systemClock.monotonicMs() - startMs).toBeLessThan(2_500);
+    expect(await servers[1]?.ended).toBe(0);
+    expect((await watching).code).toBe(0);
+    await until("its address is given up", async () => {
+      const addresses = await ok(["get", "endpoints", "kubernetes", "-o", "jsonpath={.subsets[*].addresses[*].ip}"]);
+      return addresses === "198.51.100.11";
+    });
   });
 });

@@ -58,6 +58,7 @@ await runProcess({
         serviceClusterIpRange: values["service-cluster-ip-range"],
         serviceAccountIssuer: values["service-account-issuer"],
         maxInFlight: values["max-requests-inflight"],
+        clientCaPem: fileText(values["client-ca-file"]),
       },
     );
     const door = await openDoor({

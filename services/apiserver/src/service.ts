@@ -135,6 +135,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     readyChecks: { "watch-cache": () => cache.ready(), "poststarthook/bootstrap": () => isBootstrapped },
     name: config.name,
     maxInFlight: config.maxInFlight ?? 400,
+    closing: scope.signal,
   });
 
   const clusterObjects = {

@@ -45,6 +45,8 @@ export interface HandlerDeps extends DispatchDeps, SystemDeps {
   readonly name: string;
   /** More requests than this at once (watches and streams aside) get 429. */
   readonly maxInFlight: number;
+  /** Aborts when the service closes: watches and logs end, what is short is let finish. */
+  readonly closing: AbortSignal;
 }
 
 export interface Handler {
@@ -58,6 +60,10 @@ const ALWAYS_ANSWERED: readonly string[] = ["/livez", "/readyz", "/healthz"];
 
 export function createHandler(deps: HandlerDeps): Handler {
   const measured = measures(deps);
+  const inFlightGauge = deps.telemetry.metrics.gauge(
+    "apiserver_current_inflight_requests",
+    "Requests being answered, watches aside.",
+  );
   let inFlight = 0;
 
   const judged = async (request: ApiRequest, span: Span, note: AuditNote): Promise<Judged> => {
@@ -71,8 +77,9 @@ export function createHandler(deps: HandlerDeps): Handler {
     const name = info.name || nameInSelector(request.query);
     await deps.authorizer.authorize(attributesOf(user, info, request.path, name), request.signal);
     const warnings: string[] = [];
+    const isLong = info.verb === "watch" || info.subresource === "log";
     const context: RequestContext = {
-      request,
+      request: isLong ? { ...request, signal: AbortSignal.any([request.signal, deps.closing]) } : request,
       info,
       user,
       span,
@@ -129,7 +136,7 @@ export function createHandler(deps: HandlerDeps): Handler {
     async handle(request) {
       const isProbe = ALWAYS_ANSWERED.includes(request.path);
       const isFull = inFlight >= deps.maxInFlight && !isProbe;
-      if (!isFull) inFlight++;
+      if (!isFull) inFlightGauge.set(++inFlight);
       try {
         const { result, auditId } = await served(
           request,
@@ -141,7 +148,7 @@ export function createHandler(deps: HandlerDeps): Handler {
         );
         return withCommonHeaders(deps, request, result, auditId);
       } finally {
-        if (!isFull) inFlight--;
+        if (!isFull) inFlightGauge.set(--inFlight);
       }
     },
 
