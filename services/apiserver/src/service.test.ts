@@ -220,6 +220,20 @@ describe("deleting", () => {
   });
 });
 
+describe("reading", () => {
+  it("lists every kind, with and without a field selector, plainly and as a table", async () => {
+    const { kinds } = await import("@pilothouse/kinds");
+    for (const { group, version, resource } of kinds) {
+      const path = group === "" ? `/api/${version}/${resource}` : `/apis/${group}/${version}/${resource}`;
+      for (const query of ["", "?fieldSelector=metadata.name%3Dx"]) {
+        expect((await story.ask("GET", `${path}${query}`)).status, path).toBe(200);
+      }
+      const headers = { accept: "application/json;as=Table;v=v1;g=meta.k8s.io" };
+      expect((await story.ask("GET", path, { headers })).json, path).toMatchObject({ kind: "Table" });
+    }
+  });
+});
+
 describe("who may", () => {
   const dev = { name: "dev", groups: [] };
 

@@ -10,6 +10,7 @@ import {
 } from "@pilothouse/selectors";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { CacheChange, CacheEntry } from "./model.ts";
+import { canonical } from "./wire.ts";
 
 export interface Selection {
   /** True when no selector was given: then counts of the store are counts of the selection. */
@@ -59,6 +60,7 @@ export function seenChange(change: CacheChange, matches: (entry: Selectable) => 
 
 /** The fields besides name and namespace; undefined for kinds that add none. A kind names the same for every object. */
 function selectableFieldNames(kind: KindDefinition): readonly string[] | undefined {
-  const fields = kind.selectableFields?.({ metadata: {}, spec: {}, status: {} });
+  // Canonical, for a kind may count on structures that every object of it has (an event's involvedObject).
+  const fields = kind.selectableFields?.({ spec: {}, status: {}, ...canonical({ metadata: {} }, kind) });
   return fields && Object.keys(fields);
 }

@@ -4,16 +4,10 @@ import type { Service } from "@pilothouse/api/types/core-v1";
 import type { DeleteOptions } from "@pilothouse/api/types/meta-v1";
 import { conflict, forbidden, notFound, OBJECT_MODIFIED } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
-import {
-  matchesFields,
-  matchesLabels,
-  parseFieldSelector,
-  parseLabelSelector,
-  requireSupportedFields,
-} from "@pilothouse/selectors";
 import { checkDeleteOptions, planDelete, preconditionProblem } from "../core/delete-rules.ts";
 import type { RequestContext, StoredObject } from "../core/model.ts";
 import { deleteOptionsOfQuery } from "../core/options.ts";
+import { selectionOf } from "../core/select.ts";
 import { canonical, decodeBody, objectAnswer } from "../core/wire.ts";
 import { isService, writtenAnswer } from "./create.ts";
 import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
@@ -91,15 +85,12 @@ export async function deleteCollection(
 ): Promise<ApiResponse> {
   const { request, info } = context;
   const options = deleteOptionsOf(context);
-  const labels = parseLabelSelector(request.query.get("labelSelector") ?? "");
-  const fields = parseFieldSelector(request.query.get("fieldSelector") ?? "");
-  const supported = kind.selectableFields ? Object.keys(kind.selectableFields(emptyOf(kind))) : undefined;
-  requireSupportedFields(fields, supported);
+  const selection = selectionOf(kind, request.query);
   await deps.cached.cache.waitUntilCurrent(request.signal);
   const { entries, revision } = deps.cached.cache.list(kind, kind.namespaced ? info.namespace : "");
   const items: ApiObject[] = [];
   for (const entry of entries) {
-    if (!matchesLabels(labels, entry.labels) || !matchesFields(fields, entry.fields)) continue;
+    if (!selection.matches(entry)) continue;
     const before = deps.cached.parsed<ApiObject>({ kind }, entry);
     try {
       const { object } = await deleteObject(deps, context, kind, entry.namespace, entry.name, options);
@@ -154,9 +145,4 @@ function goneStatus(kind: KindDefinition, { metadata }: ApiObject): object {
 
 function isGoneAlready(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === 404;
-}
-
-/** For asking a kind which fields it lets select: the keys are the same for every object. */
-function emptyOf(kind: KindDefinition): ApiObject {
-  return canonical({ metadata: {} }, kind);
 }
