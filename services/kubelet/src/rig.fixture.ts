@@ -1,14 +1,16 @@
 /** A kubelet for unit tests: the memory API server, the memory runtime, and time that stands still until it is moved. */
+import { Readable } from "node:stream";
 import type { Pod, PodSpec, PodStatus } from "@pilothouse/api/types/core-v1";
 import { createApiClient, resources, type ApiClient } from "@pilothouse/client";
 import { memoryApiserver, type MemoryApiserver } from "@pilothouse/client/memory";
 import { manualClock, type ManualClock } from "@pilothouse/clock/manual";
 import { seededRandom, seededIds } from "@pilothouse/clock/seeded";
+import { Scope } from "@pilothouse/lifecycle";
 import { memoryRuntime, type ImageScript, type MemoryRuntime } from "@pilothouse/runtime/memory";
 import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/memory";
 import { memoryFiles, type MemoryFiles } from "./flows/memory-files.ts";
 import type { ProbeOutcome } from "./flows/ports.ts";
-import { start, type KubeletConfig, type KubeletService } from "./service.ts";
+import { start, type KubeletConfig } from "./service.ts";
 
 export interface Rig {
   readonly clock: ManualClock;
@@ -61,15 +63,18 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>): P
   const runtime = memoryRuntime({ clock, ids, images });
   const files = memoryFiles();
   const telemetry = memoryTelemetry({ clock, random });
-  const startKubelet = async (): Promise<KubeletService> => {
+  const startKubelet = async (): Promise<Scope> => {
+    const scope = new Scope("kubelet", (task, error) => telemetry.log.error(task, { error }));
     const network = { http: () => Promise.resolve(rig.network), tcp: () => Promise.resolve(rig.network) };
+    const logs = { read: () => Readable.from([]) };
     const writeCniConfig = (): Promise<void> => Promise.resolve();
-    const ports = { clock, random, client, runtime, files, telemetry, network, writeCniConfig };
-    const starting = start(ports, testConfig);
+    const ports = { clock, random, client, runtime, files, telemetry, network, logs, writeCniConfig, scope };
+    const { ready } = start(ports, testConfig);
     await clock.advance(100);
-    return starting;
+    await ready;
+    return scope;
   };
-  let kubelet: KubeletService;
+  let kubelet: Scope;
   const rig: Rig = {
     clock,
     api,

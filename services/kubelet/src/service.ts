@@ -7,7 +7,7 @@
 import type { ApiClient } from "@pilothouse/client";
 import type { Bus } from "@pilothouse/bus";
 import type { Clock, Random } from "@pilothouse/clock";
-import { Scope } from "@pilothouse/lifecycle";
+import type { Scope } from "@pilothouse/lifecycle";
 import { allSynced, type InformerPorts } from "@pilothouse/informer";
 import type { Runtime } from "@pilothouse/runtime";
 import type { Telemetry } from "@pilothouse/telemetry";
@@ -18,8 +18,9 @@ import { informedPods, informedServices } from "./flows/informed.ts";
 import type { KubeletPorts } from "./flows/kubelet-ports.ts";
 import { keepNode } from "./flows/node.ts";
 import type { NodeSettings } from "./flows/node-settings.ts";
+import { KubeletRequests } from "./flows/requests.ts";
 import { PodWorkers } from "./flows/pod-worker.ts";
-import type { NetworkProbe, NodeFiles, PodSource } from "./flows/ports.ts";
+import type { LogFiles, NetworkProbe, NodeFiles, PodSource } from "./flows/ports.ts";
 
 export interface KubeletServicePorts {
   readonly clock: Clock;
@@ -28,13 +29,16 @@ export interface KubeletServicePorts {
   readonly runtime: Runtime;
   readonly files: NodeFiles;
   readonly network: NetworkProbe;
+  readonly logs: LogFiles;
   readonly telemetry: Telemetry;
+  /** Owns all that the kubelet opens. */
+  readonly scope: Scope;
   /** Absent: changes are heard over HTTP only. */
   readonly bus?: Bus;
   /** Where pods come from, if not from the API server. */
   readonly pods?: PodSource;
   /** Gives the runtime its network configuration once the node's share is known. */
-  writeCniConfig(text: string): Promise<void>;
+  readonly writeCniConfig: (text: string) => Promise<void>;
 }
 
 export interface KubeletConfig {
@@ -54,16 +58,19 @@ export interface KubeletConfig {
 
 export interface KubeletService {
   readonly workers: PodWorkers;
-  close(): Promise<void>;
+  /** Answers what the API server asks; the kubelet's HTTPS server stands before it. */
+  readonly requests: KubeletRequests;
+  /** Resolves when the node is registered and its pods are being looked after. */
+  readonly ready: Promise<void>;
+  /** What is unwell; empty when all is well. */
+  problems(): Promise<readonly string[]>;
 }
 
-/** Resolves when the node is registered and its pods are being looked after. */
-export async function start(ports: KubeletServicePorts, config: KubeletConfig): Promise<KubeletService> {
-  const { clock, random, client, bus, telemetry } = ports;
+/** Begins at once and ends with the scope; waits for the API server and the runtime if need be. */
+export function start(ports: KubeletServicePorts, config: KubeletConfig): KubeletService {
+  const { clock, random, client, bus, telemetry, scope, runtime, files, network } = ports;
   const { log, tracer } = telemetry;
-  const scope = new Scope("kubelet", (task, error) => log.error("a task failed", { task, error }));
   const events = eventRecorder({ client, clock, random, scope, log, nodeName: config.nodeName });
-  const { runtime, files, network } = ports;
   const informerPorts: InformerPorts = { client, bus, clock, random, telemetry, scope };
   const services = informedServices(informerPorts);
   const flowPorts: KubeletPorts = {
@@ -79,18 +86,36 @@ export async function start(ports: KubeletServicePorts, config: KubeletConfig): 
     services: () => services.list(),
   };
   const workers = new PodWorkers(flowPorts, settingsOf(config), scope);
-  let podCidr = "";
-  await keepNode(flowPorts, config, informerPorts, (cidr) => {
-    if (cidr === podCidr) return;
-    podCidr = cidr;
-    const { bridgeName, mtu, ipamDir: dataDir } = config;
-    scope.run("cni", () => ports.writeCniConfig(cniConfig({ podCidr, bridgeName, mtu, dataDir })));
+  const ready = Promise.withResolvers<void>();
+  scope.run("begin", async () => {
+    await keepNode(flowPorts, config, informerPorts, cniWriter(ports, config));
+    await allSynced([services], scope.signal);
+    await (ports.pods ?? informedPods(informerPorts, config.nodeName)).start(workers);
+    await workers.start();
+    ready.resolve();
   });
-  await allSynced([services], scope.signal);
-  const source = ports.pods ?? informedPods(informerPorts, config.nodeName);
-  await source.start(workers);
-  await workers.start();
-  return { workers, close: () => scope.close() };
+  const requests = new KubeletRequests({ clock, runtime, workers, logs: ports.logs, metrics: telemetry.metrics });
+  return { workers, requests, ready: ready.promise, problems: () => problemsOf(runtime) };
+}
+
+/** Gives the runtime its network as soon as the node's share is known, and whenever it changes. */
+function cniWriter({ scope, writeCniConfig }: KubeletServicePorts, config: KubeletConfig): (podCidr: string) => void {
+  let written = "";
+  return (podCidr) => {
+    if (podCidr === written) return;
+    written = podCidr;
+    const { bridgeName, mtu, ipamDir: dataDir } = config;
+    scope.run("cni", () => writeCniConfig(cniConfig({ podCidr, bridgeName, mtu, dataDir })));
+  };
+}
+
+async function problemsOf(runtime: Runtime): Promise<readonly string[]> {
+  try {
+    const { conditions } = await runtime.status();
+    return conditions.filter((it) => !it.ok).map((it) => `${it.type}: ${it.message}`);
+  } catch (error) {
+    return [`the container runtime does not answer: ${error instanceof Error ? error.message : String(error)}`];
+  }
 }
 
 function settingsOf(config: KubeletConfig): NodeSettings {

@@ -54,3 +54,18 @@ export interface ProbeOutcome {
   /** What upstream's event says after `Readiness probe failed: `. */
   readonly detail: string;
 }
+
+/** The runtime's log files. */
+export interface LogFiles {
+  /** The file's bytes, in pieces; rejects when there is no such file. */
+  read(reading: LogReading): AsyncIterable<Uint8Array>;
+}
+
+export interface LogReading {
+  readonly path: string;
+  /** Begin with the last so many lines. */
+  readonly tailLines: number | undefined;
+  /** Go on until this says false and all is read; undefined = stop at the end of the file. */
+  readonly growing: (() => Promise<boolean>) | undefined;
+  readonly signal: AbortSignal;
+}

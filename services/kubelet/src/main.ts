@@ -1,0 +1,102 @@
+import { readFileSync } from "node:fs";
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { runProcess } from "@pilothouse/process";
+import { apiAccessSettings, openApi } from "@pilothouse/process/api-access";
+import { criRuntime } from "@pilothouse/runtime-cri";
+import { nodeFiles } from "./adapters/files.ts";
+import { logFiles } from "./adapters/log-files.ts";
+import { machineFacts } from "./adapters/machine.ts";
+import { networkProbe } from "./adapters/network-probe.ts";
+import { serveKubelet } from "./adapters/server.ts";
+import { start } from "./service.ts";
+
+const CNI_FILE = "10-pilothouse.conflist";
+/** The certificates that the cluster's API servers show to kubelets. */
+const API_SERVER_NAMES = ["kube-apiserver-kubelet-client"];
+
+await runProcess({
+  name: "kubelet",
+  description: "Runs the pods of one node, and tells the API server what became of them.",
+  settings: {
+    ...apiAccessSettings,
+    "node-name": { type: "string", help: "Name of this node.", default: hostname() },
+    "node-ip": { type: "string", help: "Address of this node, as the others reach it.", required: true },
+    address: { type: "string", help: "Address on which the kubelet listens.", default: "0.0.0.0" },
+    port: { type: "port", help: "Port on which the kubelet listens.", default: 10250 },
+    "tls-cert-file": { type: "string", help: "Certificate of the kubelet's server.", required: true },
+    "tls-private-key-file": { type: "string", help: "Its key.", required: true },
+    "client-ca-file": { type: "string", help: "Authority of the API servers' client certificates.", required: true },
+    "root-dir": {
+      type: "string",
+      help: "Where volumes and files of pods live.",
+      default: "/var/lib/pilothouse/kubelet",
+    },
+    "container-runtime-endpoint": {
+      type: "string",
+      help: "containerd's socket.",
+      default: "unix:///run/containerd/containerd.sock",
+    },
+    "cgroup-root": { type: "string", help: "Parent of all pods' cgroups.", default: "/pilothouse" },
+    "cni-conf-dir": { type: "string", help: "Where containerd looks for its network.", default: "/etc/cni/net.d" },
+    "bridge-name": { type: "string", help: "Bridge that the node's pods hang on.", default: "pilothouse0" },
+    mtu: { type: "integer", help: "MTU of pods' interfaces.", min: 576, max: 65_535, default: 1500 },
+    "cluster-dns": { type: "list", help: "Addresses of the cluster's DNS." },
+    "cluster-domain": { type: "string", help: "Domain of the cluster's names.", default: "cluster.local" },
+    "resolv-conf": { type: "string", help: "How the node itself resolves names.", default: "/etc/resolv.conf" },
+  },
+  instance: (values) => values["node-name"],
+  start: async (values, ports) => {
+    const { clock, ids, telemetry, scope } = ports;
+    const rootDir = values["root-dir"];
+    await mkdir(rootDir, { recursive: true });
+    const socketPath = values["container-runtime-endpoint"].replace(/^unix:\/\//, "");
+    const runtime = criRuntime({ clock, ids, socketPath, pipesDir: join(rootDir, "exec") });
+    scope.defer(() => runtime.close());
+    const cniFile = join(values["cni-conf-dir"], CNI_FILE);
+    const service = start(
+      {
+        ...ports,
+        client: openApi("kubelet", values, ports),
+        runtime,
+        files: nodeFiles({ rootDir, resolvConf: values["resolv-conf"] }),
+        network: networkProbe(clock),
+        logs: logFiles(clock),
+        writeCniConfig: (text) => replaceFile(cniFile, text),
+      },
+      {
+        nodeName: values["node-name"],
+        nodeIp: values["node-ip"],
+        port: values.port,
+        clusterDns: values["cluster-dns"],
+        clusterDomain: values["cluster-domain"],
+        cgroupRoot: values["cgroup-root"],
+        logsDir: join(rootDir, "logs"),
+        machine: await machineFacts(rootDir),
+        bridgeName: values["bridge-name"],
+        mtu: values.mtu,
+        ipamDir: join(rootDir, "ipam"),
+      },
+    );
+    await serveKubelet(
+      { clock, requests: service.requests, log: telemetry.log, scope },
+      {
+        address: values.address,
+        port: values.port,
+        certificate: readFileSync(values["tls-cert-file"], "utf8"),
+        key: readFileSync(values["tls-private-key-file"], "utf8"),
+        clientCa: readFileSync(values["client-ca-file"], "utf8"),
+        clients: API_SERVER_NAMES,
+      },
+    );
+    return service;
+  },
+});
+
+/** In one step: containerd reads the folder whenever it changes. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  await mkdir(join(path, ".."), { recursive: true });
+  await writeFile(`${path}.new`, text);
+  await rename(`${path}.new`, path);
+}
