@@ -46,7 +46,7 @@ export function humanDuration(durationMs: number): string {
   return rest === 0 ? whole : `${whole}${rest}${LETTERS.get(format.rest)}`;
 }
 
-/** Time since a timestamp; `<unknown>` where there is none. */
-export function ageOf(timestamp: string | undefined, nowMs: number): string {
-  return timestamp === undefined || timestamp === "" ? "<unknown>" : humanDuration(nowMs - Date.parse(timestamp));
+/** Time since a timestamp; `<unknown>` where there is none (stored times that are not optional are null then). */
+export function ageOf(timestamp: string | null | undefined, nowMs: number): string {
+  return timestamp ? humanDuration(nowMs - Date.parse(timestamp)) : "<unknown>";
 }

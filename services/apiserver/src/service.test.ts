@@ -234,6 +234,17 @@ describe("reading", () => {
   });
 });
 
+describe("events", () => {
+  it("without times have no age, and not a strange one", async () => {
+    const event = { metadata: { name: "e" }, involvedObject: { kind: "Pod", name: "p", namespace: "default" } };
+    const path = "/api/v1/namespaces/default/events";
+    expect((await story.ask("POST", path, { body: event })).status).toBe(201);
+    const headers = { accept: "application/json;as=Table;v=v1;g=meta.k8s.io" };
+    const { json } = await story.ask("GET", `${path}?fieldSelector=involvedObject.name%3Dp`, { headers });
+    expect(json).toMatchObject({ rows: [{ cells: expect.arrayContaining(["<unknown>", "pod/p"]) as unknown }] });
+  });
+});
+
 describe("who may", () => {
   const dev = { name: "dev", groups: [] };
 

@@ -12,6 +12,7 @@ import {
   internalError,
   serviceUnavailable,
   StatusError,
+  timeout,
   tooManyRequests,
   type Status,
 } from "@pilothouse/errors";
@@ -124,6 +125,8 @@ export function createHandler(deps: HandlerDeps): Handler {
   };
 
   const errorAnswer = (request: ApiRequest, error: unknown, span: Span): ApiResponse => {
+    // Whoever asked is gone: nobody reads the answer, and nothing is wrong with us.
+    if (request.signal.aborted) return statusAnswer(timeout("the client has gone").status, undefined);
     const status = statusOf(error);
     if (status.code === undefined || status.code >= 500) {
       span.fail(error);
