@@ -245,7 +245,7 @@ class InMemory implements MemoryApiserver {
     const status = target.subresource === "status";
     const changed = !status && JSON.stringify(body.spec) !== JSON.stringify(existing.spec);
     const object: StoredObject = status
-      ? { ...existing, status: body.status }
+      ? { ...existing, status: body.status, metadata: withAnnotationsOf(existing, body) }
       : {
           ...body,
           ...(existing.status === undefined ? {} : { status: existing.status }),
@@ -381,6 +381,11 @@ function prefixOf({ resource, namespace }: Target): string {
 
 function isRunning({ resource }: Target, object: StoredObject): boolean {
   return resource === "pods" && Boolean((object.spec as { nodeName?: string } | undefined)?.nodeName);
+}
+
+/** Upstream's status writes of workloads may change annotations, and controllers rely on it. */
+function withAnnotationsOf({ metadata }: StoredObject, { metadata: { annotations } }: StoredObject): ObjectMeta {
+  return annotations ? { ...metadata, annotations } : metadata;
 }
 
 function finalizersOf(propagationPolicy: string | undefined): string[] {

@@ -1,4 +1,5 @@
 /** What all controllers get: ports, the informers they read, and one executor. */
+import type { Bus } from "@pilothouse/bus";
 import type { ApiClient } from "@pilothouse/client";
 import type { Clock, Random } from "@pilothouse/clock";
 import type { EventRecorder } from "@pilothouse/controller";
@@ -7,6 +8,13 @@ import type { Telemetry } from "@pilothouse/telemetry";
 import type { Executor } from "./executor.ts";
 import type { Informers } from "./informers.ts";
 
+export interface ControllerManagerConfig {
+  /** Pods' addresses; each node gets a /24 of it. */
+  readonly clusterCidr: string;
+  /** PEM of the authority that pods trust for the API. */
+  readonly rootCa: string;
+}
+
 export interface ControllerPorts {
   readonly client: ApiClient;
   readonly clock: Clock;
@@ -14,9 +22,12 @@ export interface ControllerPorts {
   readonly telemetry: Telemetry;
   /** Ends with the leadership. */
   readonly scope: Scope;
+  /** For informers that only one controller needs. Absent: they use HTTP only. */
+  readonly bus?: Bus;
   readonly informers: Informers;
   readonly executor: Executor;
   /** By component, as `kubectl describe` names it: `replicaset-controller`. */
   readonly events: (component: string) => EventRecorder;
   readonly onLeadershipLost: () => void;
+  readonly config: ControllerManagerConfig;
 }

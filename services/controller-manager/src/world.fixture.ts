@@ -14,6 +14,8 @@ import { timestampOf } from "./core/values.ts";
 import { Executor } from "./executor.ts";
 import { startInformers } from "./informers.ts";
 
+const CONFIG = { clusterCidr: "198.18.0.0/16", rootCa: "CA" };
+
 export interface ControllerWorld {
   readonly clock: ManualClock;
   readonly server: MemoryApiserver;
@@ -45,7 +47,18 @@ export async function controllerWorld(seed = "controllers"): Promise<ControllerW
   const events = (component: string) => eventRecorder({ client, clock, scope, telemetry, component });
   const executor = new Executor({ client, clock, tracer: telemetry.tracer });
   const onLeadershipLost = (): void => void failures.push("leadership lost");
-  const ports = { client, clock, random, telemetry, scope, informers, executor, events, onLeadershipLost };
+  const ports = {
+    client,
+    clock,
+    random,
+    telemetry,
+    scope,
+    informers,
+    executor,
+    events,
+    onLeadershipLost,
+    config: CONFIG,
+  };
   const brokenImages = new Set<string>();
   await clock.advance(10);
   server.bookmark();

@@ -1,0 +1,87 @@
+/**
+ * Controllers that keep one object of a fixed name in every active namespace: it is made when it is absent and mended when it
+ * is not as it should be. The queue's key is the namespace's name.
+ *
+ * A cache that is behind costs at most one refused create: nothing here is ever deleted.
+ */
+import type { Namespace } from "@pilothouse/api/types/core-v1";
+import type { KubernetesObject } from "@pilothouse/client";
+import { done, followChanges, OwnWrites, requeueAfter, runController, type Outcome } from "@pilothouse/controller";
+import type { ReconcileContext } from "@pilothouse/controller";
+import { isStatus, StatusError } from "@pilothouse/errors";
+import type { Informer } from "@pilothouse/informer";
+import { WorkQueue } from "@pilothouse/workqueue";
+import type { ControllerPorts } from "./controller-ports.ts";
+import type { Cause } from "./executor.ts";
+
+export type PerNamespaceAction<T> =
+  | { readonly do: "nothing" }
+  | { readonly do: "create"; readonly object: T }
+  /** Carries the resourceVersion that was decided upon. */
+  | { readonly do: "update"; readonly object: T };
+
+export interface PerNamespaceOptions<T extends KubernetesObject> {
+  readonly controller: string;
+  /** The object's name, the same in every namespace. */
+  readonly objectName: string;
+  readonly informer: Informer<T>;
+  readonly plan: (namespace: Namespace, actual: T | undefined) => PerNamespaceAction<T>;
+}
+
+const WORKERS = 2;
+/** The informers' news wakes the controller when own writes are seen; this is for the case that they say nothing. */
+const OWN_WRITES_SAFETY_MS = 1_000;
+
+export function startPerNamespaceController<T extends KubernetesObject>(
+  ports: ControllerPorts,
+  options: PerNamespaceOptions<T>,
+): void {
+  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const { controller: name, informer, objectName } = options;
+  const queue = new WorkQueue({ name, clock, tracer: telemetry.tracer });
+  const ownWrites = new OwnWrites();
+  followChanges(scope, informers.namespaces, ({ object, trace }) => void queue.add(object.metadata.name ?? "", trace));
+  followChanges(scope, informer, ({ object, trace }) => {
+    if (object.metadata.name === objectName) queue.add(object.metadata.namespace ?? "", trace);
+  });
+  const reconcile = async (key: string, { trace, signal }: ReconcileContext): Promise<Outcome> => {
+    const namespace = informers.namespaces.get("", key);
+    if (!namespace) {
+      ownWrites.forget(key);
+      return done;
+    }
+    if (!ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
+    const action = options.plan(namespace, informer.get(key, objectName));
+    await execute(ports, informer, action, { key, trace, signal, ownWrites });
+    return done;
+  };
+  runController({ name, queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+}
+
+async function execute<T extends KubernetesObject>(
+  { executor }: ControllerPorts,
+  informer: Informer<T>,
+  action: PerNamespaceAction<T>,
+  cause: Cause,
+): Promise<void> {
+  switch (action.do) {
+    case "nothing":
+      return;
+    case "create":
+      try {
+        await executor.create(informer, action.object, cause);
+      } catch (error) {
+        // Somebody else's is as good, and the informer will show it; a namespace that goes needs nothing any more.
+        if (!isStatus(error, "AlreadyExists") && !isNamespaceLeaving(error)) throw error;
+      }
+      return;
+    case "update":
+      await executor.update(informer, action.object, cause);
+  }
+}
+
+function isNamespaceLeaving(error: unknown): boolean {
+  if (!(error instanceof StatusError)) return false;
+  const causes = error.status.details?.causes ?? [];
+  return isStatus(error, "NotFound") || causes.some(({ reason }) => reason === "NamespaceTerminating");
+}

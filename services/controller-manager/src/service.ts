@@ -1,0 +1,57 @@
+/**
+ * The controller-manager: while it leads its election, it makes the cluster what its objects ask for.
+ *
+ * Promises: caches are warm before it leads; each controller decides by a pure plan on what the API shows, after its own last
+ * writes are seen; all writes carry its leadership's fence. Never talks to etcd but for its election.
+ * Does not promise: anything about single controllers; each says so itself.
+ */
+import type { ApiClient } from "@pilothouse/client";
+import { eventRecorder } from "@pilothouse/controller";
+import { electedLife, type ElectedPorts } from "@pilothouse/controller/elected";
+import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
+import { startReplicaSetController } from "./controllers/replicaset/reconcile.ts";
+import type { ControllerManagerConfig, ControllerPorts } from "./controller-ports.ts";
+import { Executor } from "./executor.ts";
+import { startInformers } from "./informers.ts";
+
+export interface ControllerManagerPorts extends ElectedPorts {
+  /** Makes the client whose writes carry `fence()`. */
+  readonly openApi: (fence: () => string | undefined) => ApiClient;
+}
+
+export type { ControllerManagerConfig } from "./controller-ports.ts";
+
+export interface ControllerManagerService {
+  /** What is unwell; empty when all is well. */
+  problems(): readonly string[];
+  readonly leading: () => boolean;
+}
+
+const CONTROLLERS: readonly ((ports: ControllerPorts) => void)[] = [
+  startReplicaSetController,
+  startDeploymentController,
+];
+
+/** Starts at once; ends with the ports' scope. */
+export function start(ports: ControllerManagerPorts, config: ControllerManagerConfig): ControllerManagerService {
+  const { clock, random, telemetry } = ports;
+  const life = electedLife(ports, "kube-controller-manager");
+  const client = ports.openApi(life.fence);
+  const informers = startInformers({ ...ports, client });
+  const feeds = Object.values(informers);
+  life.run(feeds, (scope, signal) => {
+    const executor = new Executor({ client, clock, tracer: telemetry.tracer });
+    const events = (component: string) => eventRecorder({ client, clock, scope, telemetry, component });
+    return new Promise((resolve) => {
+      const controllerPorts = { client, clock, random, telemetry, scope, informers, executor, events, config };
+      for (const startController of CONTROLLERS) startController({ ...controllerPorts, onLeadershipLost: resolve });
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  });
+  return {
+    leading: life.leading,
+    problems: () =>
+      feeds.filter((informer) => !informer.synced()).map(({ type }) => `${type.resource} have not been listed`),
+  };
+}
