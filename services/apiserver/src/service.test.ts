@@ -342,6 +342,25 @@ describe("Services", () => {
     expect((await story.ask("POST", SERVICES, { body: outside })).status).toBe(422);
   });
 
+  it("keep what they have when an update leaves it out, and give a node port back when they need none", async () => {
+    const body = { metadata: { name: "keep" }, spec: { type: "NodePort", ports: [{ port: 80 }] } };
+    const made = (await story.ask("POST", SERVICES, { body })).json;
+    const spec = made["spec"] as unknown as { clusterIP: string; ports: { nodePort: number }[] };
+    const replaced = await story.ask("PUT", `${SERVICES}/keep`, { body });
+    expect(replaced).toMatchObject({ status: 200, json: { spec: { clusterIP: spec.clusterIP, ports: spec.ports } } });
+    const key = `/pilothouse/allocations/port/${spec.ports[0]?.nodePort}`;
+    expect((await story.store.get(key)).entry).toBeDefined();
+    const plain = { ...body, spec: { type: "ClusterIP", ports: [{ port: 80 }] } };
+    const without = await story.ask("PUT", `${SERVICES}/keep`, { body: plain });
+    expect(without).toMatchObject({ status: 200, json: { spec: { clusterIP: spec.clusterIP } } });
+    expect(without.text).not.toContain("nodePort");
+    expect((await story.store.get(key)).entry).toBeUndefined();
+    const named = { ...body, spec: { type: "ExternalName", externalName: "example.org" } };
+    const external = await story.ask("PUT", `${SERVICES}/keep`, { body: named });
+    expect(external.status, external.text).toBe(200);
+    expect((await story.store.get(`/pilothouse/allocations/address/${spec.clusterIP}`)).entry).toBeUndefined();
+  });
+
   it("never share an address between two apiservers", async () => {
     const other = await apiserverStory("b", story);
     const both = [story, other].flatMap((server, side) =>
