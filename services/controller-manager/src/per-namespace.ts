@@ -12,13 +12,8 @@ import { isStatus, StatusError } from "@pilothouse/errors";
 import type { Informer } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
 import type { ControllerPorts } from "./controller-ports.ts";
+import type { PerNamespaceAction } from "./core/per-namespace.ts";
 import type { Cause } from "./executor.ts";
-
-export type PerNamespaceAction<T> =
-  | { readonly do: "nothing" }
-  | { readonly do: "create"; readonly object: T }
-  /** Carries the resourceVersion that was decided upon. */
-  | { readonly do: "update"; readonly object: T };
 
 export interface PerNamespaceOptions<T extends KubernetesObject> {
   readonly controller: string;

@@ -9,7 +9,11 @@ import type { ApiClient } from "@pilothouse/client";
 import { eventRecorder } from "@pilothouse/controller";
 import { electedLife, type ElectedPorts } from "@pilothouse/controller/elected";
 import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
+import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
+import { startNodeIpamController } from "./controllers/node-ipam/reconcile.ts";
 import { startReplicaSetController } from "./controllers/replicaset/reconcile.ts";
+import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
+import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
 import type { ControllerManagerConfig, ControllerPorts } from "./controller-ports.ts";
 import { Executor } from "./executor.ts";
 import { startInformers } from "./informers.ts";
@@ -30,11 +34,15 @@ export interface ControllerManagerService {
 const CONTROLLERS: readonly ((ports: ControllerPorts) => void)[] = [
   startReplicaSetController,
   startDeploymentController,
+  startNodeIpamController,
+  startServiceAccountController,
+  startRootCaController,
+  startNamespaceController,
 ];
 
 /** Starts at once; ends with the ports' scope. */
 export function start(ports: ControllerManagerPorts, config: ControllerManagerConfig): ControllerManagerService {
-  const { clock, random, telemetry } = ports;
+  const { clock, random, telemetry, bus } = ports;
   const life = electedLife(ports, "kube-controller-manager");
   const client = ports.openApi(life.fence);
   const informers = startInformers({ ...ports, client });
@@ -43,7 +51,7 @@ export function start(ports: ControllerManagerPorts, config: ControllerManagerCo
     const executor = new Executor({ client, clock, tracer: telemetry.tracer });
     const events = (component: string) => eventRecorder({ client, clock, scope, telemetry, component });
     return new Promise((resolve) => {
-      const controllerPorts = { client, clock, random, telemetry, scope, informers, executor, events, config };
+      const controllerPorts = { client, clock, random, telemetry, scope, bus, informers, executor, events, config };
       for (const startController of CONTROLLERS) startController({ ...controllerPorts, onLeadershipLost: resolve });
       if (signal.aborted) resolve();
       signal.addEventListener("abort", () => resolve(), { once: true });
