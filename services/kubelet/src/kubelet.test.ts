@@ -177,3 +177,10 @@ test("events that get lost cost time, not truth", async () => {
   await rig.clock.advance(61_000);
   expect(rig.status("a")?.containerStatuses?.[0]?.restartCount).toBe(1);
 });
+
+test("a container that ends the moment it starts is seen to end (its end was told before anybody knew it)", async () => {
+  rig = await startRig({ web: { exitAfterMs: 0, exitCode: 1 } });
+  await rig.create("a", { containers: [web], restartPolicy: "Never" });
+  await rig.clock.advance(100);
+  expect(rig.status("a")?.phase).toBe("Failed");
+});

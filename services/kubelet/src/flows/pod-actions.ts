@@ -34,6 +34,8 @@ export interface PodContext {
   readonly inputs: InputReader;
   readonly podIps: readonly string[];
   readonly trace: TraceContext | undefined;
+  /** Told of each container and sandbox before it can end, so that the event of its end finds its pod. */
+  readonly made: (id: string) => void;
 }
 
 export class PodActions {
@@ -55,7 +57,7 @@ export class PodActions {
     const dns = podDns(pod, this.#settings.clusterDns, resolver);
     const config = sandboxConfig(pod, attempt, dns, this.#settings.places);
     await this.#ports.files.ensureLogDirectory(config.logDirectory);
-    await this.#span("cri.RunPodSandbox", pod, trace, () => this.#ports.runtime.runPodSandbox(config));
+    context.made(await this.#span("cri.RunPodSandbox", pod, trace, () => this.#ports.runtime.runPodSandbox(config)));
   }
 
   /** Throws StartFailed. Returns the new container's id. */
@@ -79,6 +81,7 @@ export class PodActions {
     const id = await this.#step("CreateContainerError", () =>
       this.#span("cri.CreateContainer", pod, trace, () => runtime.createContainer(sandboxId, config, sandbox)),
     );
+    context.made(id);
     events.pod(pod, "Normal", "Created", `Created container: ${container.name}`, container.name);
     await this.#step("RunContainerError", () =>
       this.#span("cri.StartContainer", pod, trace, () => runtime.startContainer(id), { container: container.name }),

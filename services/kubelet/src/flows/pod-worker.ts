@@ -448,7 +448,8 @@ export class PodWorkers {
 
   #context(record: PodRecord, trace: TraceContext | undefined): PodContext {
     const { pod, inputs } = record;
-    return { pod, inputs, trace, podIps: pod.spec.hostNetwork ? [this.#settings.nodeIp] : podIpsOf(record) };
+    const podIps = pod.spec.hostNetwork ? [this.#settings.nodeIp] : podIpsOf(record);
+    return { pod, inputs, trace, podIps, made: (id) => void this.#owners.set(id, uidOf(pod)) };
   }
 
   /** A runtime that is down is nobody's failed start: the whole pod is tried again. */
