@@ -11,6 +11,8 @@ import { electedLife, type ElectedPorts } from "@pilothouse/controller/elected";
 import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
 import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
 import { startNodeIpamController } from "./controllers/node-ipam/reconcile.ts";
+import { startEndpointsController } from "./controllers/endpoints/reconcile.ts";
+import { startEndpointSliceController } from "./controllers/endpointslice/reconcile.ts";
 import { startReplicaSetController } from "./controllers/replicaset/reconcile.ts";
 import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
 import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
@@ -34,6 +36,8 @@ export interface ControllerManagerService {
 const CONTROLLERS: readonly ((ports: ControllerPorts) => void)[] = [
   startReplicaSetController,
   startDeploymentController,
+  startEndpointSliceController,
+  startEndpointsController,
   startNodeIpamController,
   startServiceAccountController,
   startRootCaController,

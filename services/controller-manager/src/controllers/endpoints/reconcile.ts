@@ -1,0 +1,58 @@
+/** The Endpoints controller: one Endpoints object for each Service with a selector. */
+import { done, followChanges, OwnWrites, requeueAfter, runController } from "@pilothouse/controller";
+import type { Outcome, ReconcileContext } from "@pilothouse/controller";
+import { keyOf, splitKey } from "@pilothouse/informer";
+import { WorkQueue } from "@pilothouse/workqueue";
+import type { ControllerPorts } from "../../controller-ports.ts";
+import type { Cause } from "../../executor.ts";
+import { BY_NAMESPACE } from "../../informers.ts";
+import { followServicesAndPods } from "../../services-of-pods.ts";
+import { isManaged } from "../endpointslice/rules.ts";
+import { plan } from "./plan.ts";
+
+const WORKERS = 5;
+const OWN_WRITES_SAFETY_MS = 1_000;
+const MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by";
+
+export function startEndpointsController(ports: ControllerPorts): void {
+  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const queue = new WorkQueue({ name: "endpoints", clock, tracer: telemetry.tracer });
+  const ownWrites = new OwnWrites();
+  followServicesAndPods(ports, queue);
+  followChanges(scope, informers.endpoints, ({ object, trace }) => void queue.add(keyOf(object), trace));
+  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> =>
+    reconcileService(ports, ownWrites, key, context);
+  runController({ name: "endpoints", queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+}
+
+async function reconcileService(
+  ports: ControllerPorts,
+  ownWrites: OwnWrites,
+  key: string,
+  { trace, signal }: ReconcileContext,
+): Promise<Outcome> {
+  const { informers, executor } = ports;
+  const { namespace, name } = splitKey(key);
+  if (!ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
+  const cause: Cause = { key, trace, signal, ownWrites };
+  const service = informers.services.get(namespace, name);
+  const existing = informers.endpoints.get(namespace, name);
+  if (!service) return removeOrphan(ports, cause);
+  if (!isManaged(service)) return done;
+  const wanted = plan(service, informers.pods.byIndex(BY_NAMESPACE, namespace), existing);
+  if (!wanted) return done;
+  if (existing) await executor.update(informers.endpoints, wanted, cause);
+  else await executor.create(informers.endpoints, wanted, cause);
+  return done;
+}
+
+/** Ours, of a Service that is surely gone (C13). What users or other controllers made stays. */
+async function removeOrphan({ informers, executor }: ControllerPorts, cause: Cause): Promise<Outcome> {
+  const { namespace, name } = splitKey(cause.key);
+  const existing = informers.endpoints.get(namespace, name);
+  if (!existing || existing.metadata.labels?.[MANAGED_BY_LABEL] === undefined) return done;
+  if (await executor.read(informers.services.type, namespace, name, cause)) return done;
+  const { resourceVersion } = existing.metadata;
+  await executor.delete(informers.endpoints, existing, cause, resourceVersion === undefined ? {} : { resourceVersion });
+  return done;
+}

@@ -1,0 +1,76 @@
+/** The EndpointSlice controller: hears of Services, pods and slices; keeps the slices of each Service with a selector. */
+import type { Service } from "@pilothouse/api/types/core-v1";
+import type { EndpointSlice } from "@pilothouse/api/types/discovery-v1";
+import { done, followChanges, OwnWrites, requeueAfter, runController } from "@pilothouse/controller";
+import type { Outcome, ReconcileContext } from "@pilothouse/controller";
+import { splitKey } from "@pilothouse/informer";
+import { WorkQueue } from "@pilothouse/workqueue";
+import type { ControllerPorts } from "../../controller-ports.ts";
+import { nameSuffix } from "../../core/names.ts";
+import type { Cause } from "../../executor.ts";
+import { BY_CONTROLLER, BY_NAMESPACE } from "../../informers.ts";
+import { followServicesAndPods } from "../../services-of-pods.ts";
+import { MANAGED_BY, MANAGED_BY_LABEL, plan, SERVICE_NAME_LABEL } from "./plan.ts";
+import { isManaged } from "./rules.ts";
+
+const WORKERS = 5;
+const OWN_WRITES_SAFETY_MS = 1_000;
+const ZONE_LABEL = "topology.kubernetes.io/zone";
+
+export function startEndpointSliceController(ports: ControllerPorts): void {
+  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const queue = new WorkQueue({ name: "endpointslice", clock, tracer: telemetry.tracer });
+  const ownWrites = new OwnWrites();
+  followServicesAndPods(ports, queue);
+  followChanges(scope, informers.endpointSlices, ({ object, trace }) => {
+    const { namespace = "", labels } = object.metadata;
+    const service = labels?.[SERVICE_NAME_LABEL];
+    if (service && labels?.[MANAGED_BY_LABEL] === MANAGED_BY) queue.add(`${namespace}/${service}`, trace);
+  });
+  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> =>
+    reconcileService(ports, ownWrites, key, context);
+  runController({
+    name: "endpointslice",
+    queue,
+    workers: WORKERS,
+    reconcile,
+    clock,
+    telemetry,
+    scope,
+    onLeadershipLost,
+  });
+}
+
+async function reconcileService(
+  ports: ControllerPorts,
+  ownWrites: OwnWrites,
+  key: string,
+  { trace, signal }: ReconcileContext,
+): Promise<Outcome> {
+  const { informers, executor, random } = ports;
+  const { namespace, name } = splitKey(key);
+  const service = informers.services.get(namespace, name);
+  // The slices of a Service that is gone go with their owner.
+  if (!service || !isManaged(service) || service.metadata.deletionTimestamp !== undefined) {
+    ownWrites.forget(key);
+    return done;
+  }
+  if (!ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
+  const cause: Cause = { key, trace, signal, ownWrites };
+  const zoneOf = (node: string): string | undefined => informers.nodes.get("", node)?.metadata.labels?.[ZONE_LABEL];
+  const planned = plan(service, informers.pods.byIndex(BY_NAMESPACE, namespace), managedSlices(ports, service), zoneOf);
+  for (const slice of planned.create) {
+    const named = { ...slice, metadata: { ...slice.metadata, name: `${name}-${nameSuffix(random)}` } };
+    await executor.create(informers.endpointSlices, named, cause);
+  }
+  for (const slice of planned.update) await executor.update(informers.endpointSlices, slice, cause);
+  // What moved is in its new slice before it leaves the old one.
+  for (const slice of planned.delete) await executor.delete(informers.endpointSlices, slice, cause);
+  return done;
+}
+
+function managedSlices({ informers }: ControllerPorts, service: Service): EndpointSlice[] {
+  return informers.endpointSlices
+    .byIndex(BY_CONTROLLER, service.metadata.uid ?? "")
+    .filter(({ metadata }) => metadata.labels?.[MANAGED_BY_LABEL] === MANAGED_BY && !metadata.deletionTimestamp);
+}
