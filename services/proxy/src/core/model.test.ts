@@ -1,0 +1,113 @@
+import type { Service } from "@pilothouse/api/types/core-v1";
+import type { Endpoint, EndpointSlice } from "@pilothouse/api/types/discovery-v1";
+import * as fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ServiceIndex } from "./model.ts";
+import { assignSlots } from "./slots.ts";
+
+function service(spec: Partial<Service["spec"]> = {}, name = "web"): Service {
+  return {
+    metadata: { namespace: "default", name },
+    spec: { clusterIP: "198.19.1.1", type: "ClusterIP", ports: [{ name: "http", port: 80 }], ...spec },
+  };
+}
+
+function slice(name: string, endpoints: Endpoint[], fields: Partial<EndpointSlice> = {}): EndpointSlice {
+  return {
+    metadata: { namespace: "default", name, labels: { "kubernetes.io/service-name": "web" } },
+    addressType: "IPv4",
+    ports: [{ name: "http", port: 8080 }],
+    endpoints,
+    ...fields,
+  };
+}
+
+const ready = (address: string, nodeName = "here"): Endpoint => ({ addresses: [address], nodeName });
+const ending = (address: string, serving = true): Endpoint => ({
+  addresses: [address],
+  nodeName: "here",
+  conditions: { ready: false, serving, terminating: true },
+});
+
+function endpointsOf(index: ServiceIndex): { internal: string[]; external: string[] } {
+  const [port] = index.ports("default/web");
+  const names = (list: readonly { address: string; port: number }[] = []): string[] =>
+    list.map(({ address, port }) => `${address}:${port}`);
+  return { internal: names(port?.internal), external: names(port?.external) };
+}
+
+describe("endpoints of a service", () => {
+  test("come from all its slices, each once, and go with them", () => {
+    const index = new ServiceIndex("here");
+    expect(index.setSlice(slice("web-1", [ready("198.18.0.3"), ready("198.18.0.2")]))).toEqual(["default/web"]);
+    expect(index.ports("default/web")).toEqual([]);
+    index.setService(service());
+    index.setSlice(slice("web-2", [ready("198.18.0.2"), ready("198.18.0.4")]));
+    expect(endpointsOf(index).internal).toEqual(["198.18.0.2:8080", "198.18.0.3:8080", "198.18.0.4:8080"]);
+    index.removeSlice(slice("web-1", []));
+    expect(endpointsOf(index).internal).toEqual(["198.18.0.2:8080", "198.18.0.4:8080"]);
+  });
+
+  test("that end are used only when nothing is ready, and only while they serve", () => {
+    const index = new ServiceIndex("here");
+    index.setService(service());
+    index.setSlice(slice("web-1", [ending("198.18.0.2"), ready("198.18.0.3")]));
+    expect(endpointsOf(index).internal).toEqual(["198.18.0.3:8080"]);
+    index.setSlice(slice("web-1", [ending("198.18.0.2"), ending("198.18.0.3", false)]));
+    expect(endpointsOf(index).internal).toEqual(["198.18.0.2:8080"]);
+  });
+
+  test("are those of this node where a traffic policy says Local", () => {
+    const index = new ServiceIndex("here");
+    index.setSlice(slice("web-1", [ready("198.18.0.2"), ready("198.18.1.2", "elsewhere")]));
+    index.setService(service({ internalTrafficPolicy: "Local" }));
+    expect(endpointsOf(index)).toEqual({
+      internal: ["198.18.0.2:8080"],
+      external: ["198.18.0.2:8080", "198.18.1.2:8080"],
+    });
+    index.setService(service({ externalTrafficPolicy: "Local" }));
+    expect(endpointsOf(index).external).toEqual(["198.18.0.2:8080"]);
+  });
+
+  test("are found by the port's name and protocol, and have their own port numbers", () => {
+    const index = new ServiceIndex("here");
+    index.setService(service({ ports: [{ name: "http", port: 80, targetPort: "web" }] }));
+    index.setSlice(slice("web-1", [ready("198.18.0.2")]));
+    index.setSlice(slice("web-2", [ready("198.18.0.3")], { ports: [{ name: "http", port: 9090 }] }));
+    index.setSlice(slice("web-3", [ready("198.18.0.4")], { ports: [{ name: "other", port: 1 }] }));
+    index.setSlice(slice("web-4", [ready("198.18.0.5")], { ports: [{ name: "http", port: 1, protocol: "UDP" }] }));
+    expect(endpointsOf(index).internal).toEqual(["198.18.0.2:8080", "198.18.0.3:9090"]);
+  });
+});
+
+test("headless and external names have no rules; a slice that changes its service touches both", () => {
+  const index = new ServiceIndex("here");
+  index.setService(service({ clusterIP: "None" }));
+  expect(index.ports("default/web")).toEqual([]);
+  index.setService(service({ type: "ExternalName", externalName: "example.com" }));
+  expect(index.ports("default/web")).toEqual([]);
+  index.setSlice(slice("web-1", []));
+  const moved = slice("web-1", []);
+  moved.metadata.labels = { "kubernetes.io/service-name": "shop" };
+  expect(index.setSlice(moved)).toEqual(["default/web", "default/shop"]);
+});
+
+test("slots: everybody has one, and at most as many move as leave", () => {
+  const endpoints = fc
+    .uniqueArray(fc.integer({ min: 1, max: 30 }), { maxLength: 20 })
+    .map((numbers) => numbers.map((n) => ({ address: `198.18.0.${n}`, port: 80, maybeHere: true })));
+  fc.assert(
+    fc.property(endpoints, endpoints, (first, now) => {
+      const before = assignSlots([], first);
+      const after = assignSlots(before, now);
+      const names = (list: typeof before): string[] => list.map(({ address }) => address);
+      expect(new Set(names(after))).toEqual(new Set(names(now)));
+      expect(after).toHaveLength(now.length);
+      const left = before.filter(({ address }) => !names(after).includes(address)).length;
+      const moved = before.filter(
+        ({ address }, slot) => names(after).includes(address) && after[slot]?.address !== address,
+      ).length;
+      expect(moved).toBeLessThanOrEqual(left);
+    }),
+  );
+});

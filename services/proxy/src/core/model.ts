@@ -1,0 +1,181 @@
+/**
+ * What the proxy must make true, service by service: which addresses and ports stand for which endpoints. Pure; a change of a
+ * Service or of one of its EndpointSlices touches that service only.
+ */
+import type { Service, ServicePort } from "@pilothouse/api/types/core-v1";
+import type { Endpoint as SliceEndpoint, EndpointSlice } from "@pilothouse/api/types/discovery-v1";
+
+export type Protocol = "tcp" | "udp" | "sctp";
+
+/** One port of a Service, with all that leads to it and all that it leads to. IPv4 only. */
+export interface ServicePortModel {
+  /** `tcp-80`: names the port within its service. */
+  readonly id: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+  readonly clusterIp: string;
+  /** External IPs and the addresses of load balancers. */
+  readonly externalIps: readonly string[];
+  readonly nodePort: number | undefined;
+  /** How long a client stays with its endpoint; undefined: every connection is balanced. */
+  readonly affinitySeconds: number | undefined;
+  /** Where traffic to the cluster IP goes, and where traffic from outside goes: differs by the traffic policies. */
+  readonly internal: readonly Endpoint[];
+  readonly external: readonly Endpoint[];
+  /** Traffic from outside keeps its source address (externalTrafficPolicy Local). */
+  readonly keepsSource: boolean;
+}
+
+export interface Endpoint {
+  readonly address: string;
+  readonly port: number;
+  /** May be of this node: its own traffic may come back to it. */
+  readonly maybeHere: boolean;
+}
+
+interface Candidate extends Endpoint {
+  readonly ready: boolean;
+  /** Ends, but still answers: used when nothing is ready. */
+  readonly lastResort: boolean;
+  readonly here: boolean;
+}
+
+const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
+const DEFAULT_AFFINITY_SECONDS = 10_800;
+
+export class ServiceIndex {
+  readonly #nodeName: string;
+  readonly #services = new Map<string, Service>();
+  readonly #slices = new Map<string, Map<string, EndpointSlice>>();
+  readonly #serviceOfSlice = new Map<string, string>();
+
+  constructor(nodeName: string) {
+    this.#nodeName = nodeName;
+  }
+
+  /** Each change returns the keys (`namespace/name`) of the services it touches. */
+  setService(service: Service): readonly string[] {
+    const key = keyOf(service);
+    this.#services.set(key, service);
+    return [key];
+  }
+
+  removeService(service: Service): readonly string[] {
+    const key = keyOf(service);
+    this.#services.delete(key);
+    return [key];
+  }
+
+  setSlice(slice: EndpointSlice): readonly string[] {
+    const before = this.removeSlice(slice);
+    const service = slice.metadata.labels?.[SERVICE_NAME_LABEL];
+    if (service === undefined || slice.addressType !== "IPv4") return before;
+    const key = `${slice.metadata.namespace}/${service}`;
+    const slices = this.#slices.get(key) ?? new Map<string, EndpointSlice>();
+    this.#slices.set(key, slices.set(keyOf(slice), slice));
+    this.#serviceOfSlice.set(keyOf(slice), key);
+    return before.includes(key) ? before : [...before, key];
+  }
+
+  removeSlice(slice: EndpointSlice): readonly string[] {
+    const key = this.#serviceOfSlice.get(keyOf(slice));
+    if (key === undefined) return [];
+    this.#serviceOfSlice.delete(keyOf(slice));
+    const slices = this.#slices.get(key);
+    slices?.delete(keyOf(slice));
+    if (slices?.size === 0) this.#slices.delete(key);
+    return [key];
+  }
+
+  keys(): readonly string[] {
+    return [...this.#services.keys()];
+  }
+
+  /** The ports of a service; none for one that is gone, headless or an ExternalName. */
+  ports(key: string): readonly ServicePortModel[] {
+    const service = this.#services.get(key);
+    const clusterIp = service && clusterIpOf(service);
+    if (!clusterIp) return [];
+    const slices = [...(this.#slices.get(key)?.values() ?? [])];
+    return (service.spec.ports ?? []).map((port) => portModel(service, clusterIp, port, slices, this.#nodeName));
+  }
+}
+
+function keyOf({ metadata }: Service | EndpointSlice): string {
+  return `${metadata.namespace}/${metadata.name}`;
+}
+
+function clusterIpOf({ spec }: Service): string | undefined {
+  if (spec.type === "ExternalName") return undefined;
+  return (spec.clusterIPs ?? [spec.clusterIP ?? ""]).find((address) => /^\d+(\.\d+){3}$/.test(address));
+}
+
+function portModel(
+  { spec, status }: Service,
+  clusterIp: string,
+  port: ServicePort,
+  slices: readonly EndpointSlice[],
+  nodeName: string,
+): ServicePortModel {
+  const protocol = (port.protocol ?? "TCP").toLowerCase() as Protocol;
+  const candidates = candidatesOf(slices, port.name ?? "", protocol, nodeName);
+  const here = candidates.filter((candidate) => candidate.here);
+  const ingress = (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, ipMode }) =>
+    ip !== undefined && ipMode !== "Proxy" ? [ip] : [],
+  );
+  const keepsSource = spec.externalTrafficPolicy === "Local";
+  return {
+    id: `${protocol}-${port.port}`,
+    protocol,
+    port: port.port,
+    clusterIp,
+    externalIps: [...new Set([...(spec.externalIPs ?? []), ...ingress])].filter((address) => !address.includes(":")),
+    nodePort: port.nodePort || undefined,
+    affinitySeconds:
+      spec.sessionAffinity === "ClientIP"
+        ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
+        : undefined,
+    internal: chosen(spec.internalTrafficPolicy === "Local" ? here : candidates),
+    external: chosen(keepsSource ? here : candidates),
+    keepsSource,
+  };
+}
+
+/** Ready endpoints; when there are none, those that end but still serve. */
+function chosen(candidates: readonly Candidate[]): readonly Endpoint[] {
+  const ready = candidates.filter((candidate) => candidate.ready);
+  const usable = ready.length > 0 ? ready : candidates.filter((candidate) => candidate.lastResort);
+  return usable.map(({ address, port, maybeHere }) => ({ address, port, maybeHere }));
+}
+
+/** Every endpoint once: while it moves from one slice to another it is in both. */
+function candidatesOf(
+  slices: readonly EndpointSlice[],
+  portName: string,
+  protocol: Protocol,
+  nodeName: string,
+): readonly Candidate[] {
+  const byAddress = new Map<string, Candidate>();
+  for (const slice of slices) {
+    for (const { name = "", protocol: itsProtocol = "TCP", port } of slice.ports ?? []) {
+      if (name !== portName || itsProtocol.toLowerCase() !== protocol || port === undefined) continue;
+      for (const endpoint of slice.endpoints ?? []) {
+        const [address] = endpoint.addresses;
+        if (address === undefined) continue;
+        const candidate = candidateOf(endpoint, address, port, nodeName);
+        const known = byAddress.get(`${address}:${port}`);
+        if (!known || (candidate.ready && !known.ready)) byAddress.set(`${address}:${port}`, candidate);
+      }
+    }
+  }
+  return [...byAddress.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, candidate]) => candidate);
+}
+
+function candidateOf(endpoint: SliceEndpoint, address: string, port: number, nodeName: string): Candidate {
+  const ready = endpoint.conditions?.ready ?? true;
+  const serving = endpoint.conditions?.serving ?? ready;
+  const terminating = endpoint.conditions?.terminating ?? false;
+  const here = endpoint.nodeName === nodeName;
+  const maybeHere = here || endpoint.nodeName === undefined;
+  return { address, port, ready, lastResort: serving && terminating, here, maybeHere };
+}
