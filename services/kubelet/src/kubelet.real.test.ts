@@ -110,6 +110,7 @@ test("a pod of the host's network has the node's address; an exec probe makes it
 
 test("the web server answers, and is stopped without an answer lost", async () => {
   await node.createPod("web", {
+    terminationGracePeriodSeconds: 10,
     containers: [{ name: "web", image: WEB, env: [{ name: "DRAIN_SECONDS", value: "1" }] }],
   });
   await node.untilReady("web");

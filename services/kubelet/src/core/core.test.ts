@@ -1,0 +1,180 @@
+import type { Container, Pod } from "@pilothouse/api/types/core-v1";
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import { goDuration, nextBackoff, remainingMs } from "./backoff.ts";
+import { containerResources } from "./container-config.ts";
+import { LogFormatter } from "./cri-log.ts";
+import { hostsFile, podDns } from "./dns.ts";
+import { environmentOf, expand, type PodSources } from "./environment.ts";
+import { initialState, observe } from "./probes.ts";
+import { decodeFrame } from "./remote-command.ts";
+import { planVolume } from "./volumes.ts";
+
+const MINUTE = 60_000;
+const nothing: PodSources = { configMap: () => undefined, secret: () => undefined };
+const where = {
+  nodeName: "n",
+  hostIp: "198.51.100.1",
+  podIps: ["198.18.0.2"],
+  allocatable: { cpu: "2", memory: "4Gi" },
+};
+
+test("back-off doubles from ten seconds to five minutes, and is forgotten after ten minutes of peace", () => {
+  let backoff = nextBackoff(undefined, 0, 0);
+  const delays = [backoff.delayMs];
+  for (let i = 0; i < 6; i++) {
+    backoff = nextBackoff(backoff, backoff.sinceMs + 1, backoff.sinceMs + backoff.delayMs);
+    delays.push(backoff.delayMs);
+  }
+  expect(delays).toEqual([10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000]);
+  expect(remainingMs(backoff, backoff.sinceMs + MINUTE, backoff.sinceMs + 2 * MINUTE)).toBe(4 * MINUTE);
+  expect(remainingMs(backoff, backoff.sinceMs + 11 * MINUTE, backoff.sinceMs + 11 * MINUTE)).toBe(0);
+  expect(nextBackoff(backoff, backoff.sinceMs + 11 * MINUTE, 0).delayMs).toBe(10_000);
+  expect([10_000, 80_000, 300_000].map(goDuration)).toEqual(["10s", "1m20s", "5m0s"]);
+});
+
+test("a verdict changes once the threshold of equal outcomes is reached", () => {
+  const probe = { successThreshold: 2, failureThreshold: 3 };
+  const verdicts = [true, false, true, true, false, false, true, false, false, false].reduce(
+    ({ state, seen }, outcome) => {
+      const next = observe(state, probe, outcome);
+      return { state: next, seen: [...seen, next.verdict[0]] };
+    },
+    { state: initialState("readiness"), seen: [] as (string | undefined)[] },
+  );
+  expect(verdicts.seen.join("")).toBe("fffssssssf");
+});
+
+test("$(NAME) is expanded where it has a value, and $$ is a dollar", () => {
+  const lookup = (name: string): string | undefined => ({ A: "1", B: "" })[name];
+  expect(expand("$(A) $(B)| $(C) $$(A) $$$(A) $A $(", lookup)).toBe("1 | $(C) $(A) $1 $A $(");
+});
+
+test("the environment: Services, then envFrom, then env, each seeing those before it", () => {
+  const services = [
+    {
+      metadata: { name: "kubernetes", namespace: "default" },
+      spec: { clusterIP: "198.19.0.1", ports: [{ port: 443, name: "https" }] },
+    },
+    { metadata: { name: "my-db", namespace: "shop" }, spec: { clusterIP: "198.19.0.7", ports: [{ port: 5432 }] } },
+    { metadata: { name: "other", namespace: "else" }, spec: { clusterIP: "198.19.0.8", ports: [{ port: 1 }] } },
+  ];
+  const container: Container = {
+    name: "c",
+    envFrom: [{ prefix: "P_", configMapRef: { name: "settings" } }],
+    env: [
+      { name: "URL", value: "pg://$(MY_DB_SERVICE_HOST):$(MY_DB_SERVICE_PORT)/$(P_DB)" },
+      { name: "IP", valueFrom: { fieldRef: { fieldPath: "status.podIP" } } },
+      { name: "CPU", valueFrom: { resourceFieldRef: { resource: "limits.cpu", divisor: "1m" } } },
+      { name: "MEM", valueFrom: { resourceFieldRef: { resource: "requests.memory", divisor: "1Mi" } } },
+    ],
+    resources: { requests: { memory: "100Mi" } },
+  };
+  const sources: PodSources = { ...nothing, configMap: () => ({ metadata: {}, data: { DB: "shop" } }) };
+  const env = environmentOf({
+    pod: pod({ containers: [container] }),
+    container,
+    sources,
+    services,
+    whereabouts: where,
+  });
+  expect(env.get("URL")).toBe("pg://198.19.0.7:5432/shop");
+  expect([env.get("IP"), env.get("CPU"), env.get("MEM")]).toEqual(["198.18.0.2", "2000", "100"]);
+  expect(env.get("KUBERNETES_SERVICE_HOST")).toBe("198.19.0.1");
+  expect(env.get("KUBERNETES_SERVICE_PORT_HTTPS")).toBe("443");
+  expect(env.has("OTHER_SERVICE_HOST")).toBe(false);
+});
+
+test("limits and requests as the kernel counts them", () => {
+  const of = (resources: NonNullable<Container["resources"]>): object =>
+    containerResources(pod({ containers: [] }), { name: "c", resources }, 8 * 2 ** 30);
+  expect(of({ limits: { cpu: "500m", memory: "64Mi" }, requests: { cpu: "250m", memory: "64Mi" } })).toEqual({
+    cpuPeriodUs: 100_000,
+    cpuQuotaUs: 50_000,
+    cpuShares: 256,
+    memoryLimitBytes: 67_108_864,
+    oomScoreAdj: 993,
+  });
+  expect(of({})).toEqual({ cpuPeriodUs: 0, cpuQuotaUs: 0, cpuShares: 2, memoryLimitBytes: 0, oomScoreAdj: 1000 });
+});
+
+test("names are resolved by the cluster first, unless the pod says otherwise", () => {
+  const cluster = { servers: ["198.19.0.10"], domain: "cluster.local" };
+  const host = { servers: ["192.0.2.1"], searches: ["example.org"], options: ["timeout:2"] };
+  expect(podDns(pod({ containers: [] }), cluster, host)).toEqual({
+    servers: ["198.19.0.10"],
+    searches: ["shop.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org"],
+    options: ["ndots:5"],
+  });
+  expect(podDns(pod({ containers: [], dnsPolicy: "Default" }), cluster, host)).toEqual(host);
+  expect(podDns(pod({ containers: [], hostNetwork: true }), cluster, host)).toEqual(host);
+  const dnsConfig = {
+    nameservers: ["192.0.2.9"],
+    searches: ["x.y"],
+    options: [{ name: "ndots", value: "2" }, { name: "edns0" }],
+  };
+  expect(podDns(pod({ containers: [], dnsPolicy: "None", dnsConfig }), cluster, host)).toEqual({
+    servers: ["192.0.2.9"],
+    searches: ["x.y"],
+    options: ["ndots:2", "edns0"],
+  });
+});
+
+test("the hosts file names the pod, its domain and its aliases", () => {
+  const hostAliases = [{ ip: "192.0.2.5", hostnames: ["a", "b"] }];
+  const text = hostsFile(pod({ containers: [], subdomain: "db", hostAliases }), ["198.18.0.2"], "cluster.local", "");
+  expect(text).toContain("198.18.0.2\tp.db.shop.svc.cluster.local\tp\n");
+  expect(text).toContain("# Entries added by HostAliases.\n192.0.2.5\ta\tb\n");
+});
+
+test("log lines in pieces of any size come out the same, partial lines joined", () => {
+  const file = [
+    "2026-01-01T00:00:00.000000001Z stdout F one",
+    "2026-01-01T00:00:01.000000001Z stdout P tw",
+    "2026-01-01T00:00:01.000000002Z stdout F o",
+    "2026-01-01T00:00:02.000000001Z stderr F ",
+    "2026-01-01T00:00:03.000000001Z stderr F thrée",
+    "",
+  ].join("\n");
+  const bytes = new TextEncoder().encode(file);
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), fc.boolean(), (sizes, timestamps) => {
+      const formatter = new LogFormatter({ timestamps, sinceMs: 0, limitBytes: undefined });
+      const parts: number[] = [];
+      for (let at = 0, i = 0; at < bytes.length; i++) {
+        const size = sizes[i % sizes.length] as number;
+        parts.push(...formatter.push(bytes.subarray(at, at + size)));
+        at += size;
+      }
+      const stamp = (second: number): string => (timestamps ? `2026-01-01T00:00:0${second}.000000001Z ` : "");
+      const wanted = `${stamp(0)}one\n${stamp(1)}two\n${stamp(2)}\n${stamp(3)}thrée\n`;
+      expect(new TextDecoder().decode(Uint8Array.from(parts))).toBe(wanted);
+    }),
+  );
+});
+
+test("volumes of API objects: chosen keys, modes, and what is missing is said", () => {
+  const volume = { name: "v", secret: { secretName: "s", items: [{ key: "k", path: "a/b", mode: 0o400 }] } };
+  const sources = { ...nothing, token: () => undefined };
+  const found = { ...sources, secret: () => ({ metadata: {}, data: { k: btoa("x") } }) };
+  expect(planVolume(pod({ containers: [] }), volume, found, where)).toEqual({
+    kind: "files",
+    name: "v",
+    files: [{ path: "a/b", mode: 0o400, content: new TextEncoder().encode("x") }],
+  });
+  expect(() => planVolume(pod({ containers: [] }), volume, sources, where)).toThrow('secret "s" not found');
+  const empty = { ...sources, secret: () => ({ metadata: {}, data: {} }) };
+  expect(() => planVolume(pod({ containers: [] }), volume, empty, where)).toThrow(
+    "references non-existent secret key: k",
+  );
+});
+
+test("no frame of a client's breaks the decoder", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (frame) => void decodeFrame(frame)));
+  expect(decodeFrame(Uint8Array.of(255, 0))).toEqual({ kind: "closeStdin" });
+  expect(decodeFrame(Uint8Array.of(255, 1))).toBeUndefined();
+});
+
+function pod(spec: Pod["spec"]): Pod {
+  return { metadata: { name: "p", namespace: "shop", uid: "u" }, spec };
+}
