@@ -1,9 +1,10 @@
 import type { ReplicaSet } from "@pilothouse/api/types/apps-v1";
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
+import { OwnWrites } from "@pilothouse/controller";
 import { StatusError } from "@pilothouse/errors";
 import * as fc from "fast-check";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { controllerWorld, type ControllerWorld } from "../../world.fixture.ts";
 import { plan } from "./plan.ts";
 import { startReplicaSetController } from "./reconcile.ts";
@@ -155,6 +156,33 @@ describe("the ReplicaSet controller", () => {
       world.server.requests.filter(({ method, path }) => method === "POST" && path.includes("/pods")),
     ).toHaveLength(2);
     expect(world.pods()).toHaveLength(1);
+  });
+
+  /** The cache of pods stands still while ReplicaSets go on changing. */
+  async function podsAfterBlindChanges(): Promise<number> {
+    const world = await started();
+    await world.client.create(resources.replicaSets, replicaSet(0));
+    await world.pass(300);
+    world.server.onPublish = ({ subject }) => !subject.includes(".pods");
+    for (const replicas of [2, 2, 2]) {
+      const body = { metadata: { annotations: { touched: String(world.server.revision()) } }, spec: { replicas } };
+      await world.client.patch(resources.replicaSets, "default", "web", { type: "application/merge-patch+json", body });
+      await world.clock.advance(50);
+    }
+    return world.pods().length;
+  }
+
+  it("waits until it sees its own writes before it decides again", async () => {
+    expect(await podsAfterBlindChanges()).toBe(2);
+  });
+
+  it("would make too many if it did not (the test above can fail)", async () => {
+    const blind = vi.spyOn(OwnWrites.prototype, "seen").mockReturnValue(true);
+    try {
+      expect(await podsAfterBlindChanges()).toBeGreaterThan(2);
+    } finally {
+      blind.mockRestore();
+    }
   });
 
   it("belongs to one trace, from the request to the pod", async () => {
