@@ -159,7 +159,7 @@ export async function removeNetworking(layout: Layout, choices: ClusterChoices |
   const quietly = async (command: string, ...args: string[]): Promise<void> => {
     await run(command, args).catch(() => {}); // Absent already is what we want.
   };
-  await quietly("nft", "delete", "table", "inet", layout.nftTable);
+  await quietly("nft", "delete", "table", "ip", layout.nftTable);
   await quietly("ip", "link", "delete", layout.bridge);
   for (const range of ["198.18.0.0/16", "198.19.0.0/16"]) await quietly("ip", "route", "flush", "root", range);
   await quietly("ip", "addr", "del", `${FALLBACK_NODE_IP}/32`, "dev", "lo");

@@ -77,7 +77,7 @@ function tracerOf(provider: BasicTracerProvider, clock: Clock): Tracer {
         {
           kind: KINDS[options.kind ?? "internal"],
           links: (options.links ?? []).map((link): Link => ({ context: spanContextOf(link) })),
-          startTime: options.startTimeMs ?? clock.now(),
+          startTime: hrTime(options.startTimeMs ?? clock.now()),
           ...(options.attributes ? { attributes: { ...options.attributes } } : {}),
         },
         parent,
@@ -91,14 +91,20 @@ function portOf(span: OtelSpan, clock: Clock): Span {
   return {
     context: traceContextOf(span.spanContext()),
     set: (attributes) => void span.setAttributes({ ...attributes }),
-    event: (name, attributes) => void span.addEvent(name, { ...attributes }, clock.now()),
+    event: (name, attributes) => void span.addEvent(name, { ...attributes }, hrTime(clock.now())),
     fail: (error) =>
       void span.setStatus({
         code: SpanStatusCode.ERROR,
         message: error instanceof Error ? error.message : String(error),
       }),
-    end: (endTimeMs) => span.end(endTimeMs ?? clock.now()),
+    end: (endTimeMs) => span.end(hrTime(endTimeMs ?? clock.now())),
   };
+}
+
+/** Seconds and nanoseconds. The SDK takes a small plain number for a reading of performance.now(), and adds that clock's start. */
+function hrTime(timeMs: number): [number, number] {
+  const seconds = Math.floor(timeMs / 1_000);
+  return [seconds, Math.round((timeMs - seconds * 1_000) * 1_000_000)];
 }
 
 function outletProcessor(outlet: SpanOutlet, service: string, instance: string): SpanProcessor {
