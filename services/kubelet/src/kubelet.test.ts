@@ -184,3 +184,26 @@ test("a container that ends the moment it starts is seen to end (its end was tol
   await rig.clock.advance(100);
   expect(rig.status("a")?.phase).toBe("Failed");
 });
+
+test("one trace holds the change and every step that it led to", async () => {
+  rig = await startRig({ web: {} });
+  const cause = { traceId: "a".repeat(32), spanId: "b".repeat(16), sampled: true };
+  const spec = { nodeName: "node-1", containers: [web] };
+  await rig.client.create(resources.pods, { metadata: { name: "a", namespace: "default" }, spec }, { trace: cause });
+  await rig.clock.advance(100);
+  const spans = rig.telemetry.spans.filter((it) => it.context.traceId === cause.traceId);
+  const ids = new Set([cause.spanId, ...spans.map((it) => it.context.spanId)]);
+  expect(spans.filter((it) => !ids.has(it.parent?.spanId ?? ""))).toEqual([]);
+  const steps = ["cri.RunPodSandbox", "cri.PullImage", "cri.CreateContainer", "cri.StartContainer", "kubelet.status"];
+  for (const step of steps) expect(spans.map((it) => it.name)).toContain(step);
+});
+
+test("a condition that turned true keeps no reason of the time before", async () => {
+  rig = await startRig({ web: {} });
+  await rig.create("a", { containers: [web] });
+  const patches = rig.api.requests.filter((it) => it.method === "PATCH" && it.path.includes("/pods/a/status"));
+  const last = JSON.parse(new TextDecoder().decode(patches.at(-1)?.body)) as { status: { conditions: object[] } };
+  expect(last.status.conditions).toContainEqual(
+    expect.objectContaining({ type: "Ready", status: "True", reason: null }),
+  );
+});

@@ -123,6 +123,8 @@ function statusPatch({ pod, status }: Entry): object {
     status: {
       ...Object.fromEntries(gone.map((key) => [key, null])),
       ...status,
+      // Conditions are merged by type, and would keep the reason of the state before.
+      conditions: (status.conditions ?? []).map((condition) => ({ reason: null, message: null, ...condition })),
       ...(podIPs.length > 0 ? { podIPs } : {}),
     },
   };
