@@ -114,6 +114,8 @@ export function processSpecs(
       "health-port": ports.dns,
       "bind-address": DNS_SERVICE_IP,
       "cluster-domain": CLUSTER_DOMAIN,
+      "cluster-cidr": POD_CIDR,
+      "service-cluster-ip-range": SERVICE_CIDR,
       ...bus,
     }),
   ];
