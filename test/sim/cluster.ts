@@ -1,0 +1,311 @@
+/**
+ * A whole control plane in a world: two apiservers, two controller-managers, two schedulers, two nodes with their kubelets and
+ * runtimes, each started by its own `service.ts`, over one store and one bus. No Kubernetes logic lives here.
+ */
+import { start as startApiserver, type ApiserverService } from "@pilothouse/apiserver";
+import { createApiClient, type ApiClient } from "@pilothouse/client";
+import { start as startControllerManager } from "@pilothouse/controller-manager";
+import { memoryCrypto } from "@pilothouse/crypto/memory";
+import type { SeenKey } from "@pilothouse/election";
+import { start as startKubelet } from "@pilothouse/kubelet";
+import { memoryFiles } from "@pilothouse/kubelet/memory-files";
+import { Scope } from "@pilothouse/lifecycle";
+import { memoryRuntime } from "@pilothouse/runtime/memory";
+import { defaultConfig, start as startScheduler } from "@pilothouse/scheduler";
+import { seededIds } from "@pilothouse/clock/seeded";
+import type { Store } from "@pilothouse/store";
+import type { Logger, LogFields, Telemetry } from "@pilothouse/telemetry";
+import { memoryTelemetry } from "@pilothouse/telemetry/memory";
+import { plannedFaults, type FaultPlan, type Faults, type Incident, type Victims } from "./faults.ts";
+import { Machine, type Life } from "./machine.ts";
+import { SimulatedBus, simulatedTransport, type Identity, type Server } from "./network.ts";
+import { portOf, storeOf, Truth } from "./store.ts";
+import { inContext } from "./traps.ts";
+import type { World } from "./world.ts";
+
+export const victims: Victims = {
+  apiservers: ["apiserver-1", "apiserver-2"],
+  leaders: ["controller-manager-1", "controller-manager-2", "scheduler-1", "scheduler-2"],
+  nodes: ["node-1", "node-2"],
+};
+
+export const IMAGES = { "web:v1": { pullMs: 300, stopMs: 400 }, "web:v2": { pullMs: 700, stopMs: 900 } };
+const RESTARTS_AFTER_MS = 1_000;
+const PROBE_MS = 1;
+
+/** What a test takes away to show that the simulation would notice. */
+export interface Mutant {
+  readonly name: string;
+  /** The store as an apiserver sees it. */
+  readonly apiserverStore?: (store: Store) => Store;
+  /** Changes code before the world begins; returns what changes it back. */
+  readonly install?: () => () => void;
+}
+
+export class Cluster {
+  readonly world: World;
+  readonly truth: Truth;
+  readonly faults: Faults;
+  readonly client: ApiClient;
+  readonly clientLife: Life;
+  readonly #mutant: Mutant | undefined;
+  readonly #bus: SimulatedBus;
+  readonly #processes = new Map<string, Process>();
+  readonly #servers: Server[];
+
+  constructor(world: World, plan: FaultPlan, mutant?: Mutant) {
+    this.world = world;
+    this.truth = new Truth(world);
+    this.faults = plannedFaults(world, plan);
+    this.#mutant = mutant;
+    this.#bus = new SimulatedBus(world, this.faults);
+    this.#servers = victims.apiservers.map((name) => this.#apiserver(name));
+    for (const name of victims.leaders) this.#add(name, (life, scope) => this.#startLeader(name, life, scope));
+    for (const [index, name] of victims.nodes.entries()) this.#addNode(name, index + 1);
+    this.clientLife = new Machine(world, "client").boot();
+    this.client = this.#clientOf(this.clientLife, { user: "admin", groups: ["system:masters"] }, "kubectl");
+    for (const incident of plan.incidents) this.#expect(incident);
+  }
+
+  /** Starts every process. */
+  begin(): void {
+    for (const process of this.#processes.values()) process.boot();
+  }
+
+  #expect(incident: Incident): void {
+    const { world } = this;
+    world.at(incident.atMs, `incident: ${incident.kind} ${incident.machine}`, () => {
+      world.tell(incident.machine, describe(incident));
+      const process = this.#processes.get(incident.machine);
+      if (incident.kind === "crash") process?.crash(incident.forMs);
+      else if (incident.kind === "pause") process?.pause(incident.forMs);
+    });
+  }
+
+  #add(name: string, start: Process["start"]): Process {
+    const process = new Process(new Machine(this.world, name), start);
+    this.#processes.set(name, process);
+    return process;
+  }
+
+  #apiserver(name: string): Server {
+    let service: { readonly of: Life; readonly api: ApiserverService } | undefined;
+    const { machine } = this.#add(name, async (life) => {
+      const store = storeOf(life, this.truth.store, this.world, this.faults);
+      const api = await startApiserver(
+        {
+          time: life.time,
+          store: this.#mutant?.apiserverStore?.(store) ?? store,
+          bus: this.#bus.connect(life),
+          crypto: memoryCrypto(),
+          telemetry: this.#telemetry(life),
+          nodeProxy: { get: () => Promise.reject(new Error("kubelets are not proxied to in the simulation")) },
+        },
+        { name, advertiseAddress: `198.51.100.${10 + Number(name.at(-1))}`, securePort: 6443 },
+      );
+      service = { of: life, api };
+    });
+    return {
+      name,
+      listening() {
+        const { life } = machine;
+        if (!life || service?.of !== life) return undefined;
+        const { api } = service;
+        return { life, handle: (request) => api.handle(request) };
+      },
+    };
+  }
+
+  #startLeader(name: string, life: Life, scope: Scope): Promise<void> {
+    const component = name.replace(/-\d$/, "");
+    const user = `system:kube-${component}`;
+    const ports = {
+      ...life.time,
+      store: storeOf(life, this.truth.store, this.world, this.faults),
+      bus: this.#bus.connect(life),
+      telemetry: this.#telemetry(life),
+      scope,
+      identity: life.name,
+      healthAddress: name,
+      probeLeader: (leader: SeenKey) => this.#probe(life, leader),
+      openApi: (fence: () => string | undefined) => this.#clientOf(life, { user, groups: [] }, component, fence),
+    };
+    if (component === "scheduler") startScheduler(ports, defaultConfig);
+    else startControllerManager(ports, { clusterCidr: "198.18.0.0/16", rootCa: "CA" });
+    return Promise.resolve();
+  }
+
+  /** Containers and files outlive the kubelet that looks after them. */
+  #addNode(name: string, index: number): void {
+    const ids = seededIds(this.world.random.fork(`runtime/${name}`));
+    const podIp = (n: number): string => `198.18.${index}.${n + 1}`;
+    const runtime = memoryRuntime({ clock: this.world.clock, ids, images: IMAGES, podIp });
+    const files = memoryFiles();
+    this.#add(name, async (life, scope) => {
+      const identity = { user: `system:node:${name}`, groups: ["system:nodes"] };
+      startKubelet(
+        {
+          ...life.time,
+          client: this.#clientOf(life, identity, "kubelet"),
+          runtime: portOf(life, "runtime", runtime, {
+            subscribe: (handle) => {
+              const end = runtime.subscribe((event) => life.run(() => handle(event)));
+              life.onEnd(end);
+              return end;
+            },
+          }),
+          files: portOf(life, "files", files),
+          logs: { read: noLogs },
+          network: { http: answers, tcp: answers },
+          telemetry: this.#telemetry(life),
+          scope,
+          bus: this.#bus.connect(life),
+          writeCniConfig: () => Promise.resolve(),
+        },
+        nodeConfig(name, `198.51.100.${20 + index}`),
+      );
+    });
+  }
+
+  #clientOf(life: Life, identity: Identity, userAgent: string, fence?: () => string | undefined): ApiClient {
+    const transports = this.#servers.map((server) =>
+      simulatedTransport(this.world, this.faults, life, server, identity),
+    );
+    // Half of the processes prefer the second apiserver.
+    if (life.random.fork("preferred").next() < 0.5) transports.reverse();
+    return createApiClient({ transports, userAgent, ...(fence ? { fence } : {}) });
+  }
+
+  /** The leader's health port: answers only while that very incarnation lives and runs. */
+  #probe(life: Life, leader: SeenKey): Promise<boolean> {
+    const address = leader.healthAddress ?? "";
+    return new Promise((resolve) => {
+      this.world.at(PROBE_MS, `${life.name} probes ${address}`, () => {
+        const asked = this.#processes.get(address)?.machine.life;
+        const answer = (alive: boolean): void => void life.after(PROBE_MS, "probe answered", () => resolve(alive));
+        if (asked) asked.run(() => answer(asked.name === leader.identity));
+        else answer(false);
+      });
+    });
+  }
+
+  #telemetry(life: Life): Telemetry {
+    const memory = memoryTelemetry({ clock: life.clock, random: life.random.fork("telemetry"), maxRecords: 100 });
+    return { ...memory, log: storyLog(this.world, life.name, {}) };
+  }
+}
+
+/** A process under its supervisor: started again a second after it fails to start. */
+class Process {
+  readonly machine: Machine;
+  readonly start: (life: Life, scope: Scope) => Promise<void>;
+  #downUntilMs = 0;
+
+  constructor(machine: Machine, start: (life: Life, scope: Scope) => Promise<void>) {
+    this.machine = machine;
+    this.start = start;
+  }
+
+  boot(): void {
+    const { world } = this.machine;
+    const life = this.machine.boot();
+    world.tell(life.name, "starts");
+    const scope = new Scope(life.machine.name, (task, error) => world.tell(life.name, `${task} failed: ${textOf(error)}`));
+    const starting = inContext({ life: life.name }, () => this.start(life, scope));
+    starting.catch((error: unknown) => {
+      world.tell(life.name, `could not start: ${textOf(error)}`);
+      if (life.alive) this.crash(RESTARTS_AFTER_MS);
+    });
+  }
+
+  crash(forMs: number): void {
+    const { world } = this.machine;
+    this.machine.crash();
+    this.machine.resume();
+    this.#downUntilMs = Math.max(this.#downUntilMs, world.nowMs + forMs);
+    world.at(forMs, `${this.machine.name} may start`, () => {
+      if (!this.machine.life && world.nowMs >= this.#downUntilMs) this.boot();
+    });
+  }
+
+  pause(forMs: number): void {
+    const { world, life } = this.machine;
+    if (!life || this.machine.paused) return;
+    this.machine.pause();
+    world.at(forMs, `${this.machine.name} wakes`, () => {
+      if (this.machine.life !== life) return;
+      world.tell(life.name, "wakes up");
+      this.machine.resume();
+    });
+  }
+}
+
+function describe(incident: Incident): string {
+  const seconds = (incident.forMs / 1_000).toFixed(1);
+  switch (incident.kind) {
+    case "crash":
+      return `CRASH, down for ${seconds} s`;
+    case "pause":
+      return `PAUSE for ${seconds} s`;
+    case "lag":
+      return `LAG: the store's news come up to ${incident.lagMs} ms late for ${seconds} s`;
+    case "partition":
+      return `PARTITION from ${incident.from} for ${seconds} s`;
+  }
+}
+
+/** What a service logs for people, as lines of the story. Requests are no news. */
+function storyLog(world: World, who: string, base: LogFields): Logger {
+  const at =
+    (level: string) =>
+    (message: string, fields: LogFields = {}): void => {
+      if (message === "request") return;
+      const { error, trace: _, ...rest } = { ...base, ...fields };
+      const details = Object.keys(rest).length === 0 ? "" : ` ${JSON.stringify(rest)}`;
+      world.tell(who, `[${level}] ${message}${details}${error === undefined ? "" : `: ${textOf(error)}`}`);
+    };
+  return {
+    debug: () => undefined,
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    with: (fields) => storyLog(world, who, { ...base, ...fields }),
+  };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function* noLogs(): AsyncGenerator<Uint8Array> {}
+
+function answers(): Promise<{ readonly ok: boolean; readonly detail: string }> {
+  return Promise.resolve({ ok: true, detail: "" });
+}
+
+function nodeConfig(nodeName: string, nodeIp: string): Parameters<typeof startKubelet>[1] {
+  return {
+    nodeName,
+    nodeIp,
+    port: 10250,
+    clusterDns: ["198.19.0.10"],
+    clusterDomain: "cluster.local",
+    cgroupRoot: "/sim",
+    logsDir: "/logs",
+    bridgeName: "ph0",
+    mtu: 1500,
+    ipamDir: "/ipam",
+    machine: {
+      cpus: 8,
+      memoryBytes: 16 * 2 ** 30,
+      diskBytes: 100 * 2 ** 30,
+      maxPods: 110,
+      architecture: "amd64",
+      machineId: nodeName,
+      bootId: nodeName,
+      kernelVersion: "6.1",
+      osImage: "Debian",
+      hostname: nodeName,
+    },
+  };
+}

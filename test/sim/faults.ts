@@ -1,0 +1,208 @@
+/**
+ * What goes wrong in a world, decided by its seed. Each seed has its own weather (which kinds of misfortune there are, and how
+ * often) and its own incidents (what befalls which machine when). All of it ends at one time: from there on nothing fails.
+ */
+import type { Random } from "@pilothouse/clock";
+import { noFaults, type StoreFaults } from "@pilothouse/store/faulty";
+import type { World } from "./world.ts";
+
+export interface RequestFate {
+  readonly outMs: number;
+  readonly backMs: number;
+  /** Never arrives. */
+  readonly requestLost: boolean;
+  /** Done, and nobody hears of it. */
+  readonly replyLost: boolean;
+  /** Until the next piece of the answer arrives. */
+  chunkMs(): number;
+  /** True if a stream breaks instead of carrying its next piece. */
+  cutsStream(): boolean;
+}
+
+export interface MessageFate {
+  readonly delayMs: number;
+  /** False: may overtake and be overtaken. */
+  readonly inOrder: boolean;
+}
+
+export interface Faults {
+  request(client: string, server: string): RequestFate;
+  /** One for each copy that arrives: none for a lost message. */
+  message(from: string, to: string): readonly MessageFate[];
+  subscribeMs(): number;
+  store(machine: string): StoreFaults;
+  /** True while the two cannot hear each other. */
+  partitioned(a: string, b: string): boolean;
+}
+
+/** How often things go wrong, as probabilities; 0 for what does not happen under this seed. */
+export interface Weather {
+  readonly requestLost: number;
+  readonly replyLost: number;
+  readonly streamCut: number;
+  readonly messageLost: number;
+  readonly messageDoubled: number;
+  readonly messageLate: number;
+  readonly storeReplyLost: number;
+  readonly storeRefused: number;
+  readonly storeWatchBreaks: number;
+  readonly storeStale: number;
+  readonly leaseLost: number;
+  /** The longest usual delay on the wire. */
+  readonly latencyMs: number;
+}
+
+export type Incident =
+  | { readonly atMs: number; readonly forMs: number; readonly kind: "crash" | "pause"; readonly machine: string }
+  /** The store's news reach this apiserver late. */
+  | { readonly atMs: number; readonly forMs: number; readonly kind: "lag"; readonly machine: string; readonly lagMs: number }
+  | { readonly atMs: number; readonly forMs: number; readonly kind: "partition"; readonly machine: string; readonly from: string };
+
+export interface FaultPlan {
+  readonly weather: Weather;
+  readonly incidents: readonly Incident[];
+  /** From here on nothing goes wrong. */
+  readonly untilMs: number;
+}
+
+/** Each kind of misfortune is there under about half of the seeds: rare combinations get their share. */
+const WORST: Readonly<Record<Exclude<keyof Weather, "latencyMs">, number>> = {
+  requestLost: 0.02,
+  replyLost: 0.03,
+  streamCut: 0.02,
+  messageLost: 0.2,
+  messageDoubled: 0.1,
+  messageLate: 0.2,
+  storeReplyLost: 0.01,
+  storeRefused: 0.01,
+  storeWatchBreaks: 0.03,
+  storeStale: 0.3,
+  leaseLost: 0.02,
+};
+
+export interface Victims {
+  readonly apiservers: readonly string[];
+  readonly leaders: readonly string[];
+  readonly nodes: readonly string[];
+}
+
+export function planFaults(random: Random, victims: Victims, fromMs: number, untilMs: number): FaultPlan {
+  const weatherRandom = random.fork("weather");
+  const rates = Object.entries(WORST).map(([kind, worst]) => [
+    kind,
+    weatherRandom.next() < 0.5 ? 0 : worst * weatherRandom.next(),
+  ]);
+  const latencyMs = weatherRandom.next() < 0.7 ? 2 : 200;
+  const weather = { ...Object.fromEntries(rates), latencyMs } as Weather;
+  return { weather, incidents: planIncidents(random.fork("incidents"), victims, fromMs, untilMs), untilMs };
+}
+
+export const calm: Weather = { ...(Object.fromEntries(Object.keys(WORST).map((kind) => [kind, 0])) as Record<keyof typeof WORST, number>), latencyMs: 2 };
+
+function planIncidents(random: Random, victims: Victims, fromMs: number, untilMs: number): Incident[] {
+  const { apiservers, leaders, nodes } = victims;
+  const everybody = [...apiservers, ...leaders, ...nodes];
+  const count = Math.floor(random.next() * 14);
+  const incidents: Incident[] = [];
+  for (let i = 0; i < count; i++) {
+    const atMs = Math.round(fromMs + random.next() * (untilMs - fromMs));
+    const forMs = Math.min(untilMs - atMs, Math.round(200 + random.next() ** 2 * 30_000));
+    const what = random.next();
+    // Leaders are paused most: longer than a takeover takes, so that a deposed one wakes up in the middle of its work.
+    if (what < 0.45) incidents.push({ kind: "pause", atMs, forMs, machine: pick(random, what < 0.35 ? leaders : everybody) });
+    else if (what < 0.7) incidents.push({ kind: "crash", atMs, forMs, machine: pick(random, everybody) });
+    else if (what < 0.85) {
+      const lagMs = Math.round(100 + random.next() * 4_000);
+      incidents.push({ kind: "lag", atMs, forMs, machine: pick(random, apiservers), lagMs });
+    } else {
+      const from = pick(random, [...apiservers, "bus"]);
+      incidents.push({ kind: "partition", atMs, forMs, machine: pick(random, [...leaders, ...nodes]), from });
+    }
+  }
+  return incidents.sort((a, b) => a.atMs - b.atMs);
+}
+
+/** The faults of a plan. Crashes and pauses are the cluster's to carry out; the rest is answered here. */
+export function plannedFaults(world: World, { weather, incidents, untilMs }: FaultPlan): Faults {
+  const random = world.random.fork("faults");
+  const streams = new Map<string, Random>();
+  /** A stream for each pair: what one wire suffers does not shift another's luck. */
+  const of = (name: string): Random => {
+    let stream = streams.get(name);
+    if (!stream) streams.set(name, (stream = random.fork(name)));
+    return stream;
+  };
+  const now = (): Weather => (world.nowMs < untilMs ? weather : calm);
+  const current = (): Incident[] =>
+    incidents.filter(({ atMs, forMs }) => atMs <= world.nowMs && world.nowMs < atMs + forMs);
+  const happens = (stream: Random, rate: number): boolean => stream.next() < rate;
+  const delay = (stream: Random): number => 0.2 + Math.round(stream.next() ** 3 * now().latencyMs * 1_000) / 1_000;
+
+  const faults: Faults = {
+    partitioned: (a, b) =>
+      current().some(
+        (incident) =>
+          incident.kind === "partition" &&
+          ((incident.machine === a && incident.from === b) || (incident.machine === b && incident.from === a)),
+      ),
+
+    request(client, server) {
+      const stream = of(`request ${client} ${server}`);
+      const cut = (): boolean => faults.partitioned(client, server);
+      return {
+        outMs: delay(stream),
+        backMs: delay(stream),
+        requestLost: happens(stream, now().requestLost) || cut(),
+        replyLost: happens(stream, now().replyLost),
+        chunkMs: () => delay(stream),
+        cutsStream: () => happens(stream, now().streamCut) || cut(),
+      };
+    },
+
+    message(from, to) {
+      const stream = of(`message ${from} ${to}`);
+      const lost = happens(stream, now().messageLost);
+      const copies = happens(stream, now().messageDoubled) ? 2 : 1;
+      const late = happens(stream, now().messageLate);
+      if (lost || faults.partitioned(from, "bus") || faults.partitioned(to, "bus")) return [];
+      return Array.from({ length: copies }, (_, copy) => ({
+        delayMs: delay(stream) + (late || copy > 0 ? Math.round(stream.next() * 3_000) : 0),
+        inOrder: !late && copy === 0,
+      }));
+    },
+
+    subscribeMs: () => Math.round(of("subscribe").next() ** 4 * 200),
+
+    store(machine) {
+      const stream = of(`store ${machine}`);
+      return {
+        ...noFaults,
+        call: () => {
+          const luck = stream.next();
+          const { storeReplyLost, storeRefused } = now();
+          const end =
+            luck < storeReplyLost / 2
+              ? "requestLost"
+              : luck < storeReplyLost
+                ? "replyLost"
+                : luck < storeReplyLost + storeRefused
+                  ? "refused"
+                  : "answered";
+          return { outMs: delay(stream), backMs: delay(stream), end };
+        },
+        watchLagMs: () => {
+          const lag = current().find((incident) => incident.kind === "lag" && incident.machine === machine);
+          return delay(stream) + (lag?.kind === "lag" ? stream.next() * lag.lagMs : 0);
+        },
+        breaksWatch: () => happens(stream, now().storeWatchBreaks),
+        staleRevisions: () => (happens(stream, now().storeStale) ? Math.floor(stream.next() * 50) : 0),
+        losesLease: () => happens(stream, now().leaseLost),
+      };
+    },
+  };
+  return faults;
+}
+
+function pick<T>(random: Random, items: readonly T[]): T {
+  return items[Math.floor(random.next() * items.length)] as T;
+}

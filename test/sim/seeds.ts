@@ -1,0 +1,110 @@
+/** One seed from beginning to end: the cluster starts, the user's story is told under faults, all converges, all is quiet. */
+import { Cluster, victims, type Mutant } from "./cluster.ts";
+import { planFaults, type FaultPlan } from "./faults.ts";
+import { Invariants } from "./invariants.ts";
+import { ENDS_WITH, tellStory } from "./story.ts";
+import { inContext, setTraps } from "./traps.ts";
+import { Violation, World, type StoryLine } from "./world.ts";
+
+export interface SeedResult {
+  readonly seed: number;
+  readonly digest: string;
+  readonly failure: Error | undefined;
+  readonly story: readonly StoryLine[];
+  readonly plan: FaultPlan;
+  readonly steps: number;
+  readonly virtualMs: number;
+}
+
+const FAULTS_FROM_MS = 10_000;
+const FAULTS_UNTIL_MS = 150_000;
+/** After the last fault and the story's end: two dead watches, one after the other, must be noticed within it. */
+const CONVERGES_WITHIN_MS = 150_000;
+const QUIET_MS = 60_000;
+const STORY_WITHIN_MS = 600_000;
+
+/** Runs one world; never throws. */
+export async function runSeed(seed: number, mutant?: Mutant): Promise<SeedResult> {
+  const world = new World(String(seed));
+  const plan = planFaults(world.random.fork("plan"), victims, FAULTS_FROM_MS, FAULTS_UNTIL_MS);
+  const undoMutant = mutant?.install?.();
+  const freeTraps = setTraps();
+  const unhandled = (error: unknown): void => world.fail(error);
+  process.on("unhandledRejection", unhandled);
+  let failure: Error | undefined;
+  try {
+    await play(world, plan, mutant);
+  } catch (error) {
+    failure = error instanceof Error ? error : new Error(String(error));
+    world.tell("world", `FAILED: ${failure.message}`);
+  } finally {
+    process.off("unhandledRejection", unhandled);
+    freeTraps();
+    undoMutant?.();
+  }
+  const { story, steps, nowMs } = world;
+  return { seed, digest: world.digest(), failure, story, plan, steps, virtualMs: nowMs };
+}
+
+async function play(world: World, plan: FaultPlan, mutant: Mutant | undefined): Promise<void> {
+  const cluster = new Cluster(world, plan, mutant);
+  const invariants = new Invariants(world);
+  world.check = () => {
+    for (const commit of cluster.truth.takeCommits()) invariants.judge(commit);
+  };
+  world.at(0, "begin", () => cluster.begin());
+  let told = false;
+  world.at(FAULTS_FROM_MS, "the story begins", () => {
+    const { clientLife: life, client } = cluster;
+    const ports = {
+      life,
+      client,
+      random: world.random.fork("story"),
+      acknowledged: (object: Parameters<Invariants["acknowledged"]>[0]) => invariants.acknowledged(object),
+      deletes: (uid: string) => invariants.userDeletes(uid),
+    };
+    const telling = inContext({ life: life.name }, () => tellStory(ports));
+    telling.then(() => (told = true), (error: unknown) => world.fail(error));
+  });
+
+  await world.run(STORY_WITHIN_MS, () => told);
+  if (!told) throw new Violation(`the story is not over after ${STORY_WITHIN_MS / 1_000} s`);
+  await world.run(Math.max(world.nowMs, plan.untilMs));
+  world.tell("world", "no more faults");
+  const deadlineMs = world.nowMs + CONVERGES_WITHIN_MS;
+  await world.run(deadlineMs, () => unconverged(invariants) === undefined);
+  const missing = unconverged(invariants);
+  if (missing !== undefined) throw new Violation(`not converged ${CONVERGES_WITHIN_MS / 1_000} s after the last fault: ${missing}`);
+  world.tell("world", "converged");
+  // What follows a convergence (statuses, endpoints) may take as long as the convergence itself.
+  await world.run(deadlineMs, () => world.nowMs - invariants.lastWrite.atMs > SETTLED_MS);
+  const quietFromMs = world.nowMs;
+  await world.run(quietFromMs + QUIET_MS);
+  if (invariants.lastWrite.atMs > quietFromMs)
+    throw new Violation(`no quiet: ${((invariants.lastWrite.atMs - quietFromMs) / 1_000).toFixed(1)} s into it, ${invariants.lastWrite.what}`);
+  const lost = unconverged(invariants);
+  if (lost !== undefined) throw new Violation(`converged, and lost it again: ${lost}`);
+}
+
+const SETTLED_MS = 10_000;
+
+/** What is still missing; undefined when the cluster is as the story's end wants it. */
+function unconverged({ deployments, replicaSets, pods }: Invariants): string | undefined {
+  const { deployment: name, replicas, image } = ENDS_WITH;
+  const deployment = deployments.get(`/registry/apps/deployments/default/${name}`)?.object;
+  if (!deployment) return "there is no Deployment";
+  const { status, metadata } = deployment;
+  if (status?.observedGeneration !== metadata.generation) return "the Deployment's last change is not observed";
+  for (const field of ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"] as const)
+    if (status?.[field] !== replicas) return `the Deployment says ${field}: ${status?.[field] ?? 0}`;
+  const owned = [...replicaSets.values()].filter(({ object }) => (object.spec.replicas ?? 1) > 0);
+  if (owned.length !== 1) return `${owned.length} ReplicaSets ask for pods`;
+  const [current] = owned;
+  if (current?.object.spec.template?.spec?.containers[0]?.image !== image) return `the ReplicaSet is not of ${image}`;
+  if (pods.size !== replicas) return `there are ${pods.size} pods`;
+  for (const pod of pods.values()) {
+    const ready = pod.status?.conditions?.find(({ type }) => type === "Ready")?.status;
+    if (ready !== "True" || pod.status?.phase !== "Running") return `${pod.metadata.name ?? ""} is ${pod.status?.phase ?? "new"}, ready ${ready ?? "unknown"}`;
+  }
+  return undefined;
+}
