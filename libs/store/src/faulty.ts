@@ -142,6 +142,8 @@ class FaultyWatch implements StoreWatch {
   readonly #faults: WatchFaults;
   /** Timers of batches under way, and of the next dial. */
   readonly #timers = new Set<Timer>();
+  /** Batches under way, oldest first: timers of one time may fire in any order, batches keep theirs. */
+  #batches: (readonly StoreChange[])[] = [];
   #stream: StoreWatch | undefined;
   #nextRevision: number;
   /** No batch arrives before this time: the one before it does not. */
@@ -197,9 +199,11 @@ class FaultyWatch implements StoreWatch {
     }
     const nowMs = this.#clock.monotonicMs();
     this.#freeMs = Math.max(this.#freeMs, nowMs + this.#faults.lagMs());
+    this.#batches.push(changes);
     this.#after(this.#freeMs - nowMs, () => {
-      const last = changes.at(-1);
-      if (!last) return;
+      const changes = this.#batches.shift();
+      const last = changes?.at(-1);
+      if (!changes || !last) return;
       this.#nextRevision = (last.type === "put" ? last.entry.modRevision : last.modRevision) + 1;
       this.#options.onChanges(changes);
     });
@@ -210,6 +214,7 @@ class FaultyWatch implements StoreWatch {
     this.#stream?.close();
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
+    this.#batches = [];
     this.#freeMs = 0;
   }
 
