@@ -1,4 +1,6 @@
+import type { NodeStatus } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
+import { RuntimeError } from "@pilothouse/runtime";
 import { afterEach, expect, test } from "vitest";
 import { startRig, type Rig } from "./rig.fixture.ts";
 
@@ -34,6 +36,8 @@ test("a container that fails starts again, ever later, and says so", async () =>
   expect(container?.state?.waiting?.message).toMatch(/^back-off 10s restarting failed container=web pod=a_default\(/);
   expect(container?.lastState?.terminated).toMatchObject({ exitCode: 3, reason: "Error" });
   expect(rig.status("a")?.phase).toBe("Running");
+  const messages = rig.api.list("events").map((it) => String(it["message"]).replace(/\(.*\)/, ""));
+  expect(messages).toContain("Back-off restarting failed container web in pod a_default");
   await rig.clock.advance(600_000);
   const starts = rig.runtime.journal.filter((line) => line.startsWith("start a/web"));
   expect(starts.length).toBeGreaterThanOrEqual(6);
@@ -206,4 +210,33 @@ test("a condition that turned true keeps no reason of the time before", async ()
   expect(last.status.conditions).toContainEqual(
     expect.objectContaining({ type: "Ready", status: "True", reason: null }),
   );
+});
+
+test("a pod that may only be active for so long is ended then", async () => {
+  rig = await startRig({ web: {} });
+  await rig.create("a", { containers: [web], activeDeadlineSeconds: 60, terminationGracePeriodSeconds: 1 });
+  await rig.clock.advance(59_000);
+  expect(rig.status("a")?.phase).toBe("Running");
+  await rig.clock.advance(2_000);
+  expect(rig.status("a")).toMatchObject({ phase: "Failed", reason: "DeadlineExceeded" });
+  await rig.clock.advance(120_000);
+  expect(rig.runtime.journal.slice(3)).toEqual(["stop(1s) a/web#0", "exit(0) a/web#0", "stop sandbox a"]);
+});
+
+test("a runtime that is down for a while costs time, and no container", async () => {
+  rig = await startRig({ web: {} });
+  await rig.create("a", { containers: [web] });
+  rig.runtime.fail(new RuntimeError("Unavailable", "No connection established"));
+  await rig.create("b", { containers: [web] });
+  await rig.clock.advance(20_000);
+  const ready = (): unknown => {
+    const status = rig.api.peek("nodes", "node-1")?.status as NodeStatus | undefined;
+    return status?.conditions?.find((it) => it.type === "Ready")?.status;
+  };
+  expect([rig.status("a")?.phase, ready()]).toEqual(["Running", "False"]);
+  rig.runtime.fail(undefined);
+  rig.runtime.deliverEvents(true);
+  await rig.clock.advance(2_000);
+  expect([rig.status("b")?.phase, ready()]).toEqual(["Running", "True"]);
+  expect(rig.runtime.journal.filter((line) => line.includes("a/web"))).toEqual(["start a/web#0"]);
 });

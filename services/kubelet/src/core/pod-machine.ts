@@ -81,7 +81,8 @@ export const DEFAULT_GRACE_SECONDS = 30;
 export function planPod(situation: PodSituation): Plan {
   const draft = new Draft();
   if (situation.terminating) planEnd(situation, situation.terminating.graceSeconds, draft);
-  else if (isOver(situation.pod, situation.runtime)) planEnd(situation, graceOf(situation.pod), draft);
+  else if (isOver(situation.pod, situation.runtime) || situation.nowMs >= deadlineMs(situation.pod))
+    planEnd(situation, graceOf(situation.pod), draft);
   else planRun(situation, draft);
   if (!draft.finished) planGarbage(situation, draft);
   return draft;
@@ -103,6 +104,12 @@ export function isOver(pod: Pod, runtime: PodRuntime): boolean {
     const last = latest(container);
     return last?.state === "exited" && (policy === "Never" || last.exitCode === 0);
   });
+}
+
+/** When the pod has been active for as long as it may be; Infinity without such a limit. */
+export function deadlineMs({ spec, status }: Pod): number {
+  if (spec.activeDeadlineSeconds === undefined || status?.startTime === undefined) return Number.POSITIVE_INFINITY;
+  return Date.parse(status.startTime) + spec.activeDeadlineSeconds * 1000;
 }
 
 class Draft implements Plan {
@@ -135,6 +142,8 @@ function planEnd(situation: PodSituation, graceSeconds: number, draft: Draft): v
 }
 
 function planRun(situation: PodSituation, draft: Draft): void {
+  const endsAtMs = deadlineMs(situation.pod);
+  if (Number.isFinite(endsAtMs)) draft.wakeAt(endsAtMs);
   const [sandbox] = situation.runtime.sandboxes;
   if (sandbox?.state !== "ready") {
     planSandbox(situation, draft);

@@ -9,7 +9,7 @@ import type {
 } from "@pilothouse/api/types/core-v1";
 import { isReady, isStarted, type Verdicts } from "./probes.ts";
 import { instancesOf, isSidecar, type PodRuntime, type RuntimeContainer } from "./pod-runtime.ts";
-import type { Waiting } from "./pod-machine.ts";
+import { deadlineMs, type Waiting } from "./pod-machine.ts";
 
 export interface StatusInput {
   readonly pod: Pod;
@@ -32,7 +32,9 @@ export function podStatus(input: StatusInput): PodStatus {
   const initialized = isInitialized(pod, inits);
   const before = initialized ? "ContainerCreating" : "PodInitializing";
   const mains = (pod.spec.containers ?? []).map((it) => containerStatus(input, it, before));
-  const phase = phaseOf(pod, inits, mains, input.terminal);
+  const late = nowMs >= deadlineMs(pod) && !isEnded(pod.status?.phase);
+  const phase = late ? "Failed" : phaseOf(pod, inits, mains, input.terminal);
+  const { reason, message } = late ? DEADLINE_EXCEEDED : (pod.status ?? {});
   const [sandbox] = runtime.sandboxes;
   const ips = pod.spec.hostNetwork ? [hostIp] : sandbox?.state === "ready" ? sandbox.ips : [];
   const known = pod.status?.podIPs ?? [];
@@ -49,9 +51,18 @@ export function podStatus(input: StatusInput): PodStatus {
     ...(inits.length > 0 ? { initContainerStatuses: inits } : {}),
     containerStatuses: mains,
     ...(qosClass === undefined ? {} : { qosClass }),
-    ...(pod.status?.reason === undefined ? {} : { reason: pod.status.reason }),
-    ...(pod.status?.message === undefined ? {} : { message: pod.status.message }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
   };
+}
+
+const DEADLINE_EXCEEDED: Pick<PodStatus, "reason" | "message"> = {
+  reason: "DeadlineExceeded",
+  message: "Pod was active on the node longer than the specified deadline",
+};
+
+function isEnded(phase: string | undefined): phase is "Succeeded" | "Failed" {
+  return phase === "Succeeded" || phase === "Failed";
 }
 
 /** `2026-01-01T00:00:00Z` */
@@ -138,7 +149,7 @@ function phaseOf(
   terminal: boolean,
 ): Phase {
   const before = pod.status?.phase;
-  if (before === "Succeeded" || before === "Failed") return before;
+  if (isEnded(before)) return before;
   const policy = pod.spec.restartPolicy ?? "Always";
   const failedInit = inits.some((it) => (it.state?.terminated?.exitCode ?? 0) !== 0);
   if (failedInit && (policy === "Never" || terminal)) return "Failed";

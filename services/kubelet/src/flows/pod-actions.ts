@@ -97,16 +97,16 @@ export class PodActions {
     const { clock, runtime } = this.#ports;
     const container = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find((it) => it.name === name);
     const hook = container?.lifecycle?.preStop;
-    const startMs = clock.monotonicMs();
+    let leftSeconds = graceSeconds;
     if (container && hook && graceSeconds > 0) {
+      const startMs = clock.monotonicMs();
       const work = hook.sleep
         ? sleep(clock, Math.min(hook.sleep.seconds, graceSeconds) * 1000)
         : this.#hook(pod, { containerId, container, podIp: podIps[0] ?? "" }, hook, graceSeconds * 1000, "PreStop");
       await this.#span("kubelet.preStop", pod, trace, () => work.then(() => {}));
+      // Upstream's minimum: even after a long hook there is a moment to end in order.
+      leftSeconds = Math.max(2, Math.ceil(graceSeconds - (clock.monotonicMs() - startMs) / 1000));
     }
-    const usedSeconds = (clock.monotonicMs() - startMs) / 1000;
-    // Upstream's minimum: even after a long hook there is a moment to end in order.
-    const leftSeconds = graceSeconds === 0 ? 0 : Math.max(2, Math.ceil(graceSeconds - usedSeconds));
     await this.#span("cri.StopContainer", pod, trace, () => runtime.stopContainer(containerId, leftSeconds), {
       container: name,
       grace: leftSeconds,

@@ -61,6 +61,8 @@ interface PodRecord {
   /** Aborts the starts under way when the pod is to end. */
   starts: AbortController;
   volumesRefreshAtMs: number;
+  /** Containers that waited in a back-off when last looked at. */
+  backingOff: ReadonlySet<string>;
   deleted: boolean;
 }
 
@@ -178,6 +180,7 @@ export class PodWorkers {
       messages: new Map(),
       starts: new AbortController(),
       volumesRefreshAtMs: this.#ports.clock.monotonicMs() + REFRESH_VOLUMES_MS,
+      backingOff: new Set(),
       deleted: false,
     };
   }
@@ -261,9 +264,21 @@ export class PodWorkers {
     const terminal = plan.finished && over;
     const { probes, nowMs } = situation;
     const { waiting } = plan;
+    this.#tellBackOffs(record, waiting);
     const hostIp = this.#settings.nodeIp;
     const status = podStatus({ pod, runtime, probes, waiting, messages, terminal, hostIp, nowMs });
     this.#status.publish(pod, status, trace);
+  }
+
+  /** An event when a container begins to wait because it keeps failing. */
+  #tellBackOffs(record: PodRecord, waiting: Plan["waiting"]): void {
+    const now = [...waiting].filter(([, { reason }]) => reason === "CrashLoopBackOff").map(([name]) => name);
+    for (const name of now) {
+      if (record.backingOff.has(name)) continue;
+      const message = `Back-off restarting failed container ${name} in pod ${podTitle(record.pod)}`;
+      this.#ports.events.pod(record.pod, "Warning", "BackOff", message, name);
+    }
+    record.backingOff = new Set(now);
   }
 
   async #look(record: PodRecord): Promise<PodRuntime> {
