@@ -4,10 +4,11 @@ import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
 import { build } from "esbuild";
 import { ExplainedError } from "../cluster/errors.ts";
-import { SERVICES } from "../cluster/processes.ts";
+import { SERVICES, type ServiceName } from "../cluster/processes.ts";
 import { runCommand, step } from "../cluster/steps.ts";
 
 const clone = dirname(dirname(import.meta.dirname));
+const DIST = join(clone, "dist");
 
 /** CommonJS packages inside an ES module bundle want these names. */
 const BANNER = `import { createRequire as __createRequire } from "node:module";
@@ -21,13 +22,19 @@ export async function buildAll(): Promise<void> {
     ...SERVICES.map((name) => ({ name, file: `services/${name}/src/main.ts` })),
     { name: "supervisor", file: "deploy/cluster/supervisor.ts" },
   ];
-  await Promise.all(entries.map(({ name, file }) => buildOne(name, join(clone, file))));
-  copyEtcd3Proto();
+  await Promise.all(entries.map(({ name, file }) => buildOne(name, join(clone, file), DIST)));
+  copyEtcd3Proto(DIST);
 }
 
-async function buildOne(name: string, entry: string): Promise<void> {
+/** Bundles one service into `<dist>/<name>/main.mjs`, with what it reads beside it. */
+export async function buildService(name: ServiceName, dist: string): Promise<void> {
+  await buildOne(name, join(clone, `services/${name}/src/main.ts`), dist);
+  copyEtcd3Proto(dist);
+}
+
+async function buildOne(name: string, entry: string, dist: string): Promise<void> {
   if (!existsSync(entry)) throw new ExplainedError("PH-120", `${name}: ${entry} is missing.`);
-  const outdir = join(clone, "dist", name);
+  const outdir = join(dist, name);
   rmSync(outdir, { recursive: true, force: true });
   mkdirSync(outdir, { recursive: true });
   try {
@@ -60,9 +67,9 @@ async function buildOne(name: string, entry: string): Promise<void> {
 }
 
 /** etcd3 reads ../proto/*.proto beside its own file. */
-function copyEtcd3Proto(): void {
+function copyEtcd3Proto(dist: string): void {
   const home = dirname(createRequire(import.meta.url).resolve("etcd3/package.json"));
-  cpSync(join(home, "proto"), join(clone, "dist", "proto"), { recursive: true });
+  cpSync(join(home, "proto"), join(dist, "proto"), { recursive: true });
 }
 
 if (import.meta.main) await runCommand(() => step("Build one bundle per service", "PH-120", buildAll));
