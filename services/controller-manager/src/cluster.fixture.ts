@@ -1,9 +1,11 @@
 /** A cluster for tests of controllers whose world is more than pods: the real apiserver over a store in memory, and real informers. */
 import type { ApiRequest } from "@pilothouse/api/http";
 import { start as startApiserver } from "@pilothouse/apiserver";
+import type { Bus } from "@pilothouse/bus";
 import { memoryBroker } from "@pilothouse/bus/memory";
 import { createApiClient, type ApiClient, type KubernetesObject, type ResourceType } from "@pilothouse/client";
 import type { Transport, TransportRequest, TransportResponse } from "@pilothouse/client";
+import { sleep } from "@pilothouse/clock";
 import { manualClock, type ManualClock } from "@pilothouse/clock/manual";
 import { seededIds, seededRandom } from "@pilothouse/clock/seeded";
 import { eventRecorder } from "@pilothouse/controller";
@@ -18,15 +20,17 @@ import { startInformers } from "./informers.ts";
 
 export interface Cluster {
   readonly clock: ManualClock;
-  /** As an administrator. */
+  /** A user's, an administrator; nothing of what is done to the controllers' connections happens to it. */
   readonly client: ApiClient;
   readonly ports: ControllerPorts;
   readonly telemetry: MemoryTelemetry;
   /** Background tasks that failed; empty in a good test. */
   readonly failures: unknown[];
-  /** Every write that came, in order: `DELETE /api/v1/namespaces/x/pods/y`. */
+  /** Every write of the controllers, in order: `DELETE /api/v1/namespaces/x/pods/y`. */
   readonly writes: string[];
-  /** Sees each request first; what it throws is the transport's failure. */
+  /** Resources (plural) of which the controllers hear no news; single objects they may read. */
+  readonly frozen: Set<string>;
+  /** Sees each request of the controllers first; what it throws is the transport's failure. */
   intercept: ((request: TransportRequest) => void) | undefined;
   /** Sees each answer; what it throws is a lost answer. */
   afterwards: ((request: TransportRequest) => void) | undefined;
@@ -61,20 +65,48 @@ export async function cluster(seed = "cluster", config: Partial<ControllerManage
     },
     { name: "a", advertiseAddress: "198.51.100.11", securePort: 6443 },
   );
+  const frozen = new Set<string>();
+  const direct: Transport = {
+    endpoint: "memory",
+    close: async () => {},
+    send: (request) => answerOf(apiserver.handle(asAdmin(request))),
+  };
   const transport: Transport = {
     endpoint: "memory",
     close: async () => {},
     async send(request) {
       made.intercept?.(request);
+      const resource = /\/([a-z]+)(\?|$)/.exec(request.path)?.[1] ?? "";
+      if (request.method === "GET" && frozen.has(resource)) throw new Error(`${resource} are frozen`);
       if (request.method !== "GET") writes.push(`${request.method} ${request.path.replace(/\?.*/, "")}`);
-      const answer = await answerOf(apiserver.handle(asAdmin(request)));
+      const answer = await direct.send(request);
       made.afterwards?.(request);
-      return answer;
+      return { ...answer, body: whileNotFrozen(answer.body, resource, request.signal) };
     },
   };
-  const client = createApiClient({ transports: [transport], userAgent: "story" });
-  const portsIn = (scope: Scope): ControllerPorts => {
+  async function* whileNotFrozen(
+    body: AsyncIterable<Uint8Array>,
+    resource: string,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<Uint8Array> {
+    for await (const chunk of body) {
+      while (frozen.has(resource)) await sleep(clock, STEP_MS, signal);
+      yield chunk;
+    }
+  }
+  const connect = (): Bus => {
     const bus = broker.connect();
+    const subscribe = bus.subscribe.bind(bus);
+    bus.subscribe = (pattern, handle) =>
+      subscribe(pattern, (message) => {
+        if (!message.subject.split(".").some((token) => frozen.has(token))) handle(message);
+      });
+    return bus;
+  };
+  const userClient = createApiClient({ transports: [direct], userAgent: "story" });
+  const client = createApiClient({ transports: [transport], userAgent: "controllers" });
+  const portsIn = (scope: Scope): ControllerPorts => {
+    const bus = connect();
     return {
       client,
       clock,
@@ -91,11 +123,12 @@ export async function cluster(seed = "cluster", config: Partial<ControllerManage
   };
   const made: Cluster = {
     clock,
-    client,
+    client: userClient,
     ports: portsIn(scope),
     telemetry,
     failures,
     writes,
+    frozen,
     intercept: undefined,
     afterwards: undefined,
     async pass(ms) {
@@ -103,14 +136,14 @@ export async function cluster(seed = "cluster", config: Partial<ControllerManage
     },
     async find(type, namespace, name) {
       try {
-        return await client.get(type, namespace, name);
+        return await userClient.get(type, namespace, name);
       } catch (error) {
         if (isStatus(error, "NotFound")) return undefined;
         throw error;
       }
     },
     async all(type, namespace = "") {
-      return (await client.list(type, namespace)).items;
+      return (await userClient.list(type, namespace)).items;
     },
     async anotherLeader(name) {
       const own = new Scope(name, (task, error) => failures.push(task, error));

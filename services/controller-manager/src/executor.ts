@@ -8,6 +8,7 @@ import { sleep, type Clock } from "@pilothouse/clock";
 import {
   Unreachable,
   type ApiClient,
+  type DeleteCallOptions,
   type KubernetesObject,
   type ResourceType,
   type WriteOptions,
@@ -85,7 +86,7 @@ export class Executor {
     informer: Informer<T>,
     object: T,
     cause: Cause,
-    options: { readonly resourceVersion?: string; readonly propagationPolicy?: "Background" | "Foreground" } = {},
+    options: Pick<DeleteCallOptions, "resourceVersion" | "propagationPolicy" | "gracePeriodSeconds"> = {},
   ): Promise<void> {
     const { namespace = "", name = "", uid } = object.metadata;
     await this.#do("delete", informer.type, object, cause, async ({ trace, signal }) => {

@@ -9,6 +9,7 @@ import type { ApiClient } from "@pilothouse/client";
 import { eventRecorder } from "@pilothouse/controller";
 import { electedLife, type ElectedPorts } from "@pilothouse/controller/elected";
 import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
+import { startGarbageCollector } from "./controllers/garbage-collector/reconcile.ts";
 import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
 import { startNodeIpamController } from "./controllers/node-ipam/reconcile.ts";
 import { startEndpointsController } from "./controllers/endpoints/reconcile.ts";
@@ -42,6 +43,7 @@ const CONTROLLERS: readonly ((ports: ControllerPorts) => void)[] = [
   startServiceAccountController,
   startRootCaController,
   startNamespaceController,
+  startGarbageCollector,
 ];
 
 /** Starts at once; ends with the ports' scope. */

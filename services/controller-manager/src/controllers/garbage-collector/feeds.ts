@@ -1,0 +1,61 @@
+/** The graph's feeds: every resource that is served and can be deleted, heard of by one informer each. */
+import type { KubernetesObject } from "@pilothouse/client";
+import { sleep } from "@pilothouse/clock";
+import { allSynced, startInformer, type Informer } from "@pilothouse/informer";
+import type { ControllerPorts } from "../../controller-ports.ts";
+import { discoverResources, type Discovered, type ServedResource } from "../../discovery.ts";
+
+const DISCOVERY_RETRY_MS = 1_000;
+/** Events never own and are never owned; they go by age. */
+const NOT_WATCHED: readonly string[] = ["/events", "events.k8s.io/events"];
+
+export interface Feeds {
+  readonly informers: readonly Informer<KubernetesObject>[];
+  /** The resource that an owner reference means; undefined when it is not served. */
+  typeOf(apiVersion: string, kind: string): ServedResource | undefined;
+}
+
+/**
+ * Resolves when every feed has its first list, which a leader that reads it after its election may trust (C10). Resources that
+ * are served only later are found by the next leader.
+ */
+export async function startFeeds(ports: ControllerPorts, signal: AbortSignal): Promise<Feeds> {
+  const resources = await discoverAll(ports, signal);
+  const byKind = new Map(resources.map((type) => [`${apiVersionOf(type)} ${type.kind}`, type]));
+  // This one follows a part of its resource only.
+  const { nodeLeases: _part, ...whole } = ports.informers;
+  const warm = new Map(
+    (Object.values(whole) as readonly Informer<KubernetesObject>[]).map((one) => [nameOf(one.type), one]),
+  );
+  const informers = resources
+    .filter((type) => isCollectable(type) && !NOT_WATCHED.includes(nameOf(type)))
+    .map((type) => warm.get(nameOf(type)) ?? startInformer(ports, { type }));
+  await allSynced(informers, signal);
+  return { informers, typeOf: (apiVersion, kind) => byKind.get(`${apiVersion} ${kind}`) };
+}
+
+/** A part of the graph is none: what fails is asked for again. */
+async function discoverAll(ports: ControllerPorts, signal: AbortSignal): Promise<readonly ServedResource[]> {
+  const { client, clock, telemetry } = ports;
+  for (;;) {
+    const { resources, failures } = await discoverResources(client, { signal }).catch((error: unknown): Discovered => {
+      if (signal.aborted) throw error;
+      return { resources: [], failures: [{ groupVersion: "", error }] };
+    });
+    if (failures.length === 0) return resources;
+    telemetry.log.warn("garbage collector: not all resources could be discovered", { failures: failures.length });
+    await sleep(clock, DISCOVERY_RETRY_MS, signal);
+  }
+}
+
+function isCollectable({ verbs }: ServedResource): boolean {
+  return ["list", "watch", "get", "delete", "patch"].every((verb) => verbs.includes(verb));
+}
+
+function nameOf({ group, resource }: { readonly group: string; readonly resource: string }): string {
+  return `${group}/${resource}`;
+}
+
+export function apiVersionOf({ group, version }: { readonly group: string; readonly version: string }): string {
+  return group === "" ? version : `${group}/${version}`;
+}
