@@ -1,6 +1,7 @@
 /** `npm run sim -- --seeds N [--from S]`: tells of each seed, and the whole story of the first that fails. */
 import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
+import { mutants } from "./mutants.ts";
 import { runSeed, type SeedResult } from "./seeds.ts";
 import type { StoryLine } from "./world.ts";
 
@@ -10,6 +11,8 @@ const { values } = parseArgs({
     from: { type: "string", default: "1" },
     /** Prints the story also of seeds that pass. */
     story: { type: "boolean", default: false },
+    /** Takes a rule away; stops at the first seed that notices. */
+    mutant: { type: "string" },
   },
 });
 const from = Number(values.from);
@@ -19,17 +22,21 @@ if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
   process.exit(2);
 }
 
+const mutant = mutants.find(({ name }) => name === values.mutant);
 const all = createHash("sha256");
 const failed: number[] = [];
 for (let seed = from; seed < from + count; seed++) {
   const startedMs = performance.now();
-  const result = await runSeed(seed);
+  const result = await runSeed(seed, mutant);
   all.update(`${seed} ${result.digest}\n`);
   if (result.failure) failed.push(seed);
   print(summary(result, performance.now() - startedMs));
   if (result.failure || values.story) printStory(result);
+  if (result.failure && mutant) break;
 }
-print(failed.length === 0 ? `\n${count} seeds hold` : `\n${failed.length} of ${count} seeds failed: ${failed.join(", ")}`);
+print(
+  failed.length === 0 ? `\n${count} seeds hold` : `\n${failed.length} of ${count} seeds failed: ${failed.join(", ")}`,
+);
 print(`digest ${all.digest("hex")}`);
 process.exitCode = failed.length === 0 ? 0 : 1;
 
@@ -42,7 +49,9 @@ function summary({ seed, failure, steps, virtualMs, plan, digest }: SeedResult, 
 
 function printStory({ seed, failure, story, plan }: SeedResult): void {
   const weather = Object.entries(plan.weather).filter(([, rate]) => rate > 0);
-  print(`\n  The weather of seed ${seed}: ${weather.map(([kind, rate]) => `${kind} ${Number(rate.toFixed(3))}`).join(", ")}\n`);
+  print(
+    `\n  The weather of seed ${seed}: ${weather.map(([kind, rate]) => `${kind} ${Number(rate.toFixed(3))}`).join(", ")}\n`,
+  );
   for (const line of story) print(storyLine(line));
   if (failure) {
     print(`\n  ✘ ${failure.message}`);

@@ -210,7 +210,9 @@ class Process {
     const { world } = this.machine;
     const life = this.machine.boot();
     world.tell(life.name, "starts");
-    const scope = new Scope(life.machine.name, (task, error) => world.tell(life.name, `${task} failed: ${textOf(error)}`));
+    const scope = new Scope(life.machine.name, (task, error) =>
+      world.tell(life.name, `${task} failed: ${textOf(error)}`),
+    );
     const starting = inContext({ life: life.name }, () => this.start(life, scope));
     starting.catch((error: unknown) => {
       world.tell(life.name, `could not start: ${textOf(error)}`);

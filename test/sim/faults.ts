@@ -55,8 +55,20 @@ export interface Weather {
 export type Incident =
   | { readonly atMs: number; readonly forMs: number; readonly kind: "crash" | "pause"; readonly machine: string }
   /** The store's news reach this apiserver late. */
-  | { readonly atMs: number; readonly forMs: number; readonly kind: "lag"; readonly machine: string; readonly lagMs: number }
-  | { readonly atMs: number; readonly forMs: number; readonly kind: "partition"; readonly machine: string; readonly from: string };
+  | {
+      readonly atMs: number;
+      readonly forMs: number;
+      readonly kind: "lag";
+      readonly machine: string;
+      readonly lagMs: number;
+    }
+  | {
+      readonly atMs: number;
+      readonly forMs: number;
+      readonly kind: "partition";
+      readonly machine: string;
+      readonly from: string;
+    };
 
 export interface FaultPlan {
   readonly weather: Weather;
@@ -97,7 +109,10 @@ export function planFaults(random: Random, victims: Victims, fromMs: number, unt
   return { weather, incidents: planIncidents(random.fork("incidents"), victims, fromMs, untilMs), untilMs };
 }
 
-export const calm: Weather = { ...(Object.fromEntries(Object.keys(WORST).map((kind) => [kind, 0])) as Record<keyof typeof WORST, number>), latencyMs: 2 };
+export const calm: Weather = {
+  ...(Object.fromEntries(Object.keys(WORST).map((kind) => [kind, 0])) as Record<keyof typeof WORST, number>),
+  latencyMs: 2,
+};
 
 function planIncidents(random: Random, victims: Victims, fromMs: number, untilMs: number): Incident[] {
   const { apiservers, leaders, nodes } = victims;
@@ -109,7 +124,8 @@ function planIncidents(random: Random, victims: Victims, fromMs: number, untilMs
     const forMs = Math.min(untilMs - atMs, Math.round(200 + random.next() ** 2 * 30_000));
     const what = random.next();
     // Leaders are paused most: longer than a takeover takes, so that a deposed one wakes up in the middle of its work.
-    if (what < 0.45) incidents.push({ kind: "pause", atMs, forMs, machine: pick(random, what < 0.35 ? leaders : everybody) });
+    if (what < 0.45)
+      incidents.push({ kind: "pause", atMs, forMs, machine: pick(random, what < 0.35 ? leaders : everybody) });
     else if (what < 0.7) incidents.push({ kind: "crash", atMs, forMs, machine: pick(random, everybody) });
     else if (what < 0.85) {
       const lagMs = Math.round(100 + random.next() * 4_000);

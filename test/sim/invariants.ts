@@ -105,7 +105,8 @@ export class Invariants {
     const key = `${object.kind ?? ""} ${object.metadata.name ?? ""}`;
     const revision = Number(object.metadata.resourceVersion);
     const before = this.#acknowledged.get(key) ?? 0;
-    if (revision < before) this.#violated(`I7: a read of ${key} shows revision ${revision} after ${before} was acknowledged`);
+    if (revision < before)
+      this.#violated(`I7: a read of ${key} shows revision ${revision} after ${before} was acknowledged`);
     if (!this.#history.get(key)?.has(revision))
       this.#violated(`I7: revision ${revision} of ${key} was acknowledged, but the store never had it`);
     this.#acknowledged.set(key, revision);
@@ -116,7 +117,8 @@ export class Invariants {
   }
 
   judge(commit: Commit): void {
-    if (commit.revision <= this.#revision) this.#violated(`I8: revision ${commit.revision} came after ${this.#revision}`);
+    if (commit.revision <= this.#revision)
+      this.#violated(`I8: revision ${commit.revision} came after ${this.#revision}`);
     this.#revision = commit.revision;
     this.#judgeFence(commit);
     for (const change of commit.changes) {
@@ -126,7 +128,11 @@ export class Invariants {
       else if (key.startsWith(PODS)) this.#onPod(key, change, commit);
       else if (key.startsWith(REPLICA_SETS)) this.#onReplicaSet(key, change, commit);
       else if (key.startsWith(DEPLOYMENTS)) this.#onDeployment(key, change);
-      if (change.type === "delete" && USERS_OWN.some((prefix) => key.startsWith(prefix)) && commit.cause?.user !== "admin")
+      if (
+        change.type === "delete" &&
+        USERS_OWN.some((prefix) => key.startsWith(prefix)) &&
+        commit.cause?.user !== "admin"
+      )
         this.#violated(`I5: ${key} was deleted by ${commit.cause?.user ?? "nobody"}`);
     }
   }
@@ -135,7 +141,7 @@ export class Invariants {
   #note(change: StoreChange, { revision, life, cause }: Commit): void {
     const key = changedKey(change);
     if (key.startsWith("/registry/")) {
-      const object = change.type === "put" ? parse<KubernetesObject>(change.entry.value) : undefined;
+      const object = change.type === "put" ? (parse(change.entry.value) as KubernetesObject) : undefined;
       if (object) {
         const named = `${object.kind ?? ""} ${object.metadata.name ?? ""}`;
         this.#history.set(named, (this.#history.get(named) ?? new Set()).add(revision));
@@ -146,7 +152,10 @@ export class Invariants {
     this.lastWrite = { atMs: this.#world.nowMs, what: `${key} ${what} by ${cause?.user ?? life ?? "the store"}` };
     if (revision < FIRST_NEWS && key.startsWith("/registry/rbac")) return;
     const by = cause ? `${cause.user} (${cause.method})` : (life ?? "a lease that ended");
-    this.#world.tell(life ?? "store", `${revision}: ${key.replace("/registry/", "")} ${what}${detailOf(change)}, by ${by}`);
+    this.#world.tell(
+      life ?? "store",
+      `${revision}: ${key.replace("/registry/", "")} ${what}${detailOf(change)}, by ${by}`,
+    );
   }
 
   #judgeFence({ changes, cause, revision }: Commit): void {
@@ -179,7 +188,7 @@ export class Invariants {
 
   #onPod(key: string, change: StoreChange, commit: Commit): void {
     const before = this.pods.get(key);
-    const after = change.type === "put" ? parse<Pod>(change.entry.value) : undefined;
+    const after = change.type === "put" ? (parse(change.entry.value) as Pod) : undefined;
     if (after && before && before.metadata.uid === after.metadata.uid) this.#judgeBinding(key, before, after);
     const isMarked = (pod: Pod | undefined): boolean => pod?.metadata.deletionTimestamp !== undefined;
     if (before && !isMarked(before) && (!after || isMarked(after))) this.#judgeDelete(key, before, commit);
@@ -233,7 +242,7 @@ export class Invariants {
       this.replicaSets.delete(key);
       return;
     }
-    const object = parse<ReplicaSet>(change.entry.value);
+    const object = parse(change.entry.value) as ReplicaSet;
     const before = known?.object.spec.replicas ?? 0;
     const asked = object.spec.replicas ?? 1;
     if (known) known.object = object;
@@ -252,7 +261,9 @@ export class Invariants {
       if (object.metadata.ownerReferences?.some((owner) => owner.uid === uid)) asked += object.spec.replicas ?? 1;
     const most = deployment.most.greatest(this.#world.nowMs);
     if (asked > most)
-      this.#violated(`I4: with ${key} the ReplicaSets of ${deployment.object.metadata.name} ask for ${asked} pods, of at most ${most}`);
+      this.#violated(
+        `I4: with ${key} the ReplicaSets of ${deployment.object.metadata.name} ask for ${asked} pods, of at most ${most}`,
+      );
   }
 
   #onDeployment(key: string, change: StoreChange): void {
@@ -260,7 +271,7 @@ export class Invariants {
       this.deployments.delete(key);
       return;
     }
-    const object = parse<Deployment>(change.entry.value);
+    const object = parse(change.entry.value) as Deployment;
     const known = this.deployments.get(key) ?? { object, most: new Recent() };
     known.object = object;
     this.deployments.set(key, known);
@@ -273,7 +284,8 @@ export class Invariants {
       (pod) =>
         pod.metadata.deletionTimestamp === undefined &&
         !isEnded(pod) &&
-        pod.metadata.ownerReferences?.some(({ uid, controller }) => controller === true && uid === metadata.uid) === true,
+        pod.metadata.ownerReferences?.some(({ uid, controller }) => controller === true && uid === metadata.uid) ===
+          true,
     );
   }
 
@@ -316,11 +328,11 @@ function surgeOf({ spec }: Deployment, replicas: number): number {
 
 function detailOf(change: StoreChange): string {
   if (change.type === "delete") return "";
-  const { metadata, spec, status } = parse<{
+  const { metadata, spec, status } = parse(change.entry.value) as {
     metadata?: KubernetesObject["metadata"];
     spec?: { replicas?: number; nodeName?: string };
-    status?: { phase?: string; readyReplicas?: number; conditions?: { type: string; status: string }[] };
-  }>(change.entry.value);
+    status?: { phase?: string; conditions?: { type: string; status: string }[] };
+  };
   const ready = status?.conditions?.find(({ type }) => type === "Ready")?.status;
   const details = [
     spec?.replicas === undefined ? "" : `replicas ${spec.replicas}`,
@@ -333,8 +345,8 @@ function detailOf(change: StoreChange): string {
 }
 
 /** The object before the newline; keys that hold none are not read. */
-function parse<T>(value: Uint8Array): T {
+function parse(value: Uint8Array): unknown {
   const text = Buffer.from(value).toString("utf8");
   const newline = text.lastIndexOf("\n");
-  return JSON.parse(newline < 0 ? text : text.slice(0, newline)) as T;
+  return JSON.parse(newline < 0 ? text : text.slice(0, newline));
 }

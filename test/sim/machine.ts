@@ -123,7 +123,7 @@ export class Life {
     return new Promise((resolve, reject) => {
       promise.then(
         (value) => void this.after(0, what, () => resolve(value)),
-        (error: unknown) => void this.after(0, `${what} failed`, () => reject(error as Error)),
+        (error: unknown) => void this.after(0, `${what} failed`, () => reject(error)),
       );
     });
   }

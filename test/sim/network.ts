@@ -13,7 +13,7 @@ import type { World } from "./world.ts";
 export interface Server {
   readonly name: string;
   /** Undefined while nobody listens. */
-  listening(): { readonly life: Life; handle(request: ApiRequest): Promise<ApiResponse> } | undefined;
+  listening(): { readonly life: Life; readonly handle: (request: ApiRequest) => Promise<ApiResponse> } | undefined;
 }
 
 export interface Identity {
@@ -34,7 +34,8 @@ export function simulatedTransport(
 ): Transport {
   return {
     endpoint: server.name,
-    send: (request) => new Exchange(world, faults.request(client.machine.name, server.name), client, server).send(request, identity),
+    send: (request) =>
+      new Exchange(world, faults.request(client.machine.name, server.name), client, server).send(request, identity),
     close: () => Promise.resolve(),
   };
 }
@@ -93,7 +94,7 @@ class Exchange {
           this.#client.after(this.#fate.backMs, `refused: ${op}`, () => settle(() => reject(refused)));
           return;
         }
-        const { life } = listening;
+        const { life, handle } = listening;
         const reset = (): void => {
           this.#client.after(RESET_MS, `reset: ${op}`, () => {
             settle(() => reject(new Error("socket hang up")));
@@ -102,7 +103,7 @@ class Exchange {
         };
         this.#endings.push(life.onEnd(reset));
         const answered = (response: TransportResponse): void => settle(() => resolve(response));
-        life.run(() => void this.#serve(life, listening.handle, request, identity, answered));
+        life.run(() => void this.#serve(life, handle, request, identity, answered));
       });
     });
   }
@@ -125,7 +126,10 @@ class Exchange {
     if (this.#fate.replyLost) return this.#dropReply(response);
     const { status } = response;
     const headers = Object.fromEntries(
-      Object.entries(response.headers).map(([name, value]) => [name, typeof value === "string" ? value : value.join(", ")]),
+      Object.entries(response.headers).map(([name, value]) => [
+        name,
+        typeof value === "string" ? value : value.join(", "),
+      ]),
     );
     this.#deliver(`${status} ${op}`, () => answered({ status, headers, body: this.#body }));
     if (response.body instanceof Uint8Array) {

@@ -64,29 +64,31 @@ async function play(world: World, plan: FaultPlan, mutant: Mutant | undefined): 
       deletes: (uid: string) => invariants.userDeletes(uid),
     };
     const telling = inContext({ life: life.name }, () => tellStory(ports));
-    telling.then(() => (told = true), (error: unknown) => world.fail(error));
+    telling.then(
+      () => (told = true),
+      (error: unknown) => world.fail(error),
+    );
   });
 
   await world.run(STORY_WITHIN_MS, () => told);
   if (!told) throw new Violation(`the story is not over after ${STORY_WITHIN_MS / 1_000} s`);
   await world.run(Math.max(world.nowMs, plan.untilMs));
   world.tell("world", "no more faults");
-  const deadlineMs = world.nowMs + CONVERGES_WITHIN_MS;
-  await world.run(deadlineMs, () => unconverged(invariants) === undefined);
+  const faultlessMs = world.nowMs;
+  const isQuiet = (): boolean => world.nowMs - Math.max(faultlessMs, invariants.lastWrite.atMs) >= QUIET_MS;
+  await world.run(
+    faultlessMs + CONVERGES_WITHIN_MS + QUIET_MS,
+    () => isQuiet() && unconverged(invariants) === undefined,
+  );
+  const within = `within ${CONVERGES_WITHIN_MS / 1_000} s after the last fault`;
   const missing = unconverged(invariants);
-  if (missing !== undefined) throw new Violation(`not converged ${CONVERGES_WITHIN_MS / 1_000} s after the last fault: ${missing}`);
-  world.tell("world", "converged");
-  // What follows a convergence (statuses, endpoints) may take as long as the convergence itself.
-  await world.run(deadlineMs, () => world.nowMs - invariants.lastWrite.atMs > SETTLED_MS);
-  const quietFromMs = world.nowMs;
-  await world.run(quietFromMs + QUIET_MS);
-  if (invariants.lastWrite.atMs > quietFromMs)
-    throw new Violation(`no quiet: ${((invariants.lastWrite.atMs - quietFromMs) / 1_000).toFixed(1)} s into it, ${invariants.lastWrite.what}`);
-  const lost = unconverged(invariants);
-  if (lost !== undefined) throw new Violation(`converged, and lost it again: ${lost}`);
+  if (missing !== undefined) throw new Violation(`not converged ${within}: ${missing}`);
+  if (!isQuiet()) throw new Violation(`still writing ${within}: ${invariants.lastWrite.what}`);
+  world.tell(
+    "world",
+    `converged ${((invariants.lastWrite.atMs - faultlessMs) / 1_000).toFixed(1)} s after the last fault, and quiet`,
+  );
 }
-
-const SETTLED_MS = 10_000;
 
 /** What is still missing; undefined when the cluster is as the story's end wants it. */
 function unconverged({ deployments, replicaSets, pods }: Invariants): string | undefined {
@@ -104,7 +106,8 @@ function unconverged({ deployments, replicaSets, pods }: Invariants): string | u
   if (pods.size !== replicas) return `there are ${pods.size} pods`;
   for (const pod of pods.values()) {
     const ready = pod.status?.conditions?.find(({ type }) => type === "Ready")?.status;
-    if (ready !== "True" || pod.status?.phase !== "Running") return `${pod.metadata.name ?? ""} is ${pod.status?.phase ?? "new"}, ready ${ready ?? "unknown"}`;
+    if (ready !== "True" || pod.status?.phase !== "Running")
+      return `${pod.metadata.name ?? ""} is ${pod.status?.phase ?? "new"}, ready ${ready ?? "unknown"}`;
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
 /** The truth behind all apiservers, and each process's own bad connection to it. */
-import { prefixRange, allKeys, type Store, type StoreChange, type Transaction } from "@pilothouse/store";
+import { allKeys, type Store, type StoreChange, type Transaction } from "@pilothouse/store";
 import { faultyStore } from "@pilothouse/store/faulty";
 import { memoryStore } from "@pilothouse/store/memory";
 import type { Faults } from "./faults.ts";
@@ -66,17 +66,13 @@ export function storeOf(life: Life, truth: Store, world: World, faults: Faults):
   const store = faultyStore(truth, { clock: world.clock, faults: faults.store(name), members: 3 });
   life.onEnd(() => void store.close());
   return portOf(life, "store", store, {
-    watch: (options) => {
-      const hear =
-        <A extends unknown[]>(handle: ((...args: A) => void) | undefined) =>
-        (...args: A): void => life.run(() => handle?.(...args));
-      return store.watch({
+    watch: (options) =>
+      store.watch({
         ...options,
-        onChanges: hear(options.onChanges),
-        onEnd: hear(options.onEnd),
-        onHealth: hear(options.onHealth),
-      });
-    },
+        onChanges: (changes) => life.run(() => options.onChanges(changes)),
+        onEnd: (cause) => life.run(() => options.onEnd(cause)),
+        onHealth: (healthy) => life.run(() => options.onHealth?.(healthy)),
+      }),
   });
 }
 
@@ -103,5 +99,3 @@ export function changedKey(change: StoreChange): string {
 export function revisionOf(change: StoreChange): number {
   return change.type === "put" ? change.entry.modRevision : change.modRevision;
 }
-
-export const ELECTIONS = prefixRange("/pilothouse/elections/");

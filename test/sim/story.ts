@@ -62,7 +62,9 @@ async function untilDone(ports: StoryPorts, what: string, work: () => Promise<vo
 
 /** Pods need one; the controller that makes it may not run yet. */
 async function account({ client }: StoryPorts): Promise<void> {
-  await client.create(resources.serviceAccounts, { metadata: { name: "default", namespace: "default" } }).catch(unlessThere);
+  await client
+    .create(resources.serviceAccounts, { metadata: { name: "default", namespace: "default" } })
+    .catch(unlessThere);
 }
 
 /** Creates it; that it is there already is the answer to an attempt whose own answer was lost. */
@@ -113,7 +115,10 @@ function webDeployment(replicas: number): Deployment {
 
 function podSpec(): Pod["spec"] {
   const resources = { requests: { cpu: "100m", memory: "64Mi" } };
-  return { containers: [{ name: "web", image: "web:v1", ports: [{ containerPort: 80 }], resources }], terminationGracePeriodSeconds: 2 };
+  return {
+    containers: [{ name: "web", image: "web:v1", ports: [{ containerPort: 80 }], resources }],
+    terminationGracePeriodSeconds: 2,
+  };
 }
 
 function webService(): Service {

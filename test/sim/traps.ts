@@ -54,7 +54,11 @@ const TRAPPED: readonly (readonly [object: unknown, name: string, members?: read
   [performance, "performance", ["now"]],
   [AbortSignal, "AbortSignal", ["timeout"]],
   [String.prototype, "String.prototype", ["localeCompare", "toLocaleLowerCase", "toLocaleUpperCase"]],
-  [Date.prototype, "Date.prototype", ["toLocaleString", "toLocaleDateString", "toLocaleTimeString", "getTimezoneOffset"]],
+  [
+    Date.prototype,
+    "Date.prototype",
+    ["toLocaleString", "toLocaleDateString", "toLocaleTimeString", "getTimezoneOffset"],
+  ],
   [globalThis.crypto, "crypto", ["getRandomValues", "randomUUID"]],
   [Object.getPrototypeOf(globalThis.crypto.subtle), "crypto.subtle"],
   [fs, "fs"],
@@ -66,8 +70,19 @@ const TRAPPED: readonly (readonly [object: unknown, name: string, members?: read
     crypto,
     "crypto",
     [
-      ...["randomBytes", "randomInt", "randomUUID", "randomFill", "randomFillSync", "generateKeyPair", "generateKeyPairSync"],
-      ...["generateKey", "pbkdf2", "scrypt", "hkdf", "sign", "verify"],
+      "randomBytes",
+      "randomInt",
+      "randomUUID",
+      "randomFill",
+      "randomFillSync",
+      "generateKeyPair",
+      "generateKeyPairSync",
+      "generateKey",
+      "pbkdf2",
+      "scrypt",
+      "hkdf",
+      "sign",
+      "verify",
     ],
   ],
 ];
@@ -105,7 +120,12 @@ const HARMLESS: readonly string[] = ["writeSync", "constructor"];
 function functionsOf(holder: Members): string[] {
   return Object.getOwnPropertyNames(holder).filter((member) => {
     const descriptor = Object.getOwnPropertyDescriptor(holder, member);
-    return typeof descriptor?.value === "function" && descriptor.configurable === true && /^[a-z]/.test(member) && !HARMLESS.includes(member);
+    return (
+      typeof descriptor?.value === "function" &&
+      descriptor.configurable === true &&
+      /^[a-z]/.test(member) &&
+      !HARMLESS.includes(member)
+    );
   });
 }
 

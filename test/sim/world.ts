@@ -124,10 +124,7 @@ export class World {
   digest(): string {
     this.#flush();
     const { node, icu, tz, unicode } = process.versions as Readonly<Record<string, string>>;
-    return this.#digest
-      .copy()
-      .update(`node ${node} icu ${icu} tz ${tz} unicode ${unicode}\n`)
-      .digest("hex");
+    return this.#digest.copy().update(`node ${node} icu ${icu} tz ${tz} unicode ${unicode}\n`).digest("hex");
   }
 
   #note(line: string): void {

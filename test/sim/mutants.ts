@@ -1,0 +1,31 @@
+/** Rules taken away, each by the test's own means: the simulation must notice (consistency.md). */
+import { OwnWrites } from "@pilothouse/controller";
+import type { Compare, Store, Transaction } from "@pilothouse/store";
+import type { Mutant } from "./cluster.ts";
+
+const isFence = ({ key }: Compare): boolean => key.startsWith("/pilothouse/elections/");
+
+/** C11: an apiserver whose transactions compare no election. */
+export const withoutFencing: Mutant = {
+  name: "without fencing",
+  apiserverStore: (store: Store) =>
+    new Proxy(store, {
+      get(target, member, receiver) {
+        if (member !== "txn") return Reflect.get(target, member, receiver) as unknown;
+        return (txn: Transaction) =>
+          target.txn({ ...txn, compares: txn.compares.filter((compare) => !isFence(compare)) });
+      },
+    }),
+};
+
+/** Controllers that decide again before their caches show what they did last. */
+export const withoutOwnWrites: Mutant = {
+  name: "without read-your-own-writes",
+  install() {
+    const seen = Object.getOwnPropertyDescriptor(OwnWrites.prototype, "seen") as PropertyDescriptor;
+    Object.defineProperty(OwnWrites.prototype, "seen", { ...seen, value: () => true });
+    return () => void Object.defineProperty(OwnWrites.prototype, "seen", seen);
+  },
+};
+
+export const mutants: readonly Mutant[] = [withoutFencing, withoutOwnWrites];
