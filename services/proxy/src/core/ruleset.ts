@@ -145,6 +145,8 @@ function guardRules({ clusterDns, serviceRange }: RulesetOptions): Statement[][]
   return [
     [ourMark, nft.setMark(0)],
     ...(clusterDns === undefined ? [] : [[nft.match(nft.destinationAddress, "==", clusterDns), ...dnsPort, nft.leave]]),
+    // A client on the node itself asks from this very address: the answer goes where the question came from.
+    ...(clusterDns === undefined ? [] : [[nft.match(nft.sourceAddress, "==", clusterDns), nft.leave]]),
     [nft.match(nft.destinationAddress, "==", nft.range(serviceRange)), nft.goTo("reject")],
     [nft.match(toAddressAndPort, "==", `@${FRONTENDS.ip.closed}`), nft.goTo("reject")],
     [nft.toThisNode, nft.match(toPort, "==", `@${FRONTENDS.nodePort.closed}`), nft.goTo("reject")],
@@ -158,11 +160,12 @@ function sourceRules({ podRange, serviceRange, bridge }: RulesetOptions): Statem
   const notTo = (cidr: string): Statement => nft.match(nft.destinationAddress, "!=", nft.range(cidr));
   const wasForService = nft.match(nft.originalAddress, "==", nft.range(serviceRange));
   const fromItself = nft.match(nft.concat(nft.sourceAddress, nft.destinationAddress), "==", "@hairpins");
+  const hasOriginalPort = [nft.destinationChanged, nft.hasPorts];
   return [
     [nft.destinationChanged, fromItself, nft.masquerade],
     [nft.destinationChanged, wasForService, notFromPod, nft.masquerade],
-    [nft.destinationChanged, nft.match(wasForAddressAndPort, "==", `@${FRONTENDS.ip.masquerade}`), nft.masquerade],
-    [nft.destinationChanged, nft.match(wasForPort, "==", `@${FRONTENDS.nodePort.masquerade}`), nft.masquerade],
+    [...hasOriginalPort, nft.match(wasForAddressAndPort, "==", `@${FRONTENDS.ip.masquerade}`), nft.masquerade],
+    [...hasOriginalPort, nft.match(wasForPort, "==", `@${FRONTENDS.nodePort.masquerade}`), nft.masquerade],
     [fromPod, notTo(podRange), notTo(serviceRange), nft.match(nft.outputInterface, "!=", bridge), nft.masquerade],
   ];
 }

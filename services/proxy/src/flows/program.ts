@@ -52,6 +52,7 @@ export class Program {
   /** Services to be looked at again, with what caused it. */
   #dirty = new Map<string, Cause>();
   #wake: (() => void) | undefined;
+  #busy = false;
   #needsWhole = true;
   #failure: string | undefined = "the rules are not in the kernel yet";
 
@@ -81,10 +82,16 @@ export class Program {
     return this.#failure;
   }
 
+  /** True when all that was told is in the kernel. */
+  upToDate(): boolean {
+    return this.#dirty.size === 0 && !this.#busy && this.#failure === undefined;
+  }
+
   /** Applies everything once, then every change, until the signal aborts. Call it when all that exists has been told. */
   async run(signal: AbortSignal): Promise<void> {
     signal.addEventListener("abort", () => this.#wake?.(), { once: true });
     while (!signal.aborted) {
+      this.#busy = true;
       await this.#ports.clock.turn();
       try {
         await this.#programOnce();
@@ -97,6 +104,7 @@ export class Program {
         await sleep(this.#ports.clock, RETRY_MS, signal).catch(() => undefined);
         continue;
       }
+      this.#busy = false;
       if (this.#dirty.size === 0 && !signal.aborted) await new Promise<void>((resolve) => (this.#wake = resolve));
     }
   }
