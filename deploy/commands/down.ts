@@ -3,7 +3,7 @@
  * cgroup or file outside the clone. `--keep-data` keeps `.cluster`. Works on whatever is left, in any state.
  */
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { readChoices, thisLayout } from "../cluster/clone.ts";
@@ -17,18 +17,14 @@ import { stopProcess } from "../cluster/supervisor.ts";
 const run = promisify(execFile);
 const { values: flags } = parseArgs({ options: { "keep-data": { type: "boolean", default: false } } });
 const layout = thisLayout();
-/** Where containerd's CRI plugin names the network namespaces of sandboxes. */
-const NETNS_FOLDER = "/run/netns";
 
 await runCommand(async () => {
   const choices = readChoices(layout);
   await step("Stop the services", "PH-150", stopServices);
-  const sandboxNetns = sandboxNamespaces();
   await step("Remove the containers", "PH-150", removeContainers);
   await step("Stop containerd, NATS and etcd", "PH-150", stopBackbone);
   await step("Remove mounts, interfaces, rules and cgroups", "PH-150", async () => {
     await unmountBelow([layout.root, layout.runtime]);
-    for (const path of sandboxNetns) await removeNamespace(path);
     await removeNetworking(layout, choices);
     removeCgroups(layout.cgroup);
     rmSync(layout.runtime, { recursive: true, force: true });
@@ -89,27 +85,4 @@ async function endCgroupProcesses(): Promise<void> {
   await Promise.all(pids.map((pid) => stopProcess(pid, 0)));
   const stuck = pids.filter(isAlive);
   if (stuck.length > 0) throw new ExplainedError("PH-150", `Processes ${stuck.join(", ")} could not be ended.`);
-}
-
-/** The network namespaces of our sandboxes: the named ones in which a process of our cgroup lives. */
-function sandboxNamespaces(): readonly string[] {
-  if (!existsSync(NETNS_FOLDER)) return [];
-  const inodes = new Set(cgroupProcesses(layout.cgroup).map(netnsInode));
-  return readdirSync(NETNS_FOLDER)
-    .filter((name) => name.startsWith("cni-"))
-    .map((name) => join(NETNS_FOLDER, name))
-    .filter((path) => inodes.has(statSync(path).ino));
-}
-
-function netnsInode(pid: number): number {
-  try {
-    return statSync(`/proc/${pid}/ns/net`).ino;
-  } catch {
-    return -1; // It ended while we looked.
-  }
-}
-
-async function removeNamespace(path: string): Promise<void> {
-  await run("umount", ["--lazy", path]).catch(() => {});
-  rmSync(path, { force: true });
 }

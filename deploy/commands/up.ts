@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { containerdConfig } from "../containerd-config.ts";
 import { PAUSE_IMAGE } from "../images.ts";
 import { API_USERS, ensureCertificates, writeKubeconfig } from "../cluster/certificates.ts";
 import { readChoices, thisLayout, writeChoices } from "../cluster/clone.ts";
@@ -23,7 +24,7 @@ import {
 import { ensureKubectl, loadLocalImages } from "../cluster/images-and-tools.ts";
 import type { ClusterChoices } from "../cluster/layout.ts";
 import { isAlive, markedProcesses } from "../cluster/marked-processes.ts";
-import { containerdConfig, natsConfig, processSpecs } from "../cluster/processes.ts";
+import { natsConfig, processSpecs } from "../cluster/processes.ts";
 import * as ready from "../cluster/readiness.ts";
 import { runCommand, step } from "../cluster/steps.ts";
 import type { SupervisedCluster } from "../cluster/supervisor.ts";
@@ -139,7 +140,17 @@ async function configure(choices: ClusterChoices): Promise<void> {
   for (const user of API_USERS)
     writeKubeconfig(layout, user, server, user === "admin" ? layout.adminConf : join(layout.pki, `${user}.conf`));
   writeFileSync(join(layout.root, "nats.conf"), natsConfig(layout, choices));
-  writeFileSync(join(layout.root, "containerd.toml"), containerdConfig(layout, PAUSE_IMAGE));
+  writeFileSync(
+    join(layout.root, "containerd.toml"),
+    containerdConfig({
+      root: layout.containerdRoot,
+      state: layout.containerdState,
+      socket: layout.containerdSocket,
+      cniConfDir: layout.cniConf,
+      cniBinDir: "/usr/lib/cni",
+      sandboxImage: PAUSE_IMAGE,
+    }),
+  );
   const specs = processSpecs(layout, choices, node, bundleVersion);
   const cluster: SupervisedCluster = { id: layout.id, run: layout.run, logs: layout.logs, specs };
   writeFileSync(layout.processesFile, `${JSON.stringify(cluster, undefined, 2)}\n`);
