@@ -7,7 +7,7 @@ import { containerConfig, podLogDirectory, sandboxConfig } from "../core/contain
 import { hostsFile, podDns } from "../core/dns.ts";
 import { environmentOf, expand, type Whereabouts } from "../core/environment.ts";
 import type { Action } from "../core/pod-machine.ts";
-import { ANNOTATION_TERMINATION_MESSAGE, uidOf } from "../core/pod-runtime.ts";
+import { uidOf } from "../core/pod-runtime.ts";
 import { planVolume } from "../core/volumes.ts";
 import { ensureImage } from "./images.ts";
 import { pullSecrets } from "./pull-secrets.ts";
@@ -236,8 +236,3 @@ export class PodActions {
 }
 
 const POST_START_MS = 600_000;
-
-/** Where a container's last words are, from what was written on it when it was made. */
-export function terminationMessageFile(annotations: Readonly<Record<string, string>>): string {
-  return annotations[ANNOTATION_TERMINATION_MESSAGE] ?? "";
-}

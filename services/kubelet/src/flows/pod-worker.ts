@@ -9,7 +9,7 @@ import { resources } from "@pilothouse/client";
 import { abortReason } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
 import type { Scope } from "@pilothouse/lifecycle";
-import { RuntimeError, type RuntimeEvent, type SandboxStatus } from "@pilothouse/runtime";
+import { RuntimeError, type RuntimeEvent } from "@pilothouse/runtime";
 import { span, type TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue, type WorkItem } from "@pilothouse/workqueue";
 import { INITIAL_MS, MAX_MS, type Backoff } from "../core/backoff.ts";
@@ -19,25 +19,23 @@ import {
   LABEL_NODE,
   LABEL_POD_NAME,
   LABEL_POD_NAMESPACE,
-  LABEL_POD_UID,
   nothingRuns,
   podTitle,
   uidOf,
   type PodRuntime,
-  type RuntimeContainer,
 } from "../core/pod-runtime.ts";
 import { podStatus } from "../core/status.ts";
 import { isRefreshed } from "../core/volumes.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
-import { PodActions, StartFailed, terminationMessageFile, type PodContext } from "./pod-actions.ts";
+import { PodActions, StartFailed, type PodContext } from "./pod-actions.ts";
+import { PodObserver } from "./pod-observer.ts";
 import { InputReader } from "./pod-inputs.ts";
 import { Prober } from "./prober.ts";
 import { StatusPublisher } from "./status.ts";
 
 const RELIST_MS = 60_000;
 const REFRESH_VOLUMES_MS = 60_000;
-const MESSAGE_BYTES = 4096;
 const SANDBOX_RETRY_MS = 2_000;
 const CONFIG_RETRY_MS = 2_000;
 /** How soon a failed pull reads as "backing off". */
@@ -74,14 +72,14 @@ export class PodWorkers {
   readonly #status: StatusPublisher;
   readonly #queue: WorkQueue;
   readonly #records = new Map<string, PodRecord>();
-  /** Pod uids by container and sandbox id, to know whom an event concerns. */
-  readonly #owners = new Map<string, string>();
+  readonly #observer: PodObserver;
 
   constructor(ports: KubeletPorts, settings: NodeSettings, scope: Scope) {
     this.#ports = ports;
     this.#settings = settings;
     this.#scope = scope;
     this.#actions = new PodActions(ports, settings);
+    this.#observer = new PodObserver(ports);
     this.#status = new StatusPublisher({ ...ports, scope });
     const { clock, tracer } = ports;
     this.#queue = new WorkQueue({ name: "pods", clock, tracer, baseDelayMs: 250, maxDelayMs: 30_000 });
@@ -119,7 +117,7 @@ export class PodWorkers {
       for (const uid of this.#records.keys()) this.#queue.add(uid);
       return;
     }
-    const uid = this.#owners.get(event.containerId);
+    const uid = this.#observer.ownerOf(event.containerId);
     if (uid !== undefined) this.#queue.add(uid);
   }
 
@@ -221,7 +219,7 @@ export class PodWorkers {
   /** One look and what follows from it; true when it must be looked at again. */
   async #round(record: PodRecord, trace: TraceContext | undefined): Promise<boolean> {
     const { clock } = this.#ports;
-    record.runtime = await this.#look(record);
+    record.runtime = await this.#observer.look(uidOf(record.pod), record.runtime, record.messages);
     const { pod, runtime } = record;
     const situation = this.#situation(record);
     const plan = planPod(situation);
@@ -281,40 +279,6 @@ export class PodWorkers {
     record.backingOff = new Set(now);
   }
 
-  async #look(record: PodRecord): Promise<PodRuntime> {
-    const { runtime, files } = this.#ports;
-    const uid = uidOf(record.pod);
-    const filter = { labels: { [LABEL_POD_UID]: uid } };
-    const [sandboxes, containers] = await Promise.all([
-      runtime.listPodSandboxes(filter),
-      runtime.listContainers(filter),
-    ]);
-    const known = new Map(record.runtime.containers.map((it) => [it.id, it]));
-    const details = containers.map(async (it): Promise<RuntimeContainer | undefined> => {
-      const before = known.get(it.id);
-      // What has ended does not change any more.
-      if (before?.state === "exited") return before;
-      const status = await runtime.containerStatus(it.id);
-      return status && { ...status, sandboxId: it.sandboxId };
-    });
-    const states = sandboxes.map(async (it): Promise<SandboxStatus> => {
-      const before = record.runtime.sandboxes.find(({ id }) => id === it.id);
-      if (before && before.state === it.state && before.ips.length > 0) return before;
-      return (await runtime.podSandboxStatus(it.id)) ?? { ...it, ips: [] };
-    });
-    const found = (await Promise.all(details)).filter((it) => it !== undefined);
-    for (const { id } of [...sandboxes, ...found]) this.#owners.set(id, uid);
-    for (const { id, state, annotations } of found) {
-      if (state !== "exited" || record.messages.has(id)) continue;
-      const message = await files.readTail(terminationMessageFile(annotations), MESSAGE_BYTES);
-      if (message !== "") record.messages.set(id, message);
-    }
-    return {
-      sandboxes: (await Promise.all(states)).toSorted((a, b) => b.attempt - a.attempt || b.createdAtMs - a.createdAtMs),
-      containers: found,
-    };
-  }
-
   /** True when the action was carried out and the pod must be looked at again. */
   async #act(record: PodRecord, action: Action, trace: TraceContext | undefined): Promise<boolean> {
     const { runtime } = this.#ports;
@@ -332,11 +296,11 @@ export class PodWorkers {
         return true;
       case "removeSandbox":
         await runtime.removePodSandbox(action.sandboxId);
-        this.#owners.delete(action.sandboxId);
+        this.#observer.gone(action.sandboxId);
         return true;
       case "removeContainer":
         await runtime.removeContainer(action.containerId);
-        this.#owners.delete(action.containerId);
+        this.#observer.gone(action.containerId);
         return true;
     }
   }
@@ -426,7 +390,7 @@ export class PodWorkers {
     if (!record.vanished) await this.#status.flushed(uid);
     for (const { id } of runtime.sandboxes) await this.#ports.runtime.removePodSandbox(id);
     await this.#actions.removePod(pod);
-    for (const [id, owner] of this.#owners) if (owner === uid) this.#owners.delete(id);
+    this.#observer.forget(uid);
     if (!record.vanished) {
       record.deleted = true;
       try {
@@ -464,7 +428,7 @@ export class PodWorkers {
   #context(record: PodRecord, trace: TraceContext | undefined): PodContext {
     const { pod, inputs } = record;
     const podIps = pod.spec.hostNetwork ? [this.#settings.nodeIp] : podIpsOf(record);
-    return { pod, inputs, trace, podIps, made: (id) => void this.#owners.set(id, uidOf(pod)) };
+    return { pod, inputs, trace, podIps, made: (id) => this.#observer.made(id, uidOf(pod)) };
   }
 
   /** A runtime that is down is nobody's failed start: the whole pod is tried again. */
