@@ -30,7 +30,8 @@ await runProcess({
   instance: () => hostname(),
   start: async (values, ports) => {
     const address = values["bind-address"];
-    const servers = nameServersOf(readFileSync(values["resolv-conf"], "utf8"), address);
+    // Read for each question that is forwarded: the machine may get other name servers at any time.
+    const servers = (): readonly string[] => nameServersOf(readFileSync(values["resolv-conf"], "utf8"), address);
     return start(
       {
         ...ports,

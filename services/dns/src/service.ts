@@ -2,8 +2,9 @@
  * dns: answers the cluster DNS address on the node itself. Reads Services and EndpointSlices, writes nothing.
  *
  * Promises: nothing is answered before the first lists are in; a change is in the zone as soon as it is heard; questions about
- * our zone and ranges never leave the node. Does not promise: answers for the rest of the world when no upstream server answers
- * (SERVFAIL, at once).
+ * our zone and ranges never leave the node; questions about the rest of the world, and the answers, pass as they came.
+ * Does not promise: an answer for the rest of the world when no upstream server gives one (SERVFAIL, after two seconds for
+ * each that is silent); caching; DNSSEC.
  */
 import type { Bus } from "@pilothouse/bus";
 import { resources, type ApiClient } from "@pilothouse/client";
@@ -11,9 +12,8 @@ import type { Clock, Random } from "@pilothouse/clock";
 import { allSynced, keyOf, startInformer } from "@pilothouse/informer";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { Telemetry } from "@pilothouse/telemetry";
-import type { Packet } from "dns-packet";
-import { answer, serverFailure } from "./core/answer.ts";
 import { Zone } from "./core/zone.ts";
+import { responder, type Responder, type Upstream } from "./flows/respond.ts";
 
 export interface DnsPorts {
   readonly client: ApiClient;
@@ -22,10 +22,9 @@ export interface DnsPorts {
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly scope: Scope;
-  /** Asks the world's name servers; rejects when none answers. */
-  readonly upstream: { ask(query: Packet): Promise<Packet> };
+  readonly upstream: Upstream;
   /** Begins to listen, and keeps trying until the address is there; each query is handed to `respond`. */
-  readonly listen: (respond: (query: Packet) => Promise<Packet>, signal: AbortSignal) => Promise<void>;
+  readonly listen: (respond: Responder, signal: AbortSignal) => Promise<void>;
 }
 
 export interface DnsConfig {
@@ -38,8 +37,6 @@ export interface DnsConfig {
 export interface DnsService {
   problems(): readonly string[];
 }
-
-const DURATION_BUCKETS = [0.0001, 0.0005, 0.001, 0.005, 0.05, 0.5, 2];
 
 /** Starts in the background; ends with the scope. */
 export function start(ports: DnsPorts, { domain, ranges }: DnsConfig): DnsService {
@@ -66,24 +63,4 @@ export function start(ports: DnsPorts, { domain, ranges }: DnsConfig): DnsServic
     serving = true;
   });
   return { problems: () => (serving ? [] : ["not listening yet: waits for the API, or for its address on this node"]) };
-}
-
-function responder(
-  { upstream, telemetry, clock }: DnsPorts,
-  zone: Zone,
-  serial: () => number,
-): (query: Packet) => Promise<Packet> {
-  const answered = telemetry.metrics.counter("dns_responses_total", "Answers, by where they came from.", ["source"]);
-  const duration = telemetry.metrics.histogram("dns_request_duration_seconds", "Time to answer.", DURATION_BUCKETS, [
-    "source",
-  ]);
-  return async (query) => {
-    const startedMs = clock.monotonicMs();
-    const reply = answer(query, zone, serial());
-    const source = reply.do === "answer" ? "zone" : "upstream";
-    const packet = reply.do === "answer" ? reply.packet : await upstream.ask(query).catch(() => serverFailure(query));
-    answered.add({ source });
-    duration.observe((clock.monotonicMs() - startedMs) / 1000, { source });
-    return packet;
-  };
 }

@@ -5,11 +5,9 @@
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from "node:dgram";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Scope } from "@pilothouse/lifecycle";
-import { decode, encode, streamEncode, type Packet } from "dns-packet";
-import { truncated, udpLimit } from "../core/answer.ts";
-
-/** Gives the answer to a query; it must not throw. */
-export type Responder = (query: Packet) => Promise<Packet>;
+import { decode, encode, type Packet } from "dns-packet";
+import { serverFailure, truncated, udpLimit } from "../core/answer.ts";
+import type { Responder } from "../flows/respond.ts";
 
 export interface DnsListener {
   readonly port: number;
@@ -31,6 +29,8 @@ export async function listen(address: string, port: number, respond: Responder, 
     udp.once("error", reject);
     udp.bind(port, address, resolve);
   });
+  // Once bound, an error is about one message (a client that is gone): the next one is read all the same.
+  udp.on("error", () => undefined);
   const bound = udp.address().port;
   udp.on("message", (message, from) => void answerUdp(udp, message, from, respond));
   await listenTcp(address, bound, respond, scope);
@@ -40,9 +40,8 @@ export async function listen(address: string, port: number, respond: Responder, 
 async function answerUdp(socket: UdpSocket, message: Buffer, from: RemoteInfo, respond: Responder): Promise<void> {
   const query = parse(message);
   if (!query) return;
-  const packet = await respond(query);
-  const whole = encode(packet);
-  const fitting = whole.length <= udpLimit(query) ? whole : encode(truncated(packet));
+  const whole = await bytesOf(query, message, respond);
+  const fitting = whole.length <= udpLimit(query) ? whole : encode(truncated(decode(Buffer.from(whole))));
   // A client that has gone is no failure of ours.
   socket.send(fitting, from.port, from.address, () => {});
 }
@@ -74,12 +73,27 @@ async function serve(socket: Socket, respond: Responder): Promise<void> {
     buffered = Buffer.concat([buffered, chunk]);
     while (buffered.length >= 2 && buffered.length >= 2 + buffered.readUInt16BE(0)) {
       const end = 2 + buffered.readUInt16BE(0);
-      const query = parse(buffered.subarray(2, end));
+      const message = buffered.subarray(2, end);
+      const query = parse(message);
       if (!query) return void socket.destroy();
       buffered = buffered.subarray(end);
-      socket.write(streamEncode(await respond(query)));
+      const answer = await bytesOf(query, message, respond);
+      const length = Buffer.alloc(2);
+      length.writeUInt16BE(answer.length);
+      socket.write(Buffer.concat([length, answer]));
     }
     if (buffered.length > MAX_MESSAGE_BYTES + 2) return void socket.destroy();
+  }
+}
+
+/** What cannot be encoded (a name too long, say) is a failure of ours, told to the client. */
+async function bytesOf(query: Packet, message: Buffer, respond: Responder): Promise<Uint8Array> {
+  const answer = await respond(query, message);
+  if (answer instanceof Uint8Array) return answer;
+  try {
+    return encode(answer);
+  } catch {
+    return encode(serverFailure(query));
   }
 }
 
