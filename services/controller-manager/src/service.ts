@@ -14,6 +14,8 @@ import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
 import { startNodeIpamController } from "./controllers/node-ipam/reconcile.ts";
 import { startEndpointsController } from "./controllers/endpoints/reconcile.ts";
 import { startEndpointSliceController } from "./controllers/endpointslice/reconcile.ts";
+import { startNodeLifecycleController } from "./controllers/node-lifecycle/reconcile.ts";
+import { startPodGcController } from "./controllers/pod-gc/reconcile.ts";
 import { startReplicaSetController } from "./controllers/replicaset/reconcile.ts";
 import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
 import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
@@ -44,6 +46,8 @@ const CONTROLLERS: readonly ((ports: ControllerPorts) => void)[] = [
   startRootCaController,
   startNamespaceController,
   startGarbageCollector,
+  startNodeLifecycleController,
+  startPodGcController,
 ];
 
 /** Starts at once; ends with the ports' scope. */

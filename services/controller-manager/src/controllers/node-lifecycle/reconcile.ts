@@ -1,0 +1,196 @@
+/**
+ * The node lifecycle controller: notices nodes that are silent, taints nodes by their state, and moves pods away from nodes that
+ * are lost.
+ *
+ * Promises (C13): a node is called silent only after its lease was read consistently; a pod is evicted only after node and pod
+ * were. A new leader gives every node its whole grace again. When no node is heard of, no pod is moved.
+ * Limits: the cluster is one zone.
+ */
+import type { Node, Pod } from "@pilothouse/api/types/core-v1";
+import { resources } from "@pilothouse/client";
+import { done, followChanges, inParallel, OwnWrites, requeueAfter, runController } from "@pilothouse/controller";
+import type { Outcome, ReconcileContext } from "@pilothouse/controller";
+import { WorkQueue } from "@pilothouse/workqueue";
+import type { ControllerPorts } from "../../controller-ports.ts";
+import { withCondition } from "../../core/conditions.ts";
+import { podCondition } from "../../core/pods.ts";
+import { timestampOf } from "../../core/values.ts";
+import type { Cause } from "../../executor.ts";
+import { BY_NODE, NODE_LEASES_NAMESPACE } from "../../informers.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import { evictionAtMs, graceMs, plan, type NodeAction } from "./plan.ts";
+import { isBeingLeft, isToBeLeft, paceOf, readyStatus } from "./rules.ts";
+
+const WORKERS = 4;
+const PARALLEL_PODS = 16;
+const OWN_WRITES_SAFETY_MS = 1_000;
+
+export function startNodeLifecycleController(ports: ControllerPorts): void {
+  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const queue = new WorkQueue({ name: "node-lifecycle", clock, tracer: telemetry.tracer });
+  const heartbeats = new Heartbeats();
+  followChanges(scope, informers.nodeLeases, ({ type, object }) => {
+    if (type !== "deleted") heartbeats.sawLease(object.metadata.name ?? "", object, clock.monotonicMs());
+  });
+  followChanges(scope, informers.nodes, (change) => {
+    const { object, trace } = change;
+    if (change.type === "deleted") heartbeats.forget(object.metadata.name ?? "");
+    else heartbeats.sawNode(object, clock.monotonicMs());
+    queue.add(object.metadata.name ?? "", trace);
+    // How fast nodes may be given up depends on how many are well.
+    if (change.type !== "updated" || readyStatus(change.previous) !== readyStatus(object))
+      for (const node of informers.nodes.list()) if (isToBeLeft(node)) queue.add(node.metadata.name ?? "", trace);
+  });
+  followChanges(scope, informers.pods, ({ type, object, trace }) => {
+    const node = type === "deleted" ? undefined : informers.nodes.get("", object.spec.nodeName ?? "");
+    if (node && concernsPods(node)) queue.add(node.metadata.name ?? "", trace);
+  });
+  const controller = new NodeLifecycleController(ports, heartbeats);
+  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
+  const name = "node-lifecycle";
+  runController({ name, queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+}
+
+function concernsPods(node: Node): boolean {
+  const taints = node.spec?.taints ?? [];
+  return readyStatus(node) === "Unknown" || taints.some(({ effect }) => effect === "NoExecute");
+}
+
+class NodeLifecycleController {
+  readonly #ports: ControllerPorts;
+  readonly #heartbeats: Heartbeats;
+  readonly #ownWrites = new OwnWrites();
+  readonly #nodeEvents;
+  readonly #taintEvents;
+  /** When the last node was given up. */
+  #gaveUpAtMs: number | undefined;
+
+  constructor(ports: ControllerPorts, heartbeats: Heartbeats) {
+    this.#ports = ports;
+    this.#heartbeats = heartbeats;
+    this.#nodeEvents = ports.events("node-controller");
+    this.#taintEvents = ports.events("taint-eviction-controller");
+  }
+
+  async reconcile(key: string, { trace, signal }: ReconcileContext): Promise<Outcome> {
+    const { informers, clock } = this.#ports;
+    const node = informers.nodes.get("", key);
+    if (!node) {
+      this.#ownWrites.forget(key);
+      return done;
+    }
+    if (!this.#ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
+    const cause: Cause = { key, trace, signal, ownWrites: this.#ownWrites };
+    const silentMs = await this.#silentMs(node, cause);
+    const pods = concernsPods(node) ? informers.pods.byIndex(BY_NODE, key) : [];
+    const mayEvict = isToBeLeft(node) && this.#mayBeGivenUp(node);
+    const actions = plan({ node, pods, silentMs, mayEvict }, clock.now());
+    await inParallel(actions, PARALLEL_PODS, (action) => this.#execute(node, action, cause));
+    return this.#nextLook(node, pods, silentMs);
+  }
+
+  /** Before a node is called silent, the API itself is asked: it may be the cache that is. */
+  async #silentMs(node: Node, cause: Cause): Promise<number> {
+    const { clock, executor } = this.#ports;
+    const { name = "" } = node.metadata;
+    const silentMs = this.#heartbeats.silentMs(name, clock.monotonicMs());
+    if (silentMs <= graceMs(node) || readyStatus(node) === "Unknown") return silentMs;
+    const lease = await executor.read(resources.leases, NODE_LEASES_NAMESPACE, name, cause);
+    if (lease) this.#heartbeats.sawLease(name, lease, clock.monotonicMs());
+    return this.#heartbeats.silentMs(name, clock.monotonicMs());
+  }
+
+  /** One that was given up stays so, unless no node at all is well. */
+  #mayBeGivenUp(node: Node): boolean {
+    const { intervalMs, name } = paceOf(this.#ports.informers.nodes.list());
+    if (isBeingLeft(node)) return name !== "full disruption";
+    if (intervalMs === undefined) return false;
+    return this.#gaveUpAtMs === undefined || this.#ports.clock.monotonicMs() - this.#gaveUpAtMs >= intervalMs;
+  }
+
+  async #execute(node: Node, action: NodeAction, cause: Cause): Promise<void> {
+    const { executor, informers, clock } = this.#ports;
+    switch (action.do) {
+      case "set conditions": {
+        const status = { ...node.status, conditions: [...action.conditions] };
+        await executor.updateStatus(informers.nodes, { ...node, status }, cause);
+        this.#tellNode(node, "NodeNotReady", cause);
+        return;
+      }
+      case "set taints": {
+        const { uid, resourceVersion } = node.metadata;
+        const taints = action.taints.length > 0 ? action.taints : null;
+        const tainted = await executor.patch(
+          informers.nodes,
+          node,
+          { metadata: { uid, resourceVersion }, spec: { taints } },
+          cause,
+        );
+        if (isBeingLeft(tainted) && !isBeingLeft(node)) this.#gaveUpAtMs = clock.monotonicMs();
+        return;
+      }
+      case "mark not ready":
+        await this.#markNotReady(action.pod, cause);
+        return;
+      case "evict":
+        await this.#evict(node, action.pod, cause);
+    }
+  }
+
+  async #markNotReady(pod: Pod, cause: Cause): Promise<void> {
+    const { executor, informers, clock } = this.#ports;
+    const ready = podCondition(pod, "Ready");
+    if (!ready) return;
+    const notReady = { ...ready, status: "False", lastTransitionTime: timestampOf(clock.now()) };
+    const conditions = withCondition(pod.status?.conditions, notReady);
+    await executor.updateStatus(informers.pods, { ...pod, status: { ...pod.status, conditions } }, cause);
+    const target = { apiVersion: "v1", kind: "Pod", object: pod };
+    this.#nodeEvents.record(target, "Warning", "NodeNotReady", "Node is not ready", cause.trace);
+  }
+
+  /** Judged once more, on the node and the pod as the API has them now. */
+  async #evict(node: Node, { metadata }: Pod, cause: Cause): Promise<void> {
+    const { executor, informers, clock } = this.#ports;
+    const { namespace = "", name = "", uid } = metadata;
+    const [freshNode, pod] = await Promise.all([
+      executor.read(resources.nodes, "", node.metadata.name ?? "", cause),
+      executor.read(resources.pods, namespace, name, cause),
+    ]);
+    if (pod?.metadata.uid !== uid || !pod || freshNode?.metadata.uid !== node.metadata.uid) return;
+    const atMs = evictionAtMs(pod, freshNode?.spec.taints ?? [], clock.now());
+    if (atMs === undefined || atMs > clock.now()) return;
+    const target = { apiVersion: "v1", kind: "Pod", object: pod };
+    const message = `Marking for deletion Pod ${namespace}/${name}`;
+    this.#taintEvents.record(target, "Normal", "TaintManagerEviction", message, cause.trace);
+    const condition = {
+      type: "DisruptionTarget",
+      status: "True",
+      reason: "DeletionByTaintManager",
+      message: "Taint manager: deleting due to NoExecute taint",
+      lastTransitionTime: timestampOf(clock.now()),
+    };
+    const conditions = withCondition(pod.status?.conditions, condition);
+    await executor.updateStatus(informers.pods, { ...pod, status: { ...pod.status, conditions } }, cause);
+    await executor.delete(informers.pods, pod, cause);
+  }
+
+  #nextLook(node: Node, pods: readonly Pod[], silentMs: number): Outcome {
+    const { clock, informers } = this.#ports;
+    const nowMs = clock.now();
+    const waits = pods
+      .map((pod) => evictionAtMs(pod, node.spec?.taints ?? [], nowMs))
+      .filter((atMs) => atMs !== undefined && atMs > nowMs)
+      .map((atMs) => (atMs as number) - nowMs);
+    if (silentMs <= graceMs(node)) waits.push(graceMs(node) - silentMs + 1);
+    const { intervalMs } = paceOf(informers.nodes.list());
+    const mustWaitItsTurn = isToBeLeft(node) && !isBeingLeft(node) && intervalMs !== undefined;
+    if (mustWaitItsTurn && this.#gaveUpAtMs !== undefined)
+      waits.push(Math.max(1, this.#gaveUpAtMs + intervalMs - clock.monotonicMs()));
+    return waits.length === 0 ? done : requeueAfter(Math.min(...waits), "a grace or a toleration ends");
+  }
+
+  #tellNode(object: Node, status: string, { trace }: Cause): void {
+    const message = `Node ${object.metadata.name ?? ""} status is now: ${status}`;
+    this.#nodeEvents.record({ apiVersion: "v1", kind: "Node", object }, "Normal", status, message, trace);
+  }
+}

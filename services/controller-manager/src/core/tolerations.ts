@@ -1,0 +1,9 @@
+/** Whether a toleration answers a taint, by upstream's ToleratesTaint. Pure. */
+import type { Taint, Toleration } from "@pilothouse/api/types/core-v1";
+
+export function toleratesTaint(toleration: Toleration, taint: Taint): boolean {
+  if (toleration.effect && toleration.effect !== taint.effect) return false;
+  if (toleration.key && toleration.key !== taint.key) return false;
+  if (toleration.operator === "Exists") return true;
+  return Boolean(toleration.key) && (toleration.value ?? "") === (taint.value ?? "");
+}
