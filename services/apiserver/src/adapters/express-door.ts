@@ -43,6 +43,10 @@ const MAX_HEADER_BYTES = 1 << 20;
 /** Go's clients keep connections for 90 s (wire trap 32). */
 const KEEP_ALIVE_MS = 120_000;
 
+/** Where a connection keeps who is at its other end. */
+const PEER = Symbol("peer");
+type KnownSocket = TLSSocket & { [PEER]?: Peer };
+
 export async function openDoor(options: DoorOptions): Promise<Door> {
   const { handler, log, tls } = options;
   const app = express();
@@ -126,7 +130,7 @@ function apiRequest(request: IncomingMessage, body: Uint8Array, signal: AbortSig
     query: new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)),
     headers: headersOf(request),
     body,
-    peer: peerOf(request.socket as TLSSocket),
+    peer: peerOf(request.socket as KnownSocket),
     signal,
   };
 }
@@ -139,7 +143,12 @@ function headersOf({ headers }: IncomingMessage): Readonly<Record<string, string
   return joined;
 }
 
-function peerOf(socket: TLSSocket): Peer {
+/** Reading a certificate costs more than the rest of the request's head, and a connection never changes its own. */
+function peerOf(socket: KnownSocket): Peer {
+  return (socket[PEER] ??= readPeer(socket));
+}
+
+function readPeer(socket: TLSSocket): Peer {
   const address = socket.remoteAddress ?? "";
   const { subject } = socket.getPeerCertificate();
   // Node types a certificate that is not there as if it were.
