@@ -16,10 +16,10 @@ import { seededIds } from "@pilothouse/clock/seeded";
 import type { Store } from "@pilothouse/store";
 import type { Logger, LogFields, Telemetry } from "@pilothouse/telemetry";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
-import { plannedFaults, type FaultPlan, type Faults, type Incident, type Victims } from "./faults.ts";
+import { kindOf, plannedFaults, type FaultPlan, type Faults, type Incident, type Victims } from "./faults.ts";
 import { Machine, type Life } from "./machine.ts";
 import { SimulatedBus, simulatedTransport, type Identity, type Server } from "./network.ts";
-import { portOf, storeOf, Truth } from "./store.ts";
+import { portOf, storeOf, Truth, type Commit } from "./store.ts";
 import { inContext } from "./traps.ts";
 import type { World } from "./world.ts";
 
@@ -48,10 +48,13 @@ export class Cluster {
   readonly faults: Faults;
   readonly client: ApiClient;
   readonly clientLife: Life;
+  readonly #incidents: readonly Incident[];
   readonly #mutant: Mutant | undefined;
   readonly #bus: SimulatedBus;
   readonly #processes = new Map<string, Process>();
   readonly #servers: Server[];
+  /** Kinds of processes of which the next one to write is paused, and for how long. */
+  readonly #armed = new Map<string, Incident>();
 
   constructor(world: World, plan: FaultPlan, mutant?: Mutant) {
     this.world = world;
@@ -64,7 +67,9 @@ export class Cluster {
     for (const [index, name] of victims.nodes.entries()) this.#addNode(name, index + 1);
     this.clientLife = new Machine(world, "client").boot();
     this.client = this.#clientOf(this.clientLife, { user: "admin", groups: ["system:masters"] }, "kubectl");
+    this.#incidents = plan.incidents;
     for (const incident of plan.incidents) this.#expect(incident);
+    world.at(plan.untilMs, "no more faults", () => this.#armed.clear());
   }
 
   /** Starts every process. */
@@ -72,14 +77,54 @@ export class Cluster {
     for (const process of this.#processes.values()) process.boot();
   }
 
+  /** To be told of every commit: some incidents wait for one. */
+  committed({ cause }: Commit): void {
+    const incident = cause && this.#armed.get(kindOf(cause.client));
+    if (!incident) return;
+    this.#armed.delete(incident.machine);
+    this.world.tell(cause.client, `PAUSE in the middle of a write, for ${seconds(incident)}`);
+    this.#processes.get(cause.client)?.pause(incident.forMs);
+  }
+
   #expect(incident: Incident): void {
     const { world } = this;
     world.at(incident.atMs, `incident: ${incident.kind} ${incident.machine}`, () => {
-      world.tell(incident.machine, describe(incident));
       const process = this.#processes.get(incident.machine);
-      if (incident.kind === "crash") process?.crash(incident.forMs);
-      else if (incident.kind === "pause") process?.pause(incident.forMs);
+      switch (incident.kind) {
+        case "pauseInWrite":
+          this.#armed.set(incident.machine, incident);
+          return;
+        case "crash":
+          world.tell(incident.machine, `CRASH, down for ${seconds(incident)}`);
+          process?.crash(incident.forMs);
+          return;
+        case "pause":
+          world.tell(incident.machine, `PAUSE for ${seconds(incident)}`);
+          process?.pause(incident.forMs);
+          return;
+        case "busDown":
+          world.tell("bus", `DOWN for ${seconds(incident)}`);
+          this.#bus.setUp(false);
+          world.at(incident.forMs, "the bus may be up", () => this.#endOutage());
+          return;
+        case "lag":
+          world.tell(
+            incident.machine,
+            `LAG: the store's news come up to ${incident.lagMs} ms late for ${seconds(incident)}`,
+          );
+          return;
+        case "partition":
+          world.tell(incident.machine, `PARTITION from ${incident.from} for ${seconds(incident)}`);
+      }
     });
+  }
+
+  #endOutage(): void {
+    const { nowMs } = this.world;
+    const isDown = this.#incidents.some(
+      ({ kind, atMs, forMs }) => kind === "busDown" && atMs <= nowMs && nowMs < atMs + forMs,
+    );
+    if (!isDown) this.#bus.setUp(true);
   }
 
   #add(name: string, start: Process["start"]): Process {
@@ -117,7 +162,7 @@ export class Cluster {
   }
 
   #startLeader(name: string, life: Life, scope: Scope): Promise<void> {
-    const component = name.replace(/-\d$/, "");
+    const component = kindOf(name);
     const user = `system:kube-${component}`;
     const ports = {
       ...life.time,
@@ -242,18 +287,8 @@ class Process {
   }
 }
 
-function describe(incident: Incident): string {
-  const seconds = (incident.forMs / 1_000).toFixed(1);
-  switch (incident.kind) {
-    case "crash":
-      return `CRASH, down for ${seconds} s`;
-    case "pause":
-      return `PAUSE for ${seconds} s`;
-    case "lag":
-      return `LAG: the store's news come up to ${incident.lagMs} ms late for ${seconds} s`;
-    case "partition":
-      return `PARTITION from ${incident.from} for ${seconds} s`;
-  }
+function seconds({ forMs }: Incident): string {
+  return `${(forMs / 1_000).toFixed(1)} s`;
 }
 
 /** What a service logs for people, as lines of the story. Requests are no news. */

@@ -15,8 +15,8 @@ export interface RequestFate {
   readonly replyLost: boolean;
   /** Until the next piece of the answer arrives. */
   chunkMs(): number;
-  /** True if a stream breaks instead of carrying its next piece. */
-  cutsStream(): boolean;
+  /** What becomes of a stream's next piece: a stream may break, or die without a word. */
+  chunk(): "carried" | "cut" | "silent";
 }
 
 export interface MessageFate {
@@ -54,6 +54,10 @@ export interface Weather {
 
 export type Incident =
   | { readonly atMs: number; readonly forMs: number; readonly kind: "crash" | "pause"; readonly machine: string }
+  /** The first process of this kind whose write is done after `atMs` stops there, in the middle of its work. */
+  | { readonly atMs: number; readonly forMs: number; readonly kind: "pauseInWrite"; readonly machine: string }
+  /** The bus is down, and everybody knows. */
+  | { readonly atMs: number; readonly forMs: number; readonly kind: "busDown"; readonly machine: "bus" }
   /** The store's news reach this apiserver late. */
   | {
       readonly atMs: number;
@@ -124,8 +128,10 @@ function planIncidents(random: Random, victims: Victims, fromMs: number, untilMs
     const forMs = Math.min(untilMs - atMs, Math.round(200 + random.next() ** 2 * 30_000));
     const what = random.next();
     // Leaders are paused most: longer than a takeover takes, so that a deposed one wakes up in the middle of its work.
-    if (what < 0.45)
-      incidents.push({ kind: "pause", atMs, forMs, machine: pick(random, what < 0.35 ? leaders : everybody) });
+    if (what < 0.25) incidents.push({ kind: "pauseInWrite", atMs, forMs, machine: kindOf(pick(random, leaders)) });
+    else if (what < 0.4)
+      incidents.push({ kind: "pause", atMs, forMs, machine: pick(random, what < 0.3 ? leaders : everybody) });
+    else if (what < 0.45) incidents.push({ kind: "busDown", atMs, forMs, machine: "bus" });
     else if (what < 0.7) incidents.push({ kind: "crash", atMs, forMs, machine: pick(random, everybody) });
     else if (what < 0.85) {
       const lagMs = Math.round(100 + random.next() * 4_000);
@@ -164,14 +170,18 @@ export function plannedFaults(world: World, { weather, incidents, untilMs }: Fau
 
     request(client, server) {
       const stream = of(`request ${client} ${server}`);
-      const cut = (): boolean => faults.partitioned(client, server);
+      const isApart = (): boolean => faults.partitioned(client, server);
       return {
         outMs: delay(stream),
         backMs: delay(stream),
-        requestLost: happens(stream, now().requestLost) || cut(),
+        requestLost: happens(stream, now().requestLost) || isApart(),
         replyLost: happens(stream, now().replyLost),
         chunkMs: () => delay(stream),
-        cutsStream: () => happens(stream, now().streamCut) || cut(),
+        chunk: () => {
+          const isCut = happens(stream, now().streamCut);
+          if (isApart()) return "silent";
+          return isCut ? "cut" : "carried";
+        },
       };
     },
 
@@ -221,4 +231,9 @@ export function plannedFaults(world: World, { weather, incidents, untilMs }: Fau
 
 function pick<T>(random: Random, items: readonly T[]): T {
   return items[Math.floor(random.next() * items.length)] as T;
+}
+
+/** `scheduler` of `scheduler-2`. */
+export function kindOf(machine: string): string {
+  return machine.replace(/-\d+$/, "");
 }

@@ -18,6 +18,7 @@
  * I8 Revisions rise, one commit after the other.
  */
 import type { Deployment, ReplicaSet } from "@pilothouse/api/types/apps-v1";
+import type { EndpointSlice } from "@pilothouse/api/types/discovery-v1";
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { KubernetesObject } from "@pilothouse/client";
 import type { StoreChange } from "@pilothouse/store";
@@ -30,6 +31,7 @@ const RECENT_MS = 20_000;
 const ELECTIONS = "/pilothouse/elections/";
 const PODS = "/registry/core/pods/";
 const REPLICA_SETS = "/registry/apps/replicasets/";
+const SLICES = "/registry/discovery.k8s.io/endpointslices/";
 const DEPLOYMENTS = "/registry/apps/deployments/";
 const UNFENCED = ["/registry/core/events/", "/registry/events.k8s.io/", "/registry/coordination.k8s.io/leases/"];
 const USERS_OWN = [DEPLOYMENTS, "/registry/core/services/"];
@@ -85,6 +87,7 @@ export class Invariants {
   readonly pods = new Map<string, Pod>();
   readonly replicaSets = new Map<string, KnownReplicaSet>();
   readonly deployments = new Map<string, KnownDeployment>();
+  readonly slices = new Map<string, EndpointSlice>();
   /** When something other than heartbeats was last written, and what. */
   lastWrite: { atMs: number; what: string } = { atMs: 0, what: "nothing" };
   readonly #world: World;
@@ -128,6 +131,7 @@ export class Invariants {
       else if (key.startsWith(PODS)) this.#onPod(key, change, commit);
       else if (key.startsWith(REPLICA_SETS)) this.#onReplicaSet(key, change, commit);
       else if (key.startsWith(DEPLOYMENTS)) this.#onDeployment(key, change);
+      else if (key.startsWith(SLICES)) this.#onSlice(key, change);
       if (
         change.type === "delete" &&
         USERS_OWN.some((prefix) => key.startsWith(prefix)) &&
@@ -277,6 +281,21 @@ export class Invariants {
     this.deployments.set(key, known);
     const replicas = object.spec.replicas ?? 1;
     known.most.set(replicas + surgeOf(object, replicas), this.#world.nowMs);
+  }
+
+  #onSlice(key: string, change: StoreChange): void {
+    if (change.type === "delete") this.slices.delete(key);
+    else this.slices.set(key, parse(change.entry.value) as EndpointSlice);
+  }
+
+  /** The addresses that a Service of the default namespace sends to, sorted. */
+  endpointsOf(service: string): string[] {
+    return [...this.slices.values()]
+      .filter(({ metadata }) => metadata.labels?.["kubernetes.io/service-name"] === service)
+      .flatMap(({ endpoints }) => endpoints ?? [])
+      .filter(({ conditions }) => conditions?.ready !== false)
+      .flatMap(({ addresses }) => addresses)
+      .sort();
   }
 
   activePodsOf({ metadata }: ReplicaSet): Pod[] {

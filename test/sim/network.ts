@@ -118,7 +118,8 @@ class Exchange {
   ): Promise<void> {
     const op = `${request.method} ${request.path}`;
     const fence = request.headers["pilothouse-fence"];
-    const cause = { user: identity.user, method: request.method, path: request.path, fence };
+    const client = this.#client.machine.name;
+    const cause = { client, user: identity.user, method: request.method, path: request.path, fence };
     const response = await inContext({ life: life.name, cause }, () =>
       handle(serverRequest(request, identity, this.#gone.signal)),
     );
@@ -145,11 +146,14 @@ class Exchange {
   async #stream(life: Life, op: string, body: AsyncIterable<Uint8Array>): Promise<void> {
     for await (const chunk of body) {
       if (!life.alive || this.#gone.signal.aborted) break;
-      if (this.#fate.cutsStream()) {
+      const fate = this.#fate.chunk();
+      if (fate === "cut") {
         this.#deliver(`cut: ${op}`, () => this.#body.fail(new Error("connection reset")));
         this.#hangUp();
         return;
       }
+      // Nothing comes through any more, and nobody is told: the reader must notice by itself.
+      if (fate === "silent") return this.#hangUp();
       this.#deliver(`${chunk.length} bytes of ${op}`, () => this.#body.push(chunk));
     }
     if (life.alive) this.#deliver(`end of ${op}`, () => this.#body.end());
@@ -247,12 +251,21 @@ interface Subscriber {
 export class SimulatedBus {
   readonly #world: World;
   readonly #faults: Faults;
+  readonly #statusListeners = new Set<(connected: boolean) => void>();
   readonly #exact = new Map<string, Set<Subscriber>>();
   readonly #patterns = new Set<Subscriber>();
+
+  #up = true;
 
   constructor(world: World, faults: Faults) {
     this.#world = world;
     this.#faults = faults;
+  }
+
+  /** Stops or starts the bus for everybody; all connections notice at once. */
+  setUp(up: boolean): void {
+    this.#up = up;
+    for (const notify of this.#statusListeners) notify(up);
   }
 
   connect(life: Life): Bus {
@@ -260,14 +273,23 @@ export class SimulatedBus {
       maxPayloadBytes: 2 ** 20,
       publish: (subject, payload, headers = {}) => this.#publish(life, subject, payload, headers),
       subscribe: (pattern, handle) => this.#subscribe(life, pattern, handle),
-      connected: () => true,
-      onStatus: () => () => undefined,
+      connected: () => this.#up,
+      onStatus: (notify) => {
+        const listener = (connected: boolean): void => life.run(() => notify(connected));
+        this.#statusListeners.add(listener);
+        const end = (): void => void this.#statusListeners.delete(listener);
+        const forget = life.onEnd(end);
+        return () => {
+          forget();
+          end();
+        };
+      },
       close: () => Promise.resolve(),
     };
   }
 
   #publish(life: Life, subject: string, payload: Uint8Array, headers: BusHeaders): boolean {
-    if (!life.alive || !isPublishable(subject) || messageBytes(payload, headers) > 2 ** 20) return false;
+    if (!life.alive || !this.#up || !isPublishable(subject) || messageBytes(payload, headers) > 2 ** 20) return false;
     const message: BusMessage = { subject, headers: { ...headers }, payload };
     const patterns = [...this.#patterns].filter(({ pattern }) => subjectMatches(pattern, subject));
     for (const subscriber of [...(this.#exact.get(subject) ?? []), ...patterns]) this.#carry(life, subscriber, message);

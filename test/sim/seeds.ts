@@ -50,7 +50,10 @@ async function play(world: World, plan: FaultPlan, mutant: Mutant | undefined): 
   const cluster = new Cluster(world, plan, mutant);
   const invariants = new Invariants(world);
   world.check = () => {
-    for (const commit of cluster.truth.takeCommits()) invariants.judge(commit);
+    for (const commit of cluster.truth.takeCommits()) {
+      invariants.judge(commit);
+      cluster.committed(commit);
+    }
   };
   world.at(0, "begin", () => cluster.begin());
   let told = false;
@@ -91,7 +94,8 @@ async function play(world: World, plan: FaultPlan, mutant: Mutant | undefined): 
 }
 
 /** What is still missing; undefined when the cluster is as the story's end wants it. */
-function unconverged({ deployments, replicaSets, pods }: Invariants): string | undefined {
+function unconverged(invariants: Invariants): string | undefined {
+  const { deployments, replicaSets, pods } = invariants;
   const { deployment: name, replicas, image } = ENDS_WITH;
   const deployment = deployments.get(`/registry/apps/deployments/default/${name}`)?.object;
   if (!deployment) return "there is no Deployment";
@@ -109,5 +113,8 @@ function unconverged({ deployments, replicaSets, pods }: Invariants): string | u
     if (ready !== "True" || pod.status?.phase !== "Running")
       return `${pod.metadata.name ?? ""} is ${pod.status?.phase ?? "new"}, ready ${ready ?? "unknown"}`;
   }
+  const wanted = [...pods.values()].map(({ status }) => status?.podIP ?? "").sort();
+  const found = invariants.endpointsOf("web");
+  if (found.join() !== wanted.join()) return `the Service's endpoints are ${found.join()}, its pods ${wanted.join()}`;
   return undefined;
 }

@@ -20,6 +20,8 @@ export interface Context {
 
 /** The request that an apiserver is answering. */
 export interface Cause {
+  /** The machine that asked. */
+  readonly client: string;
   readonly user: string;
   readonly method: string;
   readonly path: string;
