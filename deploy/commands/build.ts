@@ -49,7 +49,6 @@ async function buildOne(name: string, entry: string, dist: string): Promise<void
       splitting: true,
       chunkNames: "[name]-[hash]",
       minifySyntax: true,
-      minifyWhitespace: true,
       keepNames: false,
       sourcemap: "linked",
       sourcesContent: false,

@@ -2,6 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
+import { nodeFlags } from "../../deploy/cluster/processes.ts";
 import { buildService } from "../../deploy/commands/build.ts";
 import {
   freePorts,
@@ -27,12 +28,9 @@ export interface ApiserverUnderLoad {
 }
 
 export interface ApiserverOptions {
-  /** For node, before the program. */
+  /** For node, before the program; default: those of a cluster. */
   readonly nodeFlags?: readonly string[];
 }
-
-/** The flags that clusters run it with; source maps are read only when an error is printed. */
-const NODE_FLAGS = ["--enable-source-maps", "--disable-warning=ExperimentalWarning", "--max-semi-space-size=4"];
 
 export async function startApiserver(options: ApiserverOptions = {}): Promise<ApiserverUnderLoad> {
   const directory = await makeTestDirectory();
@@ -57,7 +55,7 @@ export async function startApiserver(options: ApiserverOptions = {}): Promise<Ap
     const started = startProcess({
       command: process.execPath,
       args: [
-        ...(options.nodeFlags ?? NODE_FLAGS),
+        ...(options.nodeFlags ?? nodeFlags("apiserver")),
         join(directory, "dist/apiserver/main.mjs"),
         "--name=bench",
         "--bind-address=127.0.0.1",
