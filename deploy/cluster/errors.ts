@@ -15,7 +15,7 @@ export const ERRORS = {
   },
   "PH-103": {
     title: "npm modules are missing",
-    why: "`npm ci` failed, most often because the registry could not be reached.",
+    why: "`npm install` failed, most often because the registry could not be reached.",
     next: "Run `npm ping`; `.cache/npm.log` has the whole story.",
   },
   "PH-104": {

@@ -9,8 +9,8 @@ import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from "@opentelemetry/ap
 import type { Link, Span as OtelSpan, SpanContext } from "@opentelemetry/api";
 import { hrTimeToMilliseconds } from "@opentelemetry/core";
 import { resourceFromAttributes } from "@opentelemetry/resources";
-import { AlwaysOnSampler, BasicTracerProvider, ParentBasedSampler } from "@opentelemetry/sdk-trace-base";
-import type { ReadableSpan, SpanProcessor } from "@opentelemetry/sdk-trace-base";
+import { AlwaysOnSampler, TracerProvider, ParentBasedSampler } from "@opentelemetry/sdk-trace";
+import type { ReadableSpan, SpanProcessor } from "@opentelemetry/sdk-trace";
 import type { Bus } from "@pilothouse/bus";
 import type { Clock, Random } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
@@ -46,7 +46,7 @@ export async function otelTelemetry(options: OtelTelemetryOptions): Promise<Tele
     const { otlpProcessor } = await import("./otlp.ts");
     processors.push(otlpProcessor({ endpoint: options.otlpEndpoint, clock, scope, dropped }));
   }
-  const provider = new BasicTracerProvider({
+  const provider = new TracerProvider({
     idGenerator: { generateTraceId: () => randomTraceId(random), generateSpanId: () => randomSpanId(random) },
     resource: resourceFromAttributes({ "service.name": service, "service.instance.id": instance }),
     sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
@@ -67,7 +67,7 @@ const KINDS = {
   consumer: SpanKind.CONSUMER,
 } as const;
 
-function tracerOf(provider: BasicTracerProvider, clock: Clock): Tracer {
+function tracerOf(provider: TracerProvider, clock: Clock): Tracer {
   const tracer = provider.getTracer("pilothouse");
   return {
     start(name: string, options: SpanOptions = {}): Span {

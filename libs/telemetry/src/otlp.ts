@@ -1,6 +1,6 @@
 /** Spans to an OpenTelemetry collector by OTLP over HTTP: one bounded queue, one export at a time, each with a deadline. */
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
-import type { ReadableSpan, SpanProcessor } from "@opentelemetry/sdk-trace-base";
+import type { ReadableSpan, SpanProcessor } from "@opentelemetry/sdk-trace";
 import { withDeadline } from "@pilothouse/clock";
 import type { Clock, Timer } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
