@@ -17,6 +17,8 @@ const PLACES: readonly Place[] = ["node", "outside", "pod0", "pod1", "pod2"];
 export interface TestNetwork {
   /** For adapters that are to work inside the node. */
   readonly prefix: readonly string[];
+  /** Starts a server; each pod has one already, of its own name, on port 8080. */
+  serve(place: Place, name: string, address: string, port: number): void;
   /** Connects `times` times and returns what the servers said: `<server's name> <client's address>`, or the error's code. */
   ask(from: Place, address: string, port: number, times?: number): Promise<readonly string[]>;
   /** The same by UDP, each question from the same source port when `sourcePort` is given. */
@@ -28,13 +30,13 @@ export interface TestNetwork {
   stop(): Promise<void>;
 }
 
-/** Answers on TCP and UDP port 8080 with its name and the client's address. */
+/** Answers on TCP and UDP with its name and the client's address. */
 const SERVER = `
-const name = process.argv[1];
-require("net").createServer((s) => { s.on("error", () => {}); s.end(name + " " + s.remoteAddress.replace("::ffff:", "")); }).listen(8080, "0.0.0.0");
+const [name, address, port] = process.argv.slice(1);
+require("net").createServer((s) => { s.on("error", () => {}); s.end(name + " " + s.remoteAddress.replace("::ffff:", "")); }).listen(Number(port), address);
 const udp = require("dgram").createSocket("udp4");
 udp.on("message", (m, from) => udp.send(name + " " + from.address, from.port, from.address));
-udp.bind(8080, "0.0.0.0", () => console.log("ready"));
+udp.bind(Number(port), address);
 `;
 
 const CLIENT = `
@@ -92,14 +94,16 @@ class NamespaceNetwork implements TestNetwork {
     for (const place of PLACES) at(place, "link", "set", "lo", "up");
     layCables();
     nft("outside", COUNT_ESCAPES);
-    for (const pod of ["pod0", "pod1", "pod2"] as const) {
-      const [command = "", ...args] = inside(pod, process.execPath, "-e", SERVER, pod);
-      this.#servers.push(startProcess({ command, args, directory: this.#directory }));
-    }
+    for (const pod of ["pod0", "pod1", "pod2"] as const) this.serve(pod, pod, "0.0.0.0", 8080);
     await until("the servers in the pods answer", async () => {
       const answers = await Promise.all(POD_IPS.map((address) => this.ask("node", address, 8080)));
       return answers.every(([answer]) => answer?.startsWith("pod"));
     });
+  }
+
+  serve(place: Place, name: string, address: string, port: number): void {
+    const [command = "", ...args] = inside(place, process.execPath, "-e", SERVER, name, address, String(port));
+    this.#servers.push(startProcess({ command, args, directory: this.#directory }));
   }
 
   ask(from: Place, address: string, port: number, times = 1): Promise<readonly string[]> {

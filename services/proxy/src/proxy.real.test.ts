@@ -45,11 +45,12 @@ afterAll(async () => {
   await expectNoLeaks();
 });
 
-/** As a proxy process that starts. */
-function startProgram(): Program {
+/** As a proxy process that starts, with what it was told before its first transaction. */
+function startProgram(tell: (started: Program) => void = () => undefined): Program {
   const telemetry = memoryTelemetry(systemTimeAndChance);
   const ports = { filter, network: nodeNetwork({ prefix: network.prefix }), clock: systemClock, telemetry };
   const started = new Program(ports, OPTIONS);
+  tell(started);
   scope.run("program", (signal) => started.run(signal));
   return started;
 }
@@ -74,19 +75,21 @@ function webService(spec: Partial<Service["spec"]> = {}): Service {
   };
 }
 
-async function setWeb(pods: readonly number[], spec: Partial<Service["spec"]> = {}): Promise<void> {
-  const endpoints = pods.map((n): Endpoint => ({ addresses: [POD_IPS[n] as string], nodeName: "node" }));
-  const slice: EndpointSlice = {
+function webSlice(pods: readonly number[]): EndpointSlice {
+  return {
     metadata: { namespace: "default", name: "web-1", labels: { "kubernetes.io/service-name": "web" } },
     addressType: "IPv4",
     ports: [
       { name: "tcp", port: 8080, protocol: "TCP" },
       { name: "udp", port: 8080, protocol: "UDP" },
     ],
-    endpoints,
+    endpoints: pods.map((n): Endpoint => ({ addresses: [POD_IPS[n] as string], nodeName: "node" })),
   };
+}
+
+async function setWeb(pods: readonly number[], spec: Partial<Service["spec"]> = {}): Promise<void> {
   program.serviceChanged("updated", webService(spec), undefined);
-  program.sliceChanged("updated", slice, undefined);
+  program.sliceChanged("updated", webSlice(pods), undefined);
   await settled();
 }
 
@@ -165,21 +168,38 @@ describe("a Service", () => {
 
   test("is not missed for a moment while endpoints come and go", async () => {
     await setWeb([0, 1, 2]);
-    const asking = new Promise<readonly string[]>((resolve, reject) => {
-      systemClock.setTimer(0, () => void network.ask("node", WEB, 80, 200).then(resolve, reject));
-    });
+    const asking = network.ask("node", WEB, 80, 300);
     for (const pods of [[0], [0, 1], [1], [1, 2], [2], [0, 1, 2], [1]]) await setWeb(pods);
     expect(servers(await asking).filter((server) => !server.startsWith("pod"))).toEqual([]);
   });
 });
 
-test("a proxy that starts again replaces what the last one left", async () => {
+test("what listens on the address of the cluster's DNS is reached from pods and the node, on port 53 only", async () => {
+  network.serve("node", "dns", OPTIONS.clusterDns, 53);
+  network.serve("node", "other", "0.0.0.0", 10_250);
+  await until("the servers answer", async () => {
+    const answers = [await network.ask("node", NODE_IP, 10_250), await network.ask("node", OPTIONS.clusterDns, 53)];
+    return answers.flat().every((answer) => !answer.startsWith("E"));
+  });
+  expect(await network.askUdp("pod0", OPTIONS.clusterDns, 53)).toEqual([`dns ${POD_IPS[0]}`]);
+  expect(await network.ask("pod0", OPTIONS.clusterDns, 53)).toEqual([`dns ${POD_IPS[0]}`]);
+  expect(servers(await network.askUdp("node", OPTIONS.clusterDns, 53))).toEqual(["dns"]);
+  expect(await network.ask("pod0", OPTIONS.clusterDns, 10_250)).toEqual(["ECONNREFUSED"]);
+});
+
+test("a proxy that starts again replaces what the last one left, without a moment of no rules", async () => {
   await setWeb([1, 2]);
   const before = (await filter.list({ family: "ip", name: OPTIONS.table })).length;
-  program = startProgram();
-  await setWeb([1, 2]);
+  const asking = network.ask("pod0", WEB, 80, 300);
+  for (let start = 0; start < 5; start++) {
+    program = startProgram((started) => {
+      started.serviceChanged("added", webService(), undefined);
+      started.sliceChanged("added", webSlice([1, 2]), undefined);
+    });
+    await settled();
+  }
+  expect(servers(await asking)).toEqual(["pod1", "pod2"]);
   expect((await filter.list({ family: "ip", name: OPTIONS.table })).length).toBe(before);
-  expect(servers(await network.ask("pod0", WEB, 80, 30))).toEqual(["pod1", "pod2"]);
 });
 
 test("a table that somebody else deleted comes back with the next change", async () => {
