@@ -114,6 +114,32 @@ async function leader(): Promise<number | undefined> {
   return undefined;
 }
 
+it("keeps the house: addresses for nodes, accounts and trust for namespaces, an end for what has no owner", async () => {
+  const isThere = (work: Promise<unknown>): Promise<boolean> => work.then(Boolean, () => false);
+  await admin.create(resources.nodes, { metadata: { name: "n1" }, spec: {} });
+  await admin.create(resources.namespaces, { metadata: { name: "shop" }, spec: {} });
+  await until("the node has addresses", async () => {
+    const { spec } = await admin.get(resources.nodes, "", "n1");
+    return spec.podCIDR === "198.18.0.0/24";
+  });
+  await until("its account is there", () => isThere(admin.get(resources.serviceAccounts, "shop", "default")));
+  await until("its trust is there", () => isThere(admin.get(resources.configMaps, "shop", "kube-root-ca.crt")));
+  for (const propagationPolicy of ["Background", "Foreground"] as const) {
+    const owner = await admin.create(resources.configMaps, { metadata: { name: "owner", namespace: "shop" } });
+    const reference = { apiVersion: "v1", kind: "ConfigMap", name: "owner", uid: owner.metadata.uid ?? "" };
+    const ownerReferences = [{ ...reference, blockOwnerDeletion: true }];
+    await admin.create(resources.secrets, { metadata: { name: "owned", namespace: "shop", ownerReferences } });
+    await admin.delete(resources.configMaps, "shop", "owner", { propagationPolicy });
+    await until(`owner and owned are gone (${propagationPolicy})`, async () => {
+      const owner = isThere(admin.get(resources.configMaps, "shop", "owner"));
+      const owned = isThere(admin.get(resources.secrets, "shop", "owned"));
+      return !(await owner) && !(await owned);
+    });
+  }
+  await admin.delete(resources.namespaces, "", "shop");
+  await until("the namespace is gone", async () => !(await isThere(admin.get(resources.namespaces, "", "shop"))));
+});
+
 it("keeps a Deployment's pods, also when the leader is killed", async () => {
   const template = { metadata: { labels: { app: "web" } }, spec: { containers: [{ name: "web", image: "web:1" }] } };
   await until("the default ServiceAccount is there", () =>
