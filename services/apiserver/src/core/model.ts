@@ -126,6 +126,11 @@ export interface StoredObject {
 /** Why a write happens and under which leadership. */
 export interface WriteCause {
   readonly trace: TraceContext;
+  /**
+   * Aborted when the asker has gone: from there on nothing is written. Who gave up may have asked elsewhere, and a request that
+   * a paused apiserver finishes later would undo what happened since.
+   */
+  readonly signal?: AbortSignal;
   /** Election name and create-revision (C11): compared in the transaction; a mismatch throws `leadershipLost`. */
   readonly fence?: { readonly election: string; readonly createRevision: number } | undefined;
   /**

@@ -78,6 +78,13 @@ test("a deposed leader's write is refused, whatever else holds", async () => {
   expect(await objects.read(configMaps, "shop", "a")).toEqual(created);
 });
 
+test("nothing is written for a client that has gone: it may have asked another apiserver meanwhile", async () => {
+  const { objects } = setUp();
+  const gone = { ...cause, signal: AbortSignal.abort() };
+  await expect(objects.create(configMaps, configMap("a"), gone)).rejects.toMatchObject({ code: 504 });
+  expect(await objects.read(configMaps, "shop", "a")).toBeUndefined();
+});
+
 test("a create into a namespace that changed since admission is handed back", async () => {
   const { objects, store } = setUp({}, 1_000);
   const key = "/registry/core/namespaces/shop";

@@ -187,6 +187,7 @@ async function runWrite(store: Store, write: Write): Promise<number | undefined>
     compares.push(compare);
     lookups.push({ op: "get", key: compare.key });
   }
+  if (write.cause.signal?.aborted) throw outcomeUnknown();
   let result: TransactionResult;
   try {
     result = await store.txn({ compares, then: [...write.ops, ...(alongside?.ops ?? [])], otherwise: lookups });

@@ -14,8 +14,8 @@ export interface WriteDeps {
   readonly judgeEscalation: (context: RequestContext, kind: KindDefinition, object: ApiObject) => Promise<void>;
 }
 
-export function causeOf({ span, fence }: RequestContext): WriteCause {
-  return { trace: span.context, ...(fence ? { fence } : {}) };
+export function causeOf({ request, span, fence }: RequestContext): WriteCause {
+  return { trace: span.context, signal: request.signal, ...(fence ? { fence } : {}) };
 }
 
 /** Optimistic writes give up after this many lost races. */
