@@ -53,7 +53,7 @@ export class Cluster {
   readonly #bus: SimulatedBus;
   readonly #processes = new Map<string, Process>();
   readonly #servers: Server[];
-  /** Kinds of processes of which the next one to write is paused, and for how long. */
+  /** Kinds of processes of which the next one to write stops in it. */
   readonly #armed = new Map<string, Incident>();
 
   constructor(world: World, plan: FaultPlan, mutant?: Mutant) {
@@ -82,8 +82,11 @@ export class Cluster {
     const incident = cause && this.#armed.get(kindOf(cause.client));
     if (!incident) return;
     this.#armed.delete(incident.machine);
-    this.world.tell(cause.client, `PAUSE in the middle of a write, for ${seconds(incident)}`);
-    this.#processes.get(cause.client)?.pause(incident.forMs);
+    const what = incident.kind === "crashInWrite" ? "CRASH" : "PAUSE";
+    this.world.tell(cause.client, `${what} in the middle of a write, for ${seconds(incident)}`);
+    const process = this.#processes.get(cause.client);
+    if (incident.kind === "crashInWrite") process?.crash(incident.forMs);
+    else process?.pause(incident.forMs);
   }
 
   #expect(incident: Incident): void {
@@ -92,6 +95,7 @@ export class Cluster {
       const process = this.#processes.get(incident.machine);
       switch (incident.kind) {
         case "pauseInWrite":
+        case "crashInWrite":
           this.#armed.set(incident.machine, incident);
           return;
         case "crash":

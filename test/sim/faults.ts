@@ -55,7 +55,12 @@ export interface Weather {
 export type Incident =
   | { readonly atMs: number; readonly forMs: number; readonly kind: "crash" | "pause"; readonly machine: string }
   /** The first process of this kind whose write is done after `atMs` stops there, in the middle of its work. */
-  | { readonly atMs: number; readonly forMs: number; readonly kind: "pauseInWrite"; readonly machine: string }
+  | {
+      readonly atMs: number;
+      readonly forMs: number;
+      readonly kind: "pauseInWrite" | "crashInWrite";
+      readonly machine: string;
+    }
   /** The bus is down, and everybody knows. */
   | { readonly atMs: number; readonly forMs: number; readonly kind: "busDown"; readonly machine: "bus" }
   /** The store's news reach this apiserver late. */
@@ -128,8 +133,15 @@ function planIncidents(random: Random, victims: Victims, fromMs: number, untilMs
     const forMs = Math.min(untilMs - atMs, Math.round(200 + random.next() ** 2 * 30_000));
     const what = random.next();
     // Leaders are paused most: longer than a takeover takes, so that a deposed one wakes up in the middle of its work.
-    if (what < 0.25) incidents.push({ kind: "pauseInWrite", atMs, forMs, machine: kindOf(pick(random, leaders)) });
-    else if (what < 0.4)
+    if (what < 0.25) {
+      const kind = random.next() < 0.7 ? "pauseInWrite" : "crashInWrite";
+      incidents.push({ kind, atMs, forMs, machine: kindOf(pick(random, leaders)) });
+      // The next leader may be one that hears late of what this one did last.
+      if (random.next() < 0.5) {
+        const lagMs = Math.round(2_000 + random.next() * 8_000);
+        incidents.push({ kind: "lag", atMs, forMs: forMs + 3_000, machine: pick(random, apiservers), lagMs });
+      }
+    } else if (what < 0.4)
       incidents.push({ kind: "pause", atMs, forMs, machine: pick(random, what < 0.3 ? leaders : everybody) });
     else if (what < 0.45) incidents.push({ kind: "busDown", atMs, forMs, machine: "bus" });
     else if (what < 0.7) incidents.push({ kind: "crash", atMs, forMs, machine: pick(random, everybody) });

@@ -1,5 +1,8 @@
 /** Rules taken away, each by the test's own means: the simulation must notice (consistency.md). */
+import type { KubernetesObject } from "@pilothouse/client";
 import { OwnWrites } from "@pilothouse/controller";
+import type { Informer } from "@pilothouse/informer";
+import { Feed } from "@pilothouse/informer/feed";
 import type { Compare, Store, Transaction } from "@pilothouse/store";
 import type { Mutant } from "./cluster.ts";
 
@@ -28,4 +31,22 @@ export const withoutOwnWrites: Mutant = {
   },
 };
 
-export const mutants: readonly Mutant[] = [withoutFencing, withoutOwnWrites];
+/** C10: a new leader that acts on whatever its caches happen to show. */
+export const withoutLookingFirst: Mutant = {
+  name: "without looking first",
+  install() {
+    const wait = Object.getOwnPropertyDescriptor(Feed.prototype, "waitForRevision") as PropertyDescriptor;
+    const original = wait.value as Informer<KubernetesObject>["waitForRevision"];
+    const untilListed = function (
+      this: Informer<KubernetesObject>,
+      revision: number,
+      signal?: AbortSignal,
+    ): Promise<void> {
+      return original.call(this, Math.min(1, revision), signal);
+    };
+    Object.defineProperty(Feed.prototype, "waitForRevision", { ...wait, value: untilListed });
+    return () => void Object.defineProperty(Feed.prototype, "waitForRevision", wait);
+  },
+};
+
+export const mutants: readonly Mutant[] = [withoutFencing, withoutOwnWrites, withoutLookingFirst];

@@ -153,7 +153,7 @@ class Exchange {
         return;
       }
       // Nothing comes through any more, and nobody is told: the reader must notice by itself.
-      if (fate === "silent") return this.#hangUp();
+      if (fate === "silent") return this.#tellServer();
       this.#deliver(`${chunk.length} bytes of ${op}`, () => this.#body.push(chunk));
     }
     if (life.alive) this.#deliver(`end of ${op}`, () => this.#body.end());
@@ -173,6 +173,10 @@ class Exchange {
   #hangUp(): void {
     if (this.#over) return;
     this.#unhook();
+    this.#tellServer();
+  }
+
+  #tellServer(): void {
     const server = this.#server.listening();
     const abort = (): void => this.#gone.abort(new Error("the client has gone"));
     if (server) server.life.after(RESET_MS, "client gone", abort);
