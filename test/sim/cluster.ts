@@ -47,6 +47,8 @@ export class Cluster {
   readonly truth: Truth;
   readonly faults: Faults;
   readonly client: ApiClient;
+  /** The same user's, asking the other apiserver first. */
+  readonly otherClient: ApiClient;
   readonly clientLife: Life;
   readonly #incidents: readonly Incident[];
   readonly #mutant: Mutant | undefined;
@@ -66,7 +68,9 @@ export class Cluster {
     for (const name of victims.leaders) this.#add(name, (life, scope) => this.#startLeader(name, life, scope));
     for (const [index, name] of victims.nodes.entries()) this.#addNode(name, index + 1);
     this.clientLife = new Machine(world, "client").boot();
-    this.client = this.#clientOf(this.clientLife, { user: "admin", groups: ["system:masters"] }, "kubectl");
+    const user = { user: "admin", groups: ["system:masters"] };
+    this.client = this.#clientOf(this.clientLife, user, "kubectl", this.#servers);
+    this.otherClient = this.#clientOf(this.clientLife, user, "kubectl", this.#servers.toReversed());
     this.#incidents = plan.incidents;
     for (const incident of plan.incidents) this.#expect(incident);
     world.at(plan.untilMs, "no more faults", () => this.#armed.clear());
@@ -177,7 +181,8 @@ export class Cluster {
       identity: life.name,
       healthAddress: name,
       probeLeader: (leader: SeenKey) => this.#probe(life, leader),
-      openApi: (fence: () => string | undefined) => this.#clientOf(life, { user, groups: [] }, component, fence),
+      openApi: (fence: () => string | undefined) =>
+        this.#clientOf(life, { user, groups: [] }, component, this.#serversFor(life), fence),
     };
     if (component === "scheduler") startScheduler(ports, defaultConfig);
     else startControllerManager(ports, { clusterCidr: "198.18.0.0/16", rootCa: "CA" });
@@ -195,7 +200,7 @@ export class Cluster {
       startKubelet(
         {
           ...life.time,
-          client: this.#clientOf(life, identity, "kubelet"),
+          client: this.#clientOf(life, identity, "kubelet", this.#serversFor(life)),
           runtime: portOf(life, "runtime", runtime, {
             subscribe: (handle) => {
               const end = runtime.subscribe((event) => life.run(() => handle(event)));
@@ -216,13 +221,21 @@ export class Cluster {
     });
   }
 
-  #clientOf(life: Life, identity: Identity, userAgent: string, fence?: () => string | undefined): ApiClient {
-    const transports = this.#servers.map((server) =>
-      simulatedTransport(this.world, this.faults, life, server, identity),
-    );
-    // Half of the processes prefer the second apiserver.
-    if (life.random.fork("preferred").next() < 0.5) transports.reverse();
+  /** Asks `servers` in their order. */
+  #clientOf(
+    life: Life,
+    identity: Identity,
+    userAgent: string,
+    servers: readonly Server[],
+    fence?: () => string | undefined,
+  ): ApiClient {
+    const transports = servers.map((server) => simulatedTransport(this.world, this.faults, life, server, identity));
     return createApiClient({ transports, userAgent, ...(fence ? { fence } : {}) });
+  }
+
+  /** Half of the processes prefer the second apiserver. */
+  #serversFor(life: Life): readonly Server[] {
+    return life.random.fork("preferred").next() < 0.5 ? this.#servers : this.#servers.toReversed();
   }
 
   /** The leader's health port: answers only while that very incarnation lives and runs. */

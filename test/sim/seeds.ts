@@ -58,10 +58,11 @@ async function play(world: World, plan: FaultPlan, mutant: Mutant | undefined): 
   world.at(0, "begin", () => cluster.begin());
   let told = false;
   world.at(FAULTS_FROM_MS, "the story begins", () => {
-    const { clientLife: life, client } = cluster;
+    const { clientLife: life, client, otherClient } = cluster;
     const ports = {
       life,
       client,
+      otherClient,
       random: world.random.fork("story"),
       acknowledged: (object: Parameters<Invariants["acknowledged"]>[0]) => invariants.acknowledged(object),
       deletes: (uid: string) => invariants.userDeletes(uid),

@@ -9,6 +9,8 @@ import type { Life } from "./machine.ts";
 export interface StoryPorts {
   readonly life: Life;
   readonly client: ApiClient;
+  /** Asks the other apiserver first. */
+  readonly otherClient: ApiClient;
   readonly random: Random;
   /** A write of the user that an apiserver has acknowledged. */
   readonly acknowledged: (object: KubernetesObject & { readonly kind?: string }) => void;
@@ -77,10 +79,11 @@ async function apply(ports: StoryPorts, object: Deployment | Service): Promise<v
   if (created) acknowledged(created);
 }
 
-async function change({ client, acknowledged }: StoryPorts, body: object): Promise<void> {
+/** What one apiserver has acknowledged the other one shows (C7). */
+async function change({ client, otherClient, acknowledged }: StoryPorts, body: object): Promise<void> {
   const patch = { type: "application/strategic-merge-patch+json", body } as const;
   acknowledged(await client.patch(resources.deployments, "default", ENDS_WITH.deployment, patch));
-  acknowledged(await client.get(resources.deployments, "default", ENDS_WITH.deployment));
+  acknowledged(await otherClient.get(resources.deployments, "default", ENDS_WITH.deployment));
 }
 
 async function deleteOnePod({ client, random, deletes }: StoryPorts): Promise<void> {
