@@ -1,5 +1,5 @@
 /**
- * The images to try a cluster with, built on this machine from Debian's busybox-static: no registry, no docker, no compiler.
+ * The images to try a cluster with, built on this machine from Debian's busybox: no registry, no docker, no compiler.
  *
  * Purpose: `toolbox` (a box with sh, wget, nslookup, nc), `web` (a tiny web server, in two versions, so that a rollout can be
  * seen), and `pause`, which holds a pod's namespaces. Each becomes an OCI archive for `ctr images import`.
@@ -100,8 +100,11 @@ export const imageRecipes: readonly ImageRecipe[] = [
   webRecipe([WEB_V2_IMAGE], "v2"),
 ];
 
-/** Builds all images into `dir`, which is made; `busybox` is a statically linked one. */
-export async function buildImages(dir: string, busybox = "/bin/busybox"): Promise<readonly BuiltImage[]> {
+/** Where `deploy/bootstrap` unpacks Debian's busybox package. */
+const UNPACKED_BUSYBOX = join(import.meta.dirname, "../.cache/busybox/bin/busybox");
+
+/** Builds all images into `dir`, which is made. The libraries that `busybox` is linked to come from this machine. */
+export async function buildImages(dir: string, busybox = UNPACKED_BUSYBOX): Promise<readonly BuiltImage[]> {
   await mkdir(dir, { recursive: true });
   const built: BuiltImage[] = [];
   for (const recipe of imageRecipes) built.push(await buildImage(recipe, dir, busybox));
@@ -138,6 +141,10 @@ async function layRootfs(root: string, recipe: ImageRecipe, busybox: string): Pr
   await chmod(join(root, "tmp"), 0o1777);
   await cp(busybox, join(root, "bin/busybox"), { dereference: true });
   await chmod(join(root, "bin/busybox"), 0o755);
+  for (const library of await librariesOf(busybox)) {
+    await mkdir(dirname(join(root, library)), { recursive: true });
+    await cp(library, join(root, library), { dereference: true });
+  }
   const { stdout } = await run(busybox, ["--list"]);
   for (const applet of stdout.split("\n").filter((name) => name !== "" && name !== "busybox")) {
     await symlink("busybox", join(root, "bin", applet));
@@ -150,6 +157,12 @@ async function layRootfs(root: string, recipe: ImageRecipe, busybox: string): Pr
     await writeFile(join(root, path), text);
     await chmod(join(root, path), 0o755);
   }
+}
+
+/** Absolute paths of the shared libraries that a program is linked to, its loader among them. */
+async function librariesOf(program: string): Promise<readonly string[]> {
+  const { stdout } = await run("ldd", [program]);
+  return [...stdout.matchAll(/(\/\S+) \(0x/g)].map((match) => match[1] as string);
 }
 
 interface Descriptor {

@@ -3,7 +3,7 @@ import { execFile, execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { hostname } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { ExplainedError } from "./errors.ts";
 import { DEFAULT_PORTS, FALLBACK_NODE_IP, type ClusterChoices, type ClusterPorts, type Layout } from "./layout.ts";
@@ -74,9 +74,14 @@ async function choosePorts(): Promise<ClusterPorts> {
 export async function checkPortFree(port: number, forWhat: string): Promise<void> {
   if (await isPortFree(port)) return;
   const { stdout } = await run("ss", ["-Hltnp", `sport = :${port}`]);
-  const owner = /users:\(\("([^"]+)",pid=(\d+)/.exec(stdout);
-  const who = owner ? ` by ${owner[1]} (pid ${owner[2]})` : "";
+  const pid = /pid=(\d+)/.exec(stdout)?.[1];
+  const who = pid === undefined ? "" : ` by ${programOf(pid)} (pid ${pid})`;
   throw new ExplainedError("PH-110", `Port ${port}, which the ${forWhat} needs, is taken${who}.`);
+}
+
+/** What the process was started as; its thread's name says nothing for Node programs. */
+function programOf(pid: string): string {
+  return basename(readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0] ?? "") || "a program";
 }
 
 function isPortFree(port: number): Promise<boolean> {
