@@ -51,6 +51,7 @@ async function measure(kubeconfig: string): Promise<PodTimes> {
   const startMs = performance.now();
   await Promise.all(names.map((name) => client.send({ method: "POST", path: PODS, body: podBody(name) })));
   const readyMs = await Promise.all(names.map((name) => progress.reached(name, "ready")));
+  progress.close();
   client.close();
   return { scheduledMs, runningMs, allReadyMs: Math.max(...readyMs) - startMs };
 }
@@ -58,6 +59,8 @@ async function measure(kubeconfig: string): Promise<PodTimes> {
 interface Progress {
   /** When the watcher saw it. */
   reached(name: string, milestone: Milestone): Promise<number>;
+  /** From here on the end of the watch is no failure. */
+  close(): void;
 }
 
 async function watchPods(client: Client): Promise<Progress> {
@@ -74,6 +77,10 @@ async function watchPods(client: Client): Promise<Progress> {
   };
   const path = `${PODS}?watch=1&resourceVersion=${listed.metadata.resourceVersion}`;
   const lines = createInterface({ input: await client.open({ method: "GET", path }) });
+  const closing = new AbortController();
+  lines.on("error", (error: Error) => {
+    if (!closing.signal.aborted) throw error;
+  });
   lines.on("line", (line) => {
     const { type, object } = JSON.parse(line) as { type: string; object: Pod };
     const { name } = object.metadata;
@@ -83,6 +90,7 @@ async function watchPods(client: Client): Promise<Progress> {
     if (type === "DELETED") reach(name, "gone");
   });
   return {
+    close: () => closing.abort(),
     reached: (name, milestone) =>
       new Promise((resolve) => {
         const key = `${name}/${milestone}`;
