@@ -56,7 +56,7 @@ export class Cluster {
   readonly #processes = new Map<string, Process>();
   readonly #servers: Server[];
   /** Kinds of processes of which the next one to write stops in it. */
-  readonly #armed = new Map<string, Incident>();
+  readonly #armed = new Map<string, { readonly incident: Incident; writes: number }>();
 
   constructor(world: World, plan: FaultPlan, mutant?: Mutant) {
     this.world = world;
@@ -83,8 +83,9 @@ export class Cluster {
 
   /** To be told of every commit: some incidents wait for one. */
   committed({ cause }: Commit): void {
-    const incident = cause && this.#armed.get(kindOf(cause.client));
-    if (!incident) return;
+    const armed = cause && this.#armed.get(kindOf(cause.client));
+    if (!armed || --armed.writes > 0) return;
+    const { incident } = armed;
     this.#armed.delete(incident.machine);
     const what = incident.kind === "crashInWrite" ? "CRASH" : "PAUSE";
     this.world.tell(cause.client, `${what} in the middle of a write, for ${seconds(incident)}`);
@@ -100,7 +101,7 @@ export class Cluster {
       switch (incident.kind) {
         case "pauseInWrite":
         case "crashInWrite":
-          this.#armed.set(incident.machine, incident);
+          this.#armed.set(incident.machine, { incident, writes: incident.writes });
           return;
         case "crash":
           world.tell(incident.machine, `CRASH, down for ${seconds(incident)}`);

@@ -54,12 +54,13 @@ export interface Weather {
 
 export type Incident =
   | { readonly atMs: number; readonly forMs: number; readonly kind: "crash" | "pause"; readonly machine: string }
-  /** The first process of this kind whose write is done after `atMs` stops there, in the middle of its work. */
+  /** After `atMs` and so many writes of processes of this kind, the writer stops in the middle of its work. */
   | {
       readonly atMs: number;
       readonly forMs: number;
       readonly kind: "pauseInWrite" | "crashInWrite";
       readonly machine: string;
+      readonly writes: number;
     }
   /** The bus is down, and everybody knows. */
   | { readonly atMs: number; readonly forMs: number; readonly kind: "busDown"; readonly machine: "bus" }
@@ -135,11 +136,13 @@ function planIncidents(random: Random, victims: Victims, fromMs: number, untilMs
     // Leaders are paused most: longer than a takeover takes, so that a deposed one wakes up in the middle of its work.
     if (what < 0.25) {
       const kind = random.next() < 0.7 ? "pauseInWrite" : "crashInWrite";
-      incidents.push({ kind, atMs, forMs, machine: kindOf(pick(random, leaders)) });
+      const writes = 1 + Math.floor(random.next() * 8);
+      incidents.push({ kind, atMs, forMs, machine: kindOf(pick(random, leaders)), writes });
       // The next leader may be one that hears late of what this one did last.
       if (random.next() < 0.5) {
         const lagMs = Math.round(2_000 + random.next() * 8_000);
-        incidents.push({ kind: "lag", atMs, forMs: forMs + 3_000, machine: pick(random, apiservers), lagMs });
+        const late = random.next() < 0.5 ? apiservers : [pick(random, apiservers)];
+        for (const machine of late) incidents.push({ kind: "lag", atMs, forMs: forMs + 3_000, machine, lagMs });
       }
     } else if (what < 0.4)
       incidents.push({ kind: "pause", atMs, forMs, machine: pick(random, what < 0.3 ? leaders : everybody) });

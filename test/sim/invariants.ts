@@ -8,10 +8,11 @@
  *    the greatest `spec.replicas` that it had within the last 20 s (RECENT_MS): what was asked for when the create was decided.
  * I4 Surge. When a ReplicaSet of a Deployment is made or raised, its ReplicaSets together ask for no more pods than replicas +
  *    maxSurge of the Deployment, the greatest within RECENT_MS.
- * I5 Deletes. A pod is deleted (marked, or removed unmarked) only by a user's wish, because its owner is gone or going, because it has ended,
- *    or while its ReplicaSet has more active pods than the least `spec.replicas` within RECENT_MS. A pod that is bound
- *    and marked is removed by its own kubelet. Services, Deployments and their like are deleted by users only, ReplicaSets
- *    also when they ask for no pods.
+ * I5 Deletes. A pod is deleted (marked, or removed unmarked) only by a user's wish, because its owner is gone or going,
+ *    because it has ended, or while its ReplicaSet has more active pods than the least `spec.replicas` within RECENT_MS; those
+ *    count as active that a user deleted within RECENT_MS, for the controller may have decided before it saw that. A pod that
+ *    is bound and marked is removed by its own kubelet. Services and Deployments are deleted by users only, ReplicaSets also
+ *    when they ask for no pods.
  * I6 Binding. A pod is bound once, and never to another node.
  * I7 Acknowledged means done. Every revision that the user was told is in the store's history of that object, and a read
  *    after it never shows an older one.
@@ -75,6 +76,7 @@ class Recent {
 interface KnownReplicaSet {
   object: ReplicaSet;
   readonly replicas: Recent;
+  readonly deletedByUserAtMs: number[];
 }
 
 interface KnownDeployment {
@@ -220,12 +222,15 @@ export class Invariants {
   }
 
   #judgeDelete(key: string, pod: Pod, { cause }: Commit): void {
-    if (cause?.user === "admin" || this.#askedToDelete.has(pod.metadata.uid ?? "") || isEnded(pod)) return;
     const replicaSet = this.#replicaSetOf(pod);
+    if (cause?.user === "admin") replicaSet?.deletedByUserAtMs.push(this.#world.nowMs);
+    if (cause?.user === "admin" || this.#askedToDelete.has(pod.metadata.uid ?? "") || isEnded(pod)) return;
     if (!replicaSet || replicaSet.object.metadata.deletionTimestamp !== undefined) return;
     const active = this.activePodsOf(replicaSet.object).length;
-    const least = replicaSet.replicas.least(this.#world.nowMs);
-    if (active <= least)
+    const { nowMs } = this.#world;
+    const unseen = replicaSet.deletedByUserAtMs.filter((atMs) => atMs >= nowMs - RECENT_MS).length;
+    const least = replicaSet.replicas.least(nowMs);
+    if (active + unseen <= least)
       this.#violated(
         `I5: ${cause?.user ?? "nobody"} deletes ${key}, one of ${active} active pods of ${replicaSet.object.metadata.name}, which asked for ${least}`,
       );
@@ -250,7 +255,7 @@ export class Invariants {
     const before = known?.object.spec.replicas ?? 0;
     const asked = object.spec.replicas ?? 1;
     if (known) known.object = object;
-    const current = known ?? { object, replicas: new Recent() };
+    const current = known ?? { object, replicas: new Recent(), deletedByUserAtMs: [] };
     this.replicaSets.set(key, current);
     current.replicas.set(asked, this.#world.nowMs);
     if (asked > before) this.#judgeSurge(key, object);

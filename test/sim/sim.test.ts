@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Mutant } from "./cluster.ts";
-import { withoutFencing, withoutOwnWrites } from "./mutants.ts";
+import { withoutFencing, withoutLookingFirst, withoutOwnWrites } from "./mutants.ts";
 import { runSeed, type SeedResult } from "./seeds.ts";
 
 const SEEDS = 20;
@@ -30,6 +30,10 @@ test(
     expect(await firstFailure(withoutOwnWrites)).toMatch(/^I3: /);
   },
 );
+
+test("a new leader that does not look first makes too many pods, and it is noticed", { timeout: LONG_MS }, async () => {
+  expect(await firstFailure(withoutLookingFirst)).toMatch(/^I[345]: /);
+});
 
 async function firstFailure(mutant: Mutant): Promise<string> {
   for (let seed = 1; seed <= MUTANT_SEEDS; seed++) {
