@@ -7,9 +7,15 @@ import { BYTES, WireReader, WireWriter } from "./wire.ts";
 
 export type WatchEventType = "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";
 
-/** `{"type":"ADDED","object":…}` and a newline. */
-export function jsonWatchFrame(type: WatchEventType, objectJson: Uint8Array): Uint8Array {
-  const head = HEADS[type];
+/**
+ * `{"type":"ADDED","object":…}` and a newline; with `traceparent` (ours, for those who ask) between the two where the cause is
+ * known.
+ */
+export function jsonWatchFrame(type: WatchEventType, objectJson: Uint8Array, traceparent?: string): Uint8Array {
+  const head =
+    traceparent === undefined
+      ? HEADS[type]
+      : encoder.encode(`{"type":${JSON.stringify(type)},"traceparent":${JSON.stringify(traceparent)},"object":`);
   const frame = new Uint8Array(head.length + objectJson.length + TAIL.length);
   frame.set(head);
   frame.set(objectJson, head.length);

@@ -5,7 +5,7 @@ import type { ApiObject } from "@pilothouse/kinds/kind";
 import type { CacheEntry } from "./model.ts";
 
 /** What a form needs of an object. */
-export type Shown = Pick<CacheEntry, "bytes">;
+export type Shown = Pick<CacheEntry, "bytes"> & Partial<Pick<CacheEntry, "trace">>;
 
 export interface ListMeta {
   readonly resourceVersion: string;

@@ -5,6 +5,7 @@ import { encodeProtobuf, envelop } from "@pilothouse/api/codec/protobuf";
 import { jsonWatchFrame, protobufWatchFrame } from "@pilothouse/api/codec/watch-frame";
 import { MEDIA_TYPES, negotiate, RESOURCE_MEDIA, type Served, type WireFormat } from "@pilothouse/api/media";
 import { schemaOf, type StructureSchema } from "@pilothouse/api/schema";
+import { formatTraceparent } from "@pilothouse/api/trace-context";
 import { notAcceptable } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { COMMA, INITIAL_EVENTS_END, jsonError, parsed, type Form, type ListMeta, type Shown } from "./form.ts";
@@ -12,6 +13,9 @@ import { tableForm } from "./table-form.ts";
 import { apiVersionOf } from "./wire.ts";
 
 export type FormVerb = "get" | "list" | "watch";
+
+/** Our own clients send it with `true`: each event of a JSON watch then names the trace of its cause. */
+export const EVENT_TRACES_HEADER = "pilothouse-event-traces";
 
 /**
  * The form that a request asks for by its Accept header.
@@ -89,6 +93,18 @@ function jsonForm(type: ShownType): Form {
     bookmark: (resourceVersion, end) =>
       jsonWatchFrame("BOOKMARK", Buffer.from(JSON.stringify(bookmarkOf(type, resourceVersion, end)))),
     error: jsonError,
+  };
+}
+
+/** A JSON watch whose events carry the trace of their cause (invariant 6). */
+export function withEventTraces(form: Form): Form {
+  if (form.watchContentType !== MEDIA_TYPES.json) return form;
+  return {
+    ...form,
+    shareKey: form.shareKey && `${form.shareKey} traced`,
+    changeShareKey: form.changeShareKey && `${form.changeShareKey} traced`,
+    event: (eventType, shown) =>
+      jsonWatchFrame(eventType, form.item(shown), shown.trace && formatTraceparent(shown.trace)),
   };
 }
 

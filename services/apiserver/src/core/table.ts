@@ -29,7 +29,9 @@ export function rowCells(
 ): readonly (string | number | boolean)[] {
   const own = (kind.columns ?? []).map(({ cell }) => cell(object, nowMs));
   const name = kind.nameColumn === false ? [] : [object.metadata.name ?? ""];
-  return kind.ageColumn === false ? [...name, ...own] : [...name, ...own, ageOf(object.metadata.creationTimestamp, nowMs)];
+  return kind.ageColumn === false
+    ? [...name, ...own]
+    : [...name, ...own, ageOf(object.metadata.creationTimestamp, nowMs)];
 }
 
 const NAME: TableColumnDefinition = {

@@ -7,7 +7,7 @@ import type { Encodings } from "../cache/encodings.ts";
 import { isTooLargeResourceVersion } from "../cache/revision-gate.ts";
 import type { WatchCache } from "../cache/watch-cache.ts";
 import type { Form, Shown } from "../core/form.ts";
-import { formOf } from "../core/forms.ts";
+import { EVENT_TRACES_HEADER, formOf, withEventTraces } from "../core/forms.ts";
 import { parseResourceVersion } from "../core/list-options.ts";
 import { APISERVER_HEADER, EPOCH_HEADER, type Flow, type ObjectStore, type RequestContext } from "../core/model.ts";
 
@@ -50,7 +50,9 @@ export function readOf(
   verb: "get" | "list" | "watch",
 ): { readonly kind: KindDefinition; readonly form: Form } {
   if (!kind) throw new Error("a resource request without a kind reached the reading flows");
-  return { kind, form: formOf(kind, request.headers["accept"], request.query, verb, clock.now()) };
+  const form = formOf(kind, request.headers["accept"], request.query, verb, clock.now());
+  const wantsTraces = verb === "watch" && request.headers[EVENT_TRACES_HEADER] === "true";
+  return { kind, form: wantsTraces ? withEventTraces(form) : form };
 }
 
 /** Encodes at most once for each subject (an entry or a change) and key; without a key, each time. */

@@ -84,7 +84,7 @@ export async function startWorld<C extends Clock>(options: WorldOptions<C>) {
   const ask = (
     verb: "get" | "list" | "watch",
     kind: KindDefinition,
-    { query = "", name: objectName = "", namespace = "shop", accept }: Question = {},
+    { query = "", name: objectName = "", namespace = "shop", accept, headers = {} }: Question = {},
     abort = new AbortController(),
   ): Promise<ApiResponse> =>
     flows[verb]({
@@ -107,7 +107,7 @@ export async function startWorld<C extends Clock>(options: WorldOptions<C>) {
         method: "GET",
         path: "/",
         query: new URLSearchParams(query),
-        headers: accept === undefined ? {} : { accept },
+        headers: accept === undefined ? headers : { ...headers, accept },
         body: new Uint8Array(),
         peer: { address: "192.0.2.1" },
         signal: abort.signal,
@@ -153,6 +153,7 @@ export interface Question {
   readonly name?: string;
   readonly namespace?: string;
   readonly accept?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface ListAnswer {

@@ -226,5 +226,6 @@ export function tooOld(revision: number, floor: number): StatusError {
 
 /** What left a watcher's view: the object as it last matched, at the revision by which it stopped. */
 function lastSeen({ entry, previous }: EntryChange): Shown {
-  return previous ? { bytes: atRevision(previous.bytes, previous.revision, entry.revision) } : entry;
+  if (!previous) return entry;
+  return { bytes: atRevision(previous.bytes, previous.revision, entry.revision), trace: entry.trace };
 }

@@ -159,6 +159,20 @@ test("protobuf frames, and tables whose columns come once", async () => {
   expect(second?.["columnDefinitions"]).toBeNull();
 });
 
+test("our own clients are told the trace of each change's cause, others get plain events", async () => {
+  const world = await startWorld({ clock: manualClock() });
+  const traced = await world.watch(configMaps, { headers: { "pilothouse-event-traces": "true" } });
+  const plain = await world.watch(configMaps);
+  await world.put(configMaps, newObject(configMaps, "a"));
+  await world.remove(configMaps, "a");
+  const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  expect((await traced.take(2)).map((event) => ({ ...event, object: undefined }))).toEqual([
+    { type: "ADDED", traceparent },
+    { type: "DELETED", traceparent },
+  ]);
+  expect((await plain.take(1)).map((event) => Object.keys(event))).toEqual([["type", "object"]]);
+});
+
 test("a change is encoded once for all who watch it", async () => {
   const world = await startWorld({ clock: manualClock() });
   const watches = await Promise.all(
