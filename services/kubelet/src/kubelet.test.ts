@@ -1,4 +1,4 @@
-import type { NodeStatus } from "@pilothouse/api/types/core-v1";
+import type { NodeCondition, NodeStatus } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
 import { RuntimeError } from "@pilothouse/runtime";
 import { afterEach, expect, test } from "vitest";
@@ -8,6 +8,8 @@ let rig: Rig;
 afterEach(() => rig.close());
 
 const web = { name: "web", image: "web" };
+const nodeStatus = (): NodeStatus => rig.api.peek("nodes", "node-1")?.status ?? {};
+const nodeReady = (): NodeCondition | undefined => nodeStatus().conditions?.find((it) => it.type === "Ready");
 
 test("a pod runs, and its status comes back", async () => {
   rig = await startRig({ web: {} });
@@ -229,14 +231,34 @@ test("a runtime that is down for a while costs time, and no container", async ()
   rig.runtime.fail(new RuntimeError("Unavailable", "No connection established"));
   await rig.create("b", { containers: [web] });
   await rig.clock.advance(20_000);
-  const ready = (): unknown => {
-    const status = rig.api.peek("nodes", "node-1")?.status as NodeStatus | undefined;
-    return status?.conditions?.find((it) => it.type === "Ready")?.status;
-  };
-  expect([rig.status("a")?.phase, ready()]).toEqual(["Running", "False"]);
+  expect([rig.status("a")?.phase, nodeReady()?.status]).toEqual(["Running", "False"]);
   rig.runtime.fail(undefined);
   rig.runtime.deliverEvents(true);
   await rig.clock.advance(2_000);
-  expect([rig.status("b")?.phase, ready()]).toEqual(["Running", "True"]);
+  expect([rig.status("b")?.phase, nodeReady()?.status]).toEqual(["Running", "True"]);
   expect(rig.runtime.journal.filter((line) => line.includes("a/web"))).toEqual(["start a/web#0"]);
+});
+
+test("a node that was declared lost says within a heartbeat that it is well, and says nothing while nothing changes", async () => {
+  rig = await startRig({ web: {} });
+  const tellings = (): number => rig.api.requests.filter((it) => it.path.includes("/nodes/node-1/status")).length;
+  await rig.clock.advance(60_000);
+  expect([nodeReady()?.status, tellings()]).toEqual(["True", 0]);
+  const lost = { reason: "NodeStatusUnknown", message: "Kubelet stopped posting node status.", status: "Unknown" };
+  const conditions = nodeStatus().conditions?.map((condition) => ({ ...condition, ...lost }));
+  const patch = { type: "application/merge-patch+json", body: { status: { conditions } } } as const;
+  await rig.client.patch(resources.nodes, "", "node-1", patch, { subresource: "status" });
+  expect(nodeReady()?.status).toBe("Unknown");
+  await rig.clock.advance(10_000);
+  expect(nodeReady()).toMatchObject({ status: "True", reason: "KubeletReady" });
+  await rig.clock.advance(60_000);
+  expect(tellings()).toBe(2);
+});
+
+test("a kubelet that comes back does not claim that its node has just become ready", async () => {
+  rig = await startRig({ web: {} });
+  const before = nodeReady()?.lastTransitionTime;
+  await rig.clock.advance(30_000);
+  await rig.restart();
+  expect(nodeReady()?.lastTransitionTime).toBe(before);
 });

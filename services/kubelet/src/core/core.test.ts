@@ -1,4 +1,4 @@
-import type { Container, Pod } from "@pilothouse/api/types/core-v1";
+import type { Container, NodeStatus, Pod } from "@pilothouse/api/types/core-v1";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { goDuration, nextBackoff, remainingMs } from "./backoff.ts";
@@ -6,6 +6,7 @@ import { containerResources } from "./container-config.ts";
 import { LogFormatter } from "./cri-log.ts";
 import { hostsFile, podDns } from "./dns.ts";
 import { environmentOf, expand, type PodSources } from "./environment.ts";
+import { isTold, nodeConditions, nodeStatus } from "./node.ts";
 import { initialState, observe } from "./probes.ts";
 import { decodeFrame } from "./remote-command.ts";
 import { planVolume } from "./volumes.ts";
@@ -178,3 +179,28 @@ test("no frame of a client's breaks the decoder", () => {
 function pod(spec: Pod["spec"]): Pod {
   return { metadata: { name: "p", namespace: "shop", uid: "u" }, spec };
 }
+
+test("what a node shows is told when it covers what the machine says: others' additions and times do not count", () => {
+  const machine = { cpus: 2, memoryBytes: 2 ** 34, diskBytes: 2 ** 40, maxPods: 110, architecture: "amd64" };
+  const facts = { machineId: "m", bootId: "b", kernelVersion: "6", osImage: "Debian", hostname: "n" };
+  const input = { nodeName: "n", nodeIp: "198.51.100.1", port: 10250, runtimeVersion: "containerd://1.6.20" };
+  const say = (now: string): NodeStatus => {
+    const runtime = [{ type: "RuntimeReady", ok: true, reason: "", message: "" }];
+    const conditions = nodeConditions(runtime, [], now);
+    return { ...nodeStatus({ ...input, machine: { ...machine, ...facts } }), conditions };
+  };
+  const own = say("2026-01-01T00:00:10Z");
+  expect(own.capacity).toMatchObject({ memory: "16Gi", "ephemeral-storage": "1Ti" });
+  const shown = say("2026-01-01T00:00:00Z");
+  const gpu = { ...shown, capacity: { ...shown.capacity, "example.com/gpu": "1" } };
+  const [first, ...others] = shown.conditions ?? [];
+  const unknown = { ...shown, conditions: [{ type: "MemoryPressure", ...first, status: "Unknown" }, ...others] };
+  const moved = { ...shown, addresses: [{ type: "InternalIP", address: "198.51.100.2" }] };
+  expect([shown, gpu, unknown, moved, undefined].map((one) => isTold(one, own))).toEqual([
+    true,
+    true,
+    false,
+    false,
+    false,
+  ]);
+});

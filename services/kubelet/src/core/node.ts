@@ -1,5 +1,6 @@
 /** What a Node object says of its machine. Pure. */
 import type { NodeCondition, NodeStatus } from "@pilothouse/api/types/core-v1";
+import { parseQuantity } from "@pilothouse/quantity";
 import type { RuntimeCondition } from "@pilothouse/runtime";
 
 export interface MachineFacts {
@@ -45,8 +46,8 @@ export interface NodeInput {
 export function nodeStatus({ nodeName, nodeIp, port, machine, runtimeVersion }: NodeInput): NodeStatus {
   const amounts = (memoryBytes: number): Record<string, string> => ({
     cpu: String(machine.cpus),
-    memory: `${Math.floor(memoryBytes / 1024)}Ki`,
-    "ephemeral-storage": `${Math.floor(machine.diskBytes / 1024)}Ki`,
+    memory: binary(memoryBytes),
+    "ephemeral-storage": binary(machine.diskBytes),
     pods: String(machine.maxPods),
   });
   return {
@@ -75,10 +76,15 @@ export function nodeStatus({ nodeName, nodeIp, port, machine, runtimeVersion }: 
 export function allocatableOf(machine: MachineFacts): Record<string, string> & { cpu: string; memory: string } {
   return {
     cpu: String(machine.cpus),
-    memory: `${Math.floor(Math.max(0, machine.memoryBytes - RESERVED_MEMORY_BYTES) / 1024)}Ki`,
-    "ephemeral-storage": `${Math.floor((machine.diskBytes * 0.9) / 1024)}Ki`,
+    memory: binary(Math.max(0, machine.memoryBytes - RESERVED_MEMORY_BYTES)),
+    "ephemeral-storage": binary(machine.diskBytes * 0.9),
     pods: String(machine.maxPods),
   };
+}
+
+/** As the API server writes it, so that what it shows can be compared. */
+function binary(amountBytes: number): string {
+  return parseQuantity(`${Math.floor(amountBytes / 1024)}Ki`).toString();
 }
 
 /** No runtime conditions = the runtime does not answer. `now` is a Kubernetes timestamp. */
@@ -101,6 +107,33 @@ export function nodeConditions(
     const since = old?.status === condition.status ? old.lastTransitionTime : undefined;
     return { ...condition, lastHeartbeatTime: now, lastTransitionTime: since ?? now };
   });
+}
+
+/**
+ * Whether the Node object says what this machine has to say of itself. Others may change it meanwhile: the node lifecycle controller
+ * after a silence. What they add is theirs, and times of conditions are no news.
+ */
+export function isTold(shown: NodeStatus | undefined, own: NodeStatus): boolean {
+  const conditions = (own.conditions ?? []).map(({ type, status, reason, message }) => ({
+    type,
+    status,
+    reason,
+    message,
+  }));
+  return covers(shown, { ...own, conditions });
+}
+
+function covers(shown: unknown, own: unknown): boolean {
+  if (Array.isArray(own)) {
+    const items: readonly unknown[] = Array.isArray(shown) ? shown : [];
+    return own.every((item: unknown) => items.some((other) => covers(other, item)));
+  }
+  if (typeof own === "object" && own !== null) {
+    const fields = new Map(Object.entries(shown ?? {}));
+    return Object.entries(own).every(([field, value]) => covers(fields.get(field), value));
+  }
+  // Empty texts may be left out by who stores them.
+  return own === (shown ?? "");
 }
 
 function readyCondition(runtime: readonly RuntimeCondition[]): Omit<NodeCondition, "lastTransitionTime"> {

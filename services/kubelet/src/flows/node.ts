@@ -5,7 +5,7 @@ import { sleep } from "@pilothouse/clock";
 import { resources } from "@pilothouse/client";
 import { isStatus } from "@pilothouse/errors";
 import type { InformerPorts } from "@pilothouse/informer";
-import { nodeConditions, nodeLabels, nodeStatus, type MachineFacts } from "../core/node.ts";
+import { isTold, nodeConditions, nodeLabels, nodeStatus, type MachineFacts } from "../core/node.ts";
 import { seconds } from "../core/status.ts";
 import { informedNode } from "./informed.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
@@ -39,54 +39,52 @@ export async function keepNode(
   const registered = (signal: AbortSignal): Promise<void> =>
     untilDone(ports, signal, REGISTER_FAILED, () => register(ports, options));
   await registered(scope.signal);
-  informedNode(informerPorts, options.nodeName, (node) => {
+  const informer = informedNode(informerPorts, options.nodeName, (node) => {
     if (!node) scope.run("register again", registered);
     else if (node.spec.podCIDR !== undefined) podCidr(node.spec.podCIDR);
   });
-  scope.run("node status", (signal) => keepStatus(ports, options, signal));
+  const shown = (): Node | undefined => informer.get("", options.nodeName);
+  scope.run("node status", (signal) => keepStatus(ports, options, shown, signal));
   scope.run("node lease", (signal) => keepLease(ports, options, signal));
   ports.events.node("Normal", "Starting", "Starting kubelet.");
 }
 
 async function register(ports: KubeletPorts, options: NodeOptions): Promise<void> {
   const { client } = ports;
-  const labels = nodeLabels(options.nodeName, options.machine);
+  const { nodeName } = options;
+  const labels = nodeLabels(nodeName, options.machine);
   const status = await currentStatus(ports, options, undefined);
-  const node: Node = {
-    kind: "Node",
-    apiVersion: "v1",
-    metadata: { name: options.nodeName, labels },
-    spec: {},
-    status,
-  };
+  const node: Node = { kind: "Node", apiVersion: "v1", metadata: { name: nodeName, labels }, spec: {}, status };
   try {
     await client.create(resources.nodes, node);
   } catch (error) {
     if (!isStatus(error, "AlreadyExists")) throw error;
     const patch = { type: "application/strategic-merge-patch+json" as const, body: { metadata: { labels } } };
-    await client.patch(resources.nodes, "", options.nodeName, patch);
+    const before = await client.patch(resources.nodes, "", nodeName, patch);
+    await patchStatus(ports, nodeName, await currentStatus(ports, options, before.status?.conditions));
   }
-  await patchStatus(ports, options.nodeName, status);
 }
 
-async function keepStatus(ports: KubeletPorts, options: NodeOptions, signal: AbortSignal): Promise<void> {
-  const { clock, client, log } = ports;
-  let told = "";
-  let toldAtMs = Number.NEGATIVE_INFINITY;
+/** @param shown the Node object as others see it; none while it is being registered, which tells the status too */
+async function keepStatus(
+  ports: KubeletPorts,
+  options: NodeOptions,
+  shown: () => Node | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, log } = ports;
+  let toldAtMs = clock.monotonicMs();
   while (!signal.aborted) {
     let ready = false;
     try {
-      const known = await client.get(resources.nodes, "", options.nodeName);
-      const status = await currentStatus(ports, options, known.status?.conditions);
-      ready = status.conditions?.some((it) => it.type === "Ready" && it.status === "True") ?? false;
-      const text = JSON.stringify({
-        ...status,
-        conditions: status.conditions?.map((it) => [it.type, it.status, it.message]),
-      });
-      if (text !== told || clock.monotonicMs() - toldAtMs > REPORT_MS) {
-        await patchStatus(ports, options.nodeName, status);
-        told = text;
-        toldAtMs = clock.monotonicMs();
+      const node = shown();
+      if (node) {
+        const status = await currentStatus(ports, options, node.status?.conditions);
+        if (!isTold(node.status, status) || clock.monotonicMs() - toldAtMs > REPORT_MS) {
+          await patchStatus(ports, options.nodeName, status);
+          toldAtMs = clock.monotonicMs();
+        }
+        ready = status.conditions?.some((it) => it.type === "Ready" && it.status === "True") ?? false;
       }
     } catch (error) {
       log.warn("the node's status could not be told; trying again", { error });
