@@ -122,9 +122,7 @@ describe("a manifest becomes running containers", () => {
   test("the proxy balances, DNS finds, and the node's port answers", { timeout: 30_000 }, async () => {
     const names = new Set<string>();
     for (let call = 0; call < 30; call++) {
-      names.add(
-        (await kubectl(["exec", "deploy/toolbox", "--", "wget", "-qO-", "http://web/hostname"])).trim(),
-      );
+      names.add((await kubectl(["exec", "deploy/toolbox", "--", "wget", "-qO-", "http://web/hostname"])).trim());
       if (names.size === 3) break;
     }
     expect([...names].sort()).toEqual((await pods("web")).map(({ name }) => name));
