@@ -6,7 +6,7 @@
  * leadership is known to be lost. Feeds stay warm while others lead.
  */
 import type { Bus } from "@pilothouse/bus";
-import type { TimeAndChance } from "@pilothouse/clock";
+import { sleep, type TimeAndChance } from "@pilothouse/clock";
 import { runElection, type ElectionOptions, type Leadership } from "@pilothouse/election";
 import type { Informer } from "@pilothouse/informer";
 import type { KubernetesObject } from "@pilothouse/client";
@@ -38,6 +38,8 @@ export interface ElectedLife {
 /** The part of an informer that the wait needs. */
 export type Feed = Pick<Informer<KubernetesObject>, "waitForRevision">;
 
+const TAKE_PART_AGAIN_MS = 1_000;
+
 export function electedLife(ports: ElectedPorts, election: string): ElectedLife {
   let current: Leadership | undefined;
   return {
@@ -51,16 +53,24 @@ export function electedLife(ports: ElectedPorts, election: string): ElectedLife 
         ...(healthAddress === undefined ? {} : { healthAddress }),
         ...(probeLeader === undefined ? {} : { probeLeader }),
       };
-      ports.scope.run(`election ${election}`, () =>
-        runElection(options, async (leadership) => {
-          current = leadership;
+      ports.scope.run(`election ${election}`, async (signal) => {
+        while (!signal.aborted) {
           try {
-            await leadUnderFence(ports, leadership, feeds, lead);
-          } finally {
-            current = undefined;
+            await runElection(options, async (leadership) => {
+              current = leadership;
+              try {
+                await leadUnderFence(ports, leadership, feeds, lead);
+              } finally {
+                current = undefined;
+              }
+            });
+          } catch (error) {
+            // Work that fails ends its leadership, not the process's part in the election.
+            ports.telemetry.log.error("leading failed, taking part again", { election, error });
+            await sleep(ports.clock, TAKE_PART_AGAIN_MS, signal);
           }
-        }),
-      );
+        }
+      });
     },
   };
 }
