@@ -24,6 +24,9 @@ function withCluster(work: (choices: ClusterChoices) => Promise<void>): Promise<
   });
 }
 
+// A reader that has seen enough (`| head`) is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
 const pilot = new Command("pilot").description("Looks into a Pilothouse cluster.");
 
 pilot

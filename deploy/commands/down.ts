@@ -2,10 +2,12 @@
  * `npm run down`: leaves nothing of this clone's cluster: no process, container, mount, namespace, interface, rule, route,
  * cgroup or file outside the clone. `--keep-data` keeps `.cluster`. Works on whatever is left, in any state.
  */
-import { execFile } from "node:child_process";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs, promisify } from "node:util";
+import { parseArgs } from "node:util";
+import { systemClock, systemIds } from "@pilothouse/clock/system";
+import { inParallel } from "@pilothouse/controller";
+import { criRuntime } from "@pilothouse/runtime-cri";
 import { readChoices, thisLayout } from "../cluster/clone.ts";
 import { ExplainedError } from "../cluster/errors.ts";
 import { cgroupProcesses, removeCgroups, removeNetworking, unmountBelow } from "../cluster/host.ts";
@@ -14,9 +16,19 @@ import { SERVICES } from "../cluster/processes.ts";
 import { runCommand, step } from "../cluster/steps.ts";
 import { stopProcess } from "../cluster/supervisor.ts";
 
-const run = promisify(execFile);
 const { values: flags } = parseArgs({ options: { "keep-data": { type: "boolean", default: false } } });
 const layout = thisLayout();
+const SANDBOXES_AT_ONCE = 8;
+/** Folders that containerd and CNI share with others on the machine: ours to remove when nobody's files are in them. */
+const SHARED_FOLDERS = [
+  "/run/containerd/s",
+  "/run/containerd/runc/k8s.io",
+  "/run/containerd/runc",
+  "/run/containerd",
+  "/var/lib/cni/results",
+  "/var/lib/cni",
+  "/run/pilothouse",
+];
 
 await runCommand(async () => {
   const choices = readChoices(layout);
@@ -28,6 +40,7 @@ await runCommand(async () => {
     await removeNetworking(layout, choices);
     removeCgroups(layout.cgroup);
     rmSync(layout.runtime, { recursive: true, force: true });
+    for (const folder of SHARED_FOLDERS) removeIfEmpty(folder);
   });
   if (!flags["keep-data"])
     await step("Remove the data", "PH-150", () => rmSync(layout.root, { recursive: true, force: true }));
@@ -46,25 +59,22 @@ async function stopServices(): Promise<void> {
   for (const name of [...SERVICES].reverse()) await stopNamed(name);
 }
 
-/** By containerd where it still answers: it takes the network of each sandbox down in order. */
+/** By the runtime where it still answers: it takes the network of each sandbox down in order. */
 async function removeContainers(): Promise<void> {
   if (!markedProcesses(layout.id).some(({ name }) => name === "containerd")) return;
-  const ctr = async (...args: string[]): Promise<string[]> => {
-    const { stdout } = await run("ctr", [
-      "--address",
-      layout.containerdSocket,
-      "--namespace",
-      "k8s.io",
-      "--timeout",
-      "10s",
-      ...args,
-    ]);
-    return stdout.split("\n").filter((line) => line !== "");
-  };
-  const tasks = await ctr("tasks", "list", "-q").catch(() => []);
-  await Promise.all(tasks.map((id) => ctr("tasks", "delete", "--force", id).catch(() => [])));
-  const containers = await ctr("containers", "list", "-q").catch(() => []);
-  await Promise.all(containers.map((id) => ctr("containers", "delete", id).catch(() => [])));
+  const pipesDir = join(layout.runtime, "exec");
+  const runtime = criRuntime({ clock: systemClock, ids: systemIds, socketPath: layout.containerdSocket, pipesDir });
+  try {
+    const sandboxes = await runtime.listPodSandboxes();
+    await inParallel(sandboxes, SANDBOXES_AT_ONCE, async ({ id }) => {
+      await runtime.stopPodSandbox(id);
+      await runtime.removePodSandbox(id);
+    });
+  } catch {
+    // What a broken runtime does not take down is ended by its processes, mounts and cgroups below.
+  } finally {
+    await runtime.close();
+  }
 }
 
 async function stopBackbone(): Promise<void> {
@@ -85,4 +95,12 @@ async function endCgroupProcesses(): Promise<void> {
   await Promise.all(pids.map((pid) => stopProcess(pid, 0)));
   const stuck = pids.filter(isAlive);
   if (stuck.length > 0) throw new ExplainedError("PH-150", `Processes ${stuck.join(", ")} could not be ended.`);
+}
+
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // It is not there, or somebody else's things are in it.
+  }
 }
