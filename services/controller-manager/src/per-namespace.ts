@@ -8,10 +8,11 @@ import type { Namespace } from "@pilothouse/api/types/core-v1";
 import type { KubernetesObject } from "@pilothouse/client";
 import { done, followChanges, OwnWrites, requeueAfter, runController, type Outcome } from "@pilothouse/controller";
 import type { ReconcileContext } from "@pilothouse/controller";
-import { isStatus, StatusError } from "@pilothouse/errors";
+import { isStatus } from "@pilothouse/errors";
 import type { Informer } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
 import type { ControllerPorts } from "./controller-ports.ts";
+import { isNamespaceLeaving } from "./core/namespace-leaving.ts";
 import type { PerNamespaceAction } from "./core/per-namespace.ts";
 import type { Cause } from "./executor.ts";
 
@@ -66,17 +67,12 @@ async function execute<T extends KubernetesObject>(
       try {
         await executor.create(informer, action.object, cause);
       } catch (error) {
-        // Somebody else's is as good, and the informer will show it; a namespace that goes needs nothing any more.
-        if (!isStatus(error, "AlreadyExists") && !isNamespaceLeaving(error)) throw error;
+        // Somebody else's is as good, and the informer will show it; a namespace that goes or went needs nothing any more.
+        const isNeedless = isStatus(error, "AlreadyExists") || isStatus(error, "NotFound") || isNamespaceLeaving(error);
+        if (!isNeedless) throw error;
       }
       return;
     case "update":
       await executor.update(informer, action.object, cause);
   }
-}
-
-function isNamespaceLeaving(error: unknown): boolean {
-  if (!(error instanceof StatusError)) return false;
-  const causes = error.status.details?.causes ?? [];
-  return isStatus(error, "NotFound") || causes.some(({ reason }) => reason === "NamespaceTerminating");
 }

@@ -1,7 +1,7 @@
 /** What a node's silence and conditions mean for the node and its pods. Pure. */
 import type { Node, NodeCondition, Pod, Taint } from "@pilothouse/api/types/core-v1";
+import { toleratesTaint } from "@pilothouse/kinds/core/tolerations";
 import { isPodReady } from "../../core/pods.ts";
-import { toleratesTaint } from "../../core/tolerations.ts";
 import { sameValue, timestampOf } from "../../core/values.ts";
 import { readyStatus, taintsAfter } from "./rules.ts";
 

@@ -11,12 +11,12 @@ import {
   slowStart,
 } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
-import { StatusError } from "@pilothouse/errors";
 import { keyOf, splitKey } from "@pilothouse/informer";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
 import type { ControllerPorts } from "../../controller-ports.ts";
+import { isNamespaceLeaving } from "../../core/namespace-leaving.ts";
 import { nameSuffix } from "../../core/names.ts";
 import { controllerOf, controllerReference, isControlledBy } from "../../core/ownership.ts";
 import { isPodActive } from "../../core/pods.ts";
@@ -179,14 +179,6 @@ class ReplicaSetController {
   #record(object: ReplicaSet, type: "Normal" | "Warning", reason: string, message: string, { trace }: Cause): void {
     this.#events.record({ apiVersion: "apps/v1", kind: "ReplicaSet", object }, type, reason, message, trace);
   }
-}
-
-/** Nothing can be made in a namespace that goes, and nothing needs to be said about it. */
-function isNamespaceLeaving(error: unknown): boolean {
-  return (
-    error instanceof StatusError &&
-    (error.status.details?.causes ?? []).some(({ reason }) => reason === "NamespaceTerminating")
-  );
 }
 
 function messageOf(error: unknown): string {

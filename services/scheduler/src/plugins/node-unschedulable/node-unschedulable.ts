@@ -1,5 +1,5 @@
+import { tolerates } from "@pilothouse/kinds/core/tolerations";
 import { FITS, unresolvable, type Plugin } from "../../core/framework.ts";
-import { tolerates } from "../../core/tolerations.ts";
 
 export const UNSCHEDULABLE_REASON = "node(s) were unschedulable";
 const UNSCHEDULABLE_TAINT = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };

@@ -1,9 +1,9 @@
 import type { Pod, TopologySpreadConstraint } from "@pilothouse/api/types/core-v1";
+import { tolerates } from "@pilothouse/kinds/core/tolerations";
 import { labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
 import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
 import { matchesRequiredAffinity } from "../../core/node-selector.ts";
 import type { NodeSnapshot, Snapshot } from "../../core/snapshot.ts";
-import { tolerates } from "../../core/tolerations.ts";
 
 export const SKEW_REASON = "node(s) didn't match pod topology spread constraints";
 export const MISSING_LABEL_REASON = "node(s) didn't match pod topology spread constraints (missing required label)";

@@ -1,6 +1,6 @@
 import type { Taint } from "@pilothouse/api/types/core-v1";
+import { tolerates } from "@pilothouse/kinds/core/tolerations";
 import { FITS, defaultNormalize, unresolvable, type Plugin } from "../../core/framework.ts";
-import { tolerates } from "../../core/tolerations.ts";
 
 /** `node(s) had untolerated taint {key: value}`, as upstream prints a taint. */
 export function taintReason(taint: Taint): string {
