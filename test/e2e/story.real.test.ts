@@ -2,10 +2,11 @@
  * The story of a user's own introduction to Kubernetes, on a real cluster made by `up`, with the real kubectl. The chapters
  * stand on each other; docs/first-steps.md tells the same story to a newcomer.
  */
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ensureNetns } from "../../deploy/cluster/host.ts";
+import { markedProcesses } from "../../deploy/cluster/marked-processes.ts";
 import { CommandFailed, startOnNode, testCluster } from "../harness/cluster.ts";
 import { until } from "../harness/index.ts";
 
@@ -76,6 +77,8 @@ async function underLoad(work: () => Promise<void>): Promise<{ answered: number;
   }
   return JSON.parse(await load.stop()) as { answered: number; failed: number; failures: string[] };
 }
+
+const cniResultsBefore = cniResults();
 
 beforeAll(async () => {
   process.stdout.write(await cluster.up());
@@ -319,6 +322,30 @@ describe("bad input is answered as Kubernetes answers", () => {
     expect(await pods("web")).toEqual(before);
   });
 });
+
+describe("down", () => {
+  test("leaves nothing on the machine", { timeout: 60_000 }, async () => {
+    const { layout } = cluster;
+    await cluster.down();
+    const traces = [
+      layout.root,
+      layout.runtime,
+      `/run/netns/${layout.netns}`,
+      `/sys/fs/cgroup/memory${layout.cgroup}`,
+      `/sys/fs/cgroup${layout.cgroup}`,
+    ];
+    expect(traces.filter((path) => existsSync(path))).toEqual([]);
+    expect(markedProcesses(layout.id, { descendants: true })).toEqual([]);
+    expect(readFileSync("/proc/self/mounts", "utf8")).not.toContain(layout.id);
+    expect(cniResults()).toEqual(cniResultsBefore);
+  });
+});
+
+/** What CNI remembers of sandboxes, in a folder that all of the machine share. */
+function cniResults(): readonly string[] {
+  const folder = "/var/lib/cni/results";
+  return existsSync(folder) ? readdirSync(folder).sort() : [];
+}
 
 async function apiIsReady(): Promise<boolean> {
   return (await kubectl("get --raw /readyz").catch(() => "")) === "ok";
