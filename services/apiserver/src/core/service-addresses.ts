@@ -77,38 +77,6 @@ export function heldKeys(service: Service): readonly string[] {
   ];
 }
 
-/** On an update that leaves them out, a Service keeps the address and ports it has. In place. */
-export function keepAllocations(service: Service, old: Service): void {
-  const { spec } = service;
-  if (wantsClusterIp(service) && wantsClusterIp(old)) {
-    spec.clusterIP ||= old.spec.clusterIP ?? "";
-    if ((spec.clusterIPs ?? []).length === 0 && old.spec.clusterIPs && spec.clusterIP === old.spec.clusterIP) {
-      spec.clusterIPs = [...old.spec.clusterIPs];
-    }
-  }
-  if (wantsNodePorts(service) && wantsNodePorts(old)) {
-    const taken = new Set((spec.ports ?? []).map(({ nodePort }) => nodePort));
-    for (const port of spec.ports ?? []) {
-      if (port.nodePort) continue;
-      const before = old.spec.ports?.find((other) => other.port === port.port && other.protocol === port.protocol);
-      if (before?.nodePort && !taken.has(before.nodePort)) port.nodePort = before.nodePort;
-    }
-  }
-  if (wantsHealthCheckPort(service) && old.spec.healthCheckNodePort) {
-    spec.healthCheckNodePort ??= old.spec.healthCheckNodePort;
-  }
-  if (!wantsClusterIp(service) && spec.type === "ExternalName" && spec.clusterIP === old.spec.clusterIP) {
-    delete spec.clusterIP;
-    delete spec.clusterIPs;
-  }
-  if (!wantsNodePorts(service) && wantsNodePorts(old)) {
-    for (const port of spec.ports ?? []) {
-      const before = old.spec.ports?.find((other) => other.port === port.port && other.protocol === port.protocol);
-      if (port.nodePort === before?.nodePort) delete port.nodePort;
-    }
-  }
-}
-
 /** Undefined for what is no IPv4 address. */
 function numberOf(address: string): number | undefined {
   const bytes = parseIp(address);

@@ -13,7 +13,6 @@ import {
   addressAt,
   dynamicOffset,
   heldKeys,
-  keepAllocations,
   NODE_PORTS,
   PORT_ALLOCATIONS,
   wantsClusterIp,
@@ -75,7 +74,6 @@ export function createAllocations(store: Store, random: Random, range: AddressRa
 
   return {
     async reserve(service, old) {
-      if (old) keepAllocations(service, old);
       const given = new Set(heldKeys(service));
       const problems = rangeProblems(service, old, range);
       if (problems.length > 0) throw invalidService(service, problems);

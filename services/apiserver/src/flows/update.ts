@@ -13,7 +13,6 @@ import type { RequestContext, StoredObject } from "../core/model.ts";
 import { writeOptionsOf, type WriteOptions } from "../core/options.ts";
 import { recordUpdate } from "../core/ownership.ts";
 import { applyPatch, patchTypeOf } from "../core/patch-request.ts";
-import { keepAllocations } from "../core/service-addresses.ts";
 import { sameStoredObject } from "../core/stored.ts";
 import { canonical, decodeBody } from "../core/wire.ts";
 import { judgeNodeWrite } from "./admit.ts";
@@ -211,7 +210,6 @@ async function completeUpdate(
   kind.defaults?.(object);
   if (subresource === "status") kind.prepareForStatusUpdate?.(object, old);
   else if (!wish.isServerOwn) kind.prepareForUpdate?.(object, old);
-  if (isService(kind)) keepAllocations(object as unknown as Service, old as unknown as Service);
   judgeNodeWrite(context, kind, object, old);
   if (!wish.isApplied) {
     const time = wholeSeconds(deps.time.clock.now());
