@@ -245,7 +245,11 @@ describe("the Deployment controller", () => {
         expect(world.failures).toEqual([]);
         await world.close();
       }),
-      { numRuns: 15 },
+      {
+        numRuns: 15,
+        // A ReplicaSet that had not shrunk yet was counted with pods already given up: one pod too many went.
+        examples: [[{ replicas: 6, maxSurge: "25%", maxUnavailable: 1, loses: true }]],
+      },
     );
   });
 });

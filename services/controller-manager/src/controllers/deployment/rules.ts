@@ -20,8 +20,12 @@ export function totalReplicas(replicaSets: readonly ReplicaSet[]): number {
   return replicaSets.reduce((sum, replicaSet) => sum + replicasOf(replicaSet), 0);
 }
 
+/**
+ * Available pods that will still be there when every ReplicaSet has the size it was given: one that has not shrunk yet still
+ * counts pods in its status that are already given up.
+ */
 export function totalAvailable(replicaSets: readonly ReplicaSet[]): number {
-  return replicaSets.reduce((sum, { status }) => sum + (status?.availableReplicas ?? 0), 0);
+  return replicaSets.reduce((sum, one) => sum + Math.min(one.status?.availableReplicas ?? 0, replicasOf(one)), 0);
 }
 
 export function isRollingUpdate({ spec }: Deployment): boolean {
