@@ -81,7 +81,7 @@ function certificateLine(layout: Layout): StatusLine {
   };
 }
 
-/** Election → since when somebody leads it, from the elections' keys. */
+/** Process → since when it leads, from the elections' keys (`…/kube-scheduler`). */
 async function leadersOf(layout: Layout, choices: ClusterChoices): Promise<ReadonlyMap<string, string>> {
   try {
     const { stdout } = await run("etcdctl", ["get", "--prefix", "/pilothouse/elections/"], {
@@ -107,7 +107,7 @@ async function leadersOf(layout: Layout, choices: ClusterChoices): Promise<Reado
 
 function leader(key: string, value: string): [string, string] {
   const { since = "?" } = JSON.parse(value) as { since?: string };
-  return [key.slice("/pilothouse/elections/".length), since];
+  return [key.slice("/pilothouse/elections/kube-".length), since];
 }
 
 /** Proportional set size: shared pages count once for all who share them. */

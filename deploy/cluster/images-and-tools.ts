@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { buildImages, imageRecipes } from "../images.ts";
+import { ExplainedError } from "./errors.ts";
 import type { Layout } from "./layout.ts";
 
 const run = promisify(execFile);
@@ -19,8 +20,10 @@ export async function loadLocalImages(layout: Layout): Promise<void> {
   for (const { file } of await buildImages(folder)) await importImage(layout, file);
 }
 
-/** Brings a docker or OCI archive to the node. Returns the names it held. */
+/** Brings a docker or OCI archive to the node. Returns the names it held; throws PH-140 for what is no archive. */
 export async function importImage(layout: Layout, archive: string): Promise<readonly string[]> {
+  if (!existsSync(archive))
+    throw new ExplainedError("PH-140", `There is no archive ${archive}.`, { next: "Check the path." });
   const { stdout } = await ctr(layout, "images", "import", archive);
   return [...stdout.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] as string);
 }

@@ -155,6 +155,23 @@ describe("a manifest becomes running containers", () => {
   });
 });
 
+describe("pilot", () => {
+  test("says what runs and who leads, and that all is well", async () => {
+    const status = await pilot("status");
+    for (const service of SERVICES) expect(status).toMatch(new RegExp(`✔ ${service} +running as \\d+`));
+    for (const elected of ["scheduler", "controller-manager"])
+      expect(status).toMatch(new RegExp(`✔ ${elected} .*leads since 2`));
+    expect(status).not.toContain("✘");
+  });
+
+  test("brings an archive to the node", async () => {
+    expect(await pilot("image", "load", join(cluster.layout.root, "images", "pilothouse.local-web-v2.tar"))).toContain(
+      "loaded pilothouse.local/web:v2",
+    );
+    expect(await refusal(pilot("image", "load", "/no/such.tar"))).toContain("There is no archive /no/such.tar.");
+  });
+});
+
 describe("what breaks is mended", () => {
   test("a container that dies comes back", { timeout: 60_000 }, async () => {
     const [victim] = await pods("web");
