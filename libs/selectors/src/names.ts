@@ -11,7 +11,6 @@ const WILDCARD_FORMAT = `\\*\\.${SUBDOMAIN_FORMAT}`;
 const LABEL_KEY_FORMAT = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
 const LABEL_VALUE_FORMAT = `(${LABEL_KEY_FORMAT})?`;
 const CONFIG_KEY_FORMAT = "[-._a-zA-Z0-9]+";
-const C_IDENTIFIER_FORMAT = "[A-Za-z_][A-Za-z0-9_]*";
 const PERCENT_FORMAT = "[0-9]+%";
 const HTTP_HEADER_FORMAT = "[-A-Za-z0-9]+";
 
@@ -22,7 +21,6 @@ const WILDCARD = whole(WILDCARD_FORMAT);
 const LABEL_KEY = whole(LABEL_KEY_FORMAT);
 const LABEL_VALUE = whole(LABEL_VALUE_FORMAT);
 const CONFIG_KEY = whole(CONFIG_KEY_FORMAT);
-const C_IDENTIFIER = whole(C_IDENTIFIER_FORMAT);
 const PERCENT = whole(PERCENT_FORMAT);
 const HTTP_HEADER = whole(HTTP_HEADER_FORMAT);
 
@@ -165,20 +163,6 @@ export function checkPortNumber(port: number): readonly string[] {
 /** `lo` and `hi` are allowed themselves. */
 export function checkRange(value: number, lo: number, hi: number): readonly string[] {
   return Number.isInteger(value) && value >= lo && value <= hi ? [] : [`must be between ${lo} and ${hi}, inclusive`];
-}
-
-export function checkCIdentifier(value: string): readonly string[] {
-  return C_IDENTIFIER.test(value)
-    ? []
-    : [
-        mismatch(
-          "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric characters or '_'",
-          C_IDENTIFIER_FORMAT,
-          "my_name",
-          "MY_NAME",
-          "MyName",
-        ),
-      ];
 }
 
 export function checkPercent(value: string): readonly string[] {

@@ -13,9 +13,6 @@ import { WireWriter } from "./wire.ts";
 
 export { readEnvelope, type Envelope } from "./protobuf-decode.ts";
 
-/** The media type without parameters. */
-export const PROTOBUF = "application/vnd.kubernetes.protobuf";
-
 /** An object with the kind and apiVersion that its envelope states, whatever the schema's own kind is called. */
 export function decodeProtobuf(bytes: Uint8Array, schema: StructureSchema): JsonObject {
   const { apiVersion, kind, raw } = readEnvelope(bytes);

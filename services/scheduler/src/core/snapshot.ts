@@ -76,10 +76,6 @@ export class ClusterState {
     if (this.#assumed.delete(podKey(pod))) this.#place(podKey(pod), undefined);
   }
 
-  isAssumed(key: string): boolean {
-    return this.#assumed.has(key);
-  }
-
   snapshot(): Snapshot {
     return { nodes: [...this.#nodes].map(([name, node]) => this.#build(name, node)) };
   }
