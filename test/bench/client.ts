@@ -2,15 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { performance } from "node:perf_hooks";
-
-/** How to reach a server that asks for a client certificate. All PEM texts. */
-export interface Target {
-  readonly port: number;
-  readonly host: string;
-  readonly ca: string;
-  readonly cert: string;
-  readonly key: string;
-}
+import type { Target } from "../harness/credentials.ts";
 
 export interface Request {
   readonly method: string;

@@ -10,7 +10,7 @@ import { TOOLBOX_IMAGE } from "../../deploy/images.ts";
 import { freePorts, makeTestDirectory, removeTestDirectory, startEtcd, startProcess, until } from "../harness/index.ts";
 import { startContainerd } from "../harness/containerd.ts";
 import { connectClient, load, type Load } from "./client.ts";
-import { makeCredentials } from "./credentials.ts";
+import { makeCredentials } from "../harness/credentials.ts";
 import { median, medianFigures, percentile, type Figure, type Section } from "./figures.ts";
 import { cpuUs } from "./processes.ts";
 
@@ -40,7 +40,7 @@ async function bareHttps(): Promise<readonly Figure[]> {
     args: ["--disable-warning=ExperimentalWarning", script, String(port), serverCert, serverKey, caFile],
     directory,
   });
-  const client = connectClient(await credentials.target(port), 64);
+  const client = connectClient(credentials.target(port), 64);
   try {
     const get = (): Promise<unknown> => client.send({ method: "GET", path: "/" });
     await until("the bare server answers", () =>

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { WEB_IMAGE } from "../../deploy/images.ts";
-import { connectClient, type Client, type Target } from "./client.ts";
+import type { Target } from "../harness/credentials.ts";
+import { connectClient, type Client } from "./client.ts";
 
 export interface PodTimes {
   /** From sending the POST to the event that says so. */

@@ -6,7 +6,8 @@ import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { performance } from "node:perf_hooks";
-import { connectClient, type Target } from "./client.ts";
+import type { Target } from "../harness/credentials.ts";
+import { connectClient } from "./client.ts";
 
 export interface ListReading {
   readonly bytes: number;

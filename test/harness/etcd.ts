@@ -17,6 +17,8 @@ export interface Etcd {
   readonly port: number;
   readonly directory: string;
   pid(): number;
+  /** Whether this member leads the cluster; false when it does not answer. */
+  leads(): Promise<boolean>;
   /** Freezes the process; its connections stay open. */
   pause(): void;
   resume(): void;
@@ -79,6 +81,7 @@ async function startMember(member: Member, clusterFlags: readonly string[], opti
     port: member.clientPort,
     directory,
     pid: () => etcd.pid,
+    leads: () => leads(`http://127.0.0.1:${member.healthPort}/metrics`),
     pause: () => etcd.signal("SIGSTOP"),
     resume: () => etcd.signal("SIGCONT"),
     async kill() {
@@ -116,6 +119,15 @@ function tlsFlags({ tls }: EtcdOptions): string[] {
     `--trusted-ca-file=${tls.caFile}`,
     "--client-cert-auth=true",
   ];
+}
+
+async function leads(metricsUrl: string): Promise<boolean> {
+  try {
+    const answer = await fetch(metricsUrl, { signal: AbortSignal.timeout(500) });
+    return (await answer.text()).includes("\netcd_server_is_leader 1\n");
+  } catch {
+    return false; // Dead or paused.
+  }
 }
 
 async function untilHealthy(url: string, etcd: TestProcess): Promise<void> {
