@@ -30,6 +30,8 @@ test("each planted violation is found, and nothing else", () => {
     "services/scheduler/src/flows/imports-an-adapter.ts pilothouse(arrows)",
     "services/scheduler/src/flows/reaches-into-a-package.ts pilothouse(arrows)",
     "services/scheduler/src/flows/shrugs.ts typescript(no-explicit-any)",
+    "services/scheduler/src/flows/type-circle-one.ts import(no-cycle)",
+    "services/scheduler/src/flows/type-circle-two.ts import(no-cycle)",
   ]);
 });
 

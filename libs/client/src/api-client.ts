@@ -13,7 +13,7 @@ import type {
   WatchCallOptions,
   WatchEvent,
   WriteOptions,
-} from "./index.ts";
+} from "./contract.ts";
 import { jsonLines, readAll } from "./json-lines.ts";
 import { query, resourcePath } from "./paths.ts";
 import { Unreachable, type Transport, type TransportRequest, type TransportResponse } from "./transport.ts";

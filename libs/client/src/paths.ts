@@ -1,5 +1,5 @@
 /** The paths and queries of Kubernetes' API. */
-import type { ResourceType } from "./index.ts";
+import type { ResourceType } from "./contract.ts";
 
 /** `namespace` "" for cluster-wide kinds and for all namespaces; `name` "" for the collection. */
 export function resourcePath(type: ResourceType, namespace: string, name = "", subresource = ""): string {

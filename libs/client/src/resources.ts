@@ -4,7 +4,7 @@ import type * as coordinationV1 from "@pilothouse/api/types/coordination-v1";
 import type * as coreV1 from "@pilothouse/api/types/core-v1";
 import type * as discoveryV1 from "@pilothouse/api/types/discovery-v1";
 import type * as rbacV1 from "@pilothouse/api/types/rbac-v1";
-import type { KubernetesObject, ResourceType } from "./index.ts";
+import type { KubernetesObject, ResourceType } from "./contract.ts";
 
 function core<T extends KubernetesObject>(resource: string, kind: string, namespaced = true): ResourceType<T> {
   return { group: "", version: "v1", resource, kind, namespaced };

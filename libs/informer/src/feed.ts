@@ -4,7 +4,7 @@ import { abortReason, sleep, type Timer } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
 import type { Counter } from "@pilothouse/telemetry";
 import { judge, type ChainPosition } from "./chain.ts";
-import type { Informer, InformerOptions, InformerPorts, InformerStats } from "./index.ts";
+import type { Informer, InformerOptions, InformerPorts, InformerStats } from "./contract.ts";
 import { readChange, type ChangeMessage } from "./message.ts";
 import { keyOf, ObjectStore, revisionOf, splitKey, type InformerChange } from "./object-store.ts";
 import { selects } from "./selection.ts";

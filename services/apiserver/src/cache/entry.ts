@@ -4,9 +4,9 @@ import type { TraceContext } from "@pilothouse/telemetry";
 import type { CacheEntry } from "../core/model.ts";
 import { factsOf, readStored, type EntryFacts } from "../core/stored.ts";
 import type { StoreEntry } from "@pilothouse/store";
-import type { Slab } from "./slab.ts";
+import type { Placed, Slab } from "./slab.ts";
 
-export class Entry implements CacheEntry {
+export class Entry implements CacheEntry, Placed {
   readonly key: string;
   readonly kind: KindDefinition;
   readonly revision: number;
@@ -19,7 +19,6 @@ export class Entry implements CacheEntry {
   readonly ownerUids: readonly string[];
   readonly deleting: boolean;
   bytes: Uint8Array;
-  /** The slab that holds `bytes`; undefined for large objects, which have a buffer of their own. */
   slab: Slab | undefined;
   /** How often the index and the history hold this entry; at 0 its bytes are given back. */
   holders = 0;

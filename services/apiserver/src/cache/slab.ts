@@ -5,17 +5,22 @@
  * A slab that is more than a third garbage is emptied: what lives in it moves to the slab being filled. Readers that still
  * hold the old bytes keep the old slab alive until they are done.
  */
-import type { Entry } from "./entry.ts";
-
 export const SLAB_BYTES = 1 << 20;
 /** Larger objects get a buffer of their own, so that a slab's end wastes at most an eighth. */
 const OWN_BUFFER_BYTES = SLAB_BYTES / 8;
+
+/** What lives in a slab: its bytes move when the slab is emptied. */
+export interface Placed {
+  bytes: Uint8Array;
+  /** The slab that holds `bytes`; undefined for large ones, which have a buffer of their own. */
+  slab: Slab | undefined;
+}
 
 export interface Slab {
   readonly buffer: Uint8Array;
   usedBytes: number;
   liveBytes: number;
-  readonly entries: Set<Entry>;
+  readonly entries: Set<Placed>;
 }
 
 export class Slabs {
@@ -28,7 +33,7 @@ export class Slabs {
   }
 
   /** Copies the entry's bytes into a slab. */
-  place(entry: Entry): void {
+  place(entry: Placed): void {
     const { bytes } = entry;
     if (bytes.length > OWN_BUFFER_BYTES) {
       entry.bytes = Uint8Array.from(bytes);
@@ -47,7 +52,7 @@ export class Slabs {
   }
 
   /** The cache needs the entry no more. */
-  release(entry: Entry): void {
+  release(entry: Placed): void {
     const { slab } = entry;
     if (!slab) {
       this.#residentBytes -= entry.bytes.length;

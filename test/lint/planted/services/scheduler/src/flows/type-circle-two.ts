@@ -1,0 +1,3 @@
+import type { One } from "./type-circle-one.ts";
+
+export type Two = { readonly one?: One };
