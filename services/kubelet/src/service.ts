@@ -19,7 +19,7 @@ import type { KubeletPorts } from "./flows/kubelet-ports.ts";
 import { keepNode } from "./flows/node.ts";
 import type { NodeSettings } from "./flows/node-settings.ts";
 import { KubeletRequests } from "./flows/requests.ts";
-import { PodWorkers } from "./flows/pod-worker.ts";
+import { PodWorkers } from "./flows/pod-workers.ts";
 import type { LogFiles, NetworkProbe, NodeFiles, PodSource } from "./flows/ports.ts";
 
 export interface KubeletServicePorts {

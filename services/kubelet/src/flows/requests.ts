@@ -5,7 +5,7 @@ import type { Metrics } from "@pilothouse/telemetry";
 import { LogFormatter } from "../core/cri-log.ts";
 import { logInstance, parseLogRequest } from "../core/log-request.ts";
 import { instancesOf } from "../core/pod-runtime.ts";
-import type { PodWorkers } from "./pod-worker.ts";
+import type { PodWorkers } from "./pod-workers.ts";
 import type { LogFiles } from "./ports.ts";
 import { pumpCommand, type Channels } from "./remote-command.ts";
 

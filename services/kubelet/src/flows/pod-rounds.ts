@@ -1,223 +1,58 @@
 /**
- * One worker per pod: look at what runs, plan, tell the status, act, until there is nothing to do.
+ * One look at a pod and what follows from it: observe, plan (core/pod-machine.ts), tell the status, act.
  *
- * Woken by changes of the pod, events of the runtime and verdicts of probes; a slow look at everything is the safety net.
  * Restarting the kubelet touches no container: all that must be known is in the runtime and in the pod.
  */
-import type { Pod } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
 import { abortReason } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
 import type { Scope } from "@pilothouse/lifecycle";
-import { RuntimeError, type RuntimeEvent } from "@pilothouse/runtime";
-import { span, type TraceContext } from "@pilothouse/telemetry";
-import { WorkQueue, type WorkItem } from "@pilothouse/workqueue";
-import { INITIAL_MS, MAX_MS, type Backoff } from "../core/backoff.ts";
+import { RuntimeError } from "@pilothouse/runtime";
+import type { TraceContext } from "@pilothouse/telemetry";
 import { ConfigUnavailable } from "../core/environment.ts";
-import { graceOf, isOver, planPod, type Action, type Hold, type Plan, type PodSituation } from "../core/pod-machine.ts";
-import {
-  LABEL_NODE,
-  LABEL_POD_NAME,
-  LABEL_POD_NAMESPACE,
-  nothingRuns,
-  podTitle,
-  uidOf,
-  type PodRuntime,
-} from "../core/pod-runtime.ts";
+import { BACKOFF_SHOWN_MS, holdOfSandbox, holdOfStart, holdsShown } from "../core/holds.ts";
+import { graceOf, isOver, planPod, type Action, type Plan, type PodSituation } from "../core/pod-machine.ts";
+import { podTitle, uidOf } from "../core/pod-runtime.ts";
 import { podStatus } from "../core/status.ts";
 import { isRefreshed } from "../core/volumes.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import { PodActions, StartFailed, type PodContext } from "./pod-actions.ts";
-import { PodObserver } from "./pod-observer.ts";
-import { InputReader } from "./pod-inputs.ts";
-import { Prober } from "./prober.ts";
+import type { PodObserver } from "./pod-observer.ts";
+import { podIpsOf, REFRESH_VOLUMES_MS, type PodRecord } from "./pod-record.ts";
 import { StatusPublisher } from "./status.ts";
 
-const RELIST_MS = 60_000;
-const REFRESH_VOLUMES_MS = 60_000;
-const SANDBOX_RETRY_MS = 2_000;
-const CONFIG_RETRY_MS = 2_000;
-/** How soon a failed pull reads as "backing off". */
-const BACKOFF_SHOWN_MS = 1_000;
+/** `again`: something was done, look again; `gone`: nothing is left of the pod, not even its object. */
+export type Round = "again" | "done" | "gone";
 
-/** All that is known of one pod between two looks. Lost at a restart without harm. */
-interface PodRecord {
-  pod: Pod;
-  /** The object is gone from the API. */
-  vanished: boolean;
-  /** The trace of what was last wanted of the pod. */
-  cause: TraceContext | undefined;
-  runtime: PodRuntime;
-  readonly scope: Scope;
-  readonly prober: Prober;
-  readonly inputs: InputReader;
-  readonly backoffs: Map<string, Backoff>;
-  readonly holds: Map<string, Hold & { readonly delayMs: number; readonly shown: Hold }>;
-  readonly stopping: Map<string, number>;
-  readonly messages: Map<string, string>;
-  /** Aborts the starts under way when the pod is to end. */
-  starts: AbortController;
-  volumesRefreshAtMs: number;
-  /** Containers that waited in a back-off when last looked at. */
-  backingOff: ReadonlySet<string>;
-  deleted: boolean;
-}
-
-export class PodWorkers {
+export class PodRounds {
   readonly #ports: KubeletPorts;
   readonly #settings: NodeSettings;
   readonly #scope: Scope;
   readonly #actions: PodActions;
   readonly #status: StatusPublisher;
-  readonly #queue: WorkQueue;
-  readonly #records = new Map<string, PodRecord>();
   readonly #observer: PodObserver;
+  readonly #wake: (uid: string, afterMs: number) => void;
 
-  constructor(ports: KubeletPorts, settings: NodeSettings, scope: Scope) {
+  /** `wake` asks for another look at a pod. */
+  constructor(
+    ports: KubeletPorts,
+    settings: NodeSettings,
+    scope: Scope,
+    observer: PodObserver,
+    wake: (uid: string, afterMs: number) => void,
+  ) {
     this.#ports = ports;
     this.#settings = settings;
     this.#scope = scope;
+    this.#observer = observer;
+    this.#wake = wake;
     this.#actions = new PodActions(ports, settings);
-    this.#observer = new PodObserver(ports);
     this.#status = new StatusPublisher({ ...ports, scope });
-    const { clock, tracer } = ports;
-    this.#queue = new WorkQueue({ name: "pods", clock, tracer, baseDelayMs: 250, maxDelayMs: 30_000 });
   }
 
-  changed(pod: Pod, cause: TraceContext | undefined): void {
-    const uid = uidOf(pod);
-    const record = this.#records.get(uid);
-    if (!record) {
-      this.#records.set(uid, this.#newRecord(pod, cause));
-      this.#queue.add(uid, cause);
-      return;
-    }
-    const ending = pod.metadata.deletionTimestamp !== undefined;
-    const before = record.pod.metadata;
-    // Our own status writes come back as changes too; they are nobody's wish.
-    const wish = before.generation !== pod.metadata.generation || (ending && before.deletionTimestamp === undefined);
-    if (wish) record.cause = cause ?? record.cause;
-    if (ending) record.starts.abort(new Error("the pod is being deleted"));
-    record.pod = pod;
-    this.#queue.add(uid, wish ? cause : undefined);
-  }
-
-  removed(pod: Pod, cause: TraceContext | undefined): void {
-    const record = this.#records.get(uidOf(pod));
-    if (!record) return;
-    record.vanished = true;
-    record.cause = cause ?? record.cause;
-    record.starts.abort(new Error("the pod is gone"));
-    this.#queue.add(uidOf(pod), cause);
-  }
-
-  runtimeEvent(event: RuntimeEvent): void {
-    if (event.kind === "resync") {
-      for (const uid of this.#records.keys()) this.#queue.add(uid);
-      return;
-    }
-    const uid = this.#observer.ownerOf(event.containerId);
-    if (uid !== undefined) this.#queue.add(uid);
-  }
-
-  pods(): readonly Pod[] {
-    return [...this.#records.values()].map((it) => it.pod);
-  }
-
-  /** What runs of a pod, by its name. */
-  find(namespace: string, name: string): { readonly pod: Pod; readonly runtime: PodRuntime } | undefined {
-    const found = [...this.#records.values()].filter(
-      ({ pod }) => pod.metadata.namespace === namespace && pod.metadata.name === name,
-    );
-    return found.find((it) => !it.vanished) ?? found[0];
-  }
-
-  /** Begins to work; the pods that the API has must have been told. */
-  async start(): Promise<void> {
-    await this.#adoptOrphans();
-    this.#scope.defer(() => this.#queue.shutDown());
-    this.#scope.defer(this.#ports.runtime.subscribe((event) => this.runtimeEvent(event)));
-    this.#scope.run("pods", async () => {
-      for (let item = await this.#queue.take(); item; item = await this.#queue.take()) this.#dispatch(item);
-    });
-  }
-
-  /** What runs here of pods that the API does not know any more becomes pods that vanished. */
-  async #adoptOrphans(): Promise<void> {
-    const filter = { labels: { [LABEL_NODE]: this.#settings.places.nodeName } };
-    const sandboxes = await this.#ports.runtime.listPodSandboxes(filter);
-    const orphans = new Map(sandboxes.map((it) => [it.uid, it.labels]));
-    for (const uid of await this.#ports.files.listPods()) if (!orphans.has(uid)) orphans.set(uid, {});
-    for (const [uid, labels] of orphans) {
-      if (this.#records.has(uid)) continue;
-      const name = labels[LABEL_POD_NAME] ?? "";
-      const namespace = labels[LABEL_POD_NAMESPACE] ?? "";
-      const pod: Pod = { metadata: { name, namespace, uid }, spec: { containers: [] } };
-      const record = this.#newRecord(pod, undefined);
-      record.vanished = true;
-      this.#records.set(uid, record);
-      this.#queue.add(uid);
-    }
-  }
-
-  #newRecord(pod: Pod, cause: TraceContext | undefined): PodRecord {
-    const uid = uidOf(pod);
-    const scope = this.#scope.child(`pod ${uid}`);
-    return {
-      pod,
-      cause,
-      scope,
-      vanished: false,
-      runtime: nothingRuns,
-      prober: new Prober(this.#ports, scope, () => this.#queue.add(uid)),
-      inputs: new InputReader(this.#ports),
-      backoffs: new Map(),
-      holds: new Map(),
-      stopping: new Map(),
-      messages: new Map(),
-      starts: new AbortController(),
-      volumesRefreshAtMs: this.#ports.clock.monotonicMs() + REFRESH_VOLUMES_MS,
-      backingOff: new Set(),
-      deleted: false,
-    };
-  }
-
-  #dispatch(item: WorkItem): void {
-    const { key } = item;
-    this.#scope.run(`pod ${key}`, async () => {
-      try {
-        await this.#sync(key, item.parent);
-        this.#queue.forget(key);
-        if (this.#records.has(key)) this.#queue.addAfter(key, RELIST_MS);
-      } catch (error) {
-        const pod = this.#records.get(key)?.pod;
-        this.#ports.log.warn("a pod could not be brought to where it should be", { pod: pod && podTitle(pod), error });
-        this.#queue.retry(key, item.parent ? [item.parent] : []);
-      } finally {
-        this.#queue.done(key);
-      }
-    });
-  }
-
-  async #sync(uid: string, parent: TraceContext | undefined): Promise<void> {
-    const record = this.#records.get(uid);
-    if (!record) return;
-    const { name = "", namespace = "" } = record.pod.metadata;
-    const attributes = { "k8s.pod.name": name, "k8s.namespace.name": namespace };
-    const options = { parent: parent ?? record.cause, attributes };
-    const work = async (trace: TraceContext | undefined): Promise<void> => {
-      while (await this.#round(record, trace)) {
-        // Something was done: look again.
-      }
-    };
-    // A wake-up that nobody caused (a timer, our own status coming back) is not worth a span unless it does something.
-    if (!parent) await work(record.cause);
-    else await span(this.#ports.tracer, "kubelet.sync", options, ({ context }) => work(context));
-  }
-
-  /** One look and what follows from it; true when it must be looked at again. */
-  async #round(record: PodRecord, trace: TraceContext | undefined): Promise<boolean> {
+  /** One look and what follows from it. */
+  async round(record: PodRecord, trace: TraceContext | undefined): Promise<Round> {
     const { clock } = this.#ports;
     record.runtime = await this.#observer.look(uidOf(record.pod), record.runtime, record.messages);
     const { pod, runtime } = record;
@@ -230,24 +65,18 @@ export class PodWorkers {
     await this.#refreshVolumes(record, trace);
     let acted = false;
     for (const action of plan.actions) acted = (await this.#act(record, action, trace)) || acted;
-    if (plan.wakeAtMs !== undefined) this.#queue.addAfter(uidOf(pod), Math.max(0, plan.wakeAtMs - clock.now()) + 1);
-    return acted;
+    if (plan.wakeAtMs !== undefined) this.#wake(uidOf(pod), Math.max(0, plan.wakeAtMs - clock.now()) + 1);
+    return acted ? "again" : "done";
   }
 
   #situation(record: PodRecord): PodSituation {
     const { pod, runtime, vanished } = record;
     const ending = vanished || pod.metadata.deletionTimestamp !== undefined;
     const nowMs = this.#ports.clock.now();
-    const holds = new Map(
-      [...record.holds].map(([name, hold]) => {
-        const backingOff = nowMs >= hold.untilMs - hold.delayMs + BACKOFF_SHOWN_MS;
-        return [name, backingOff ? hold.shown : hold];
-      }),
-    );
     return {
       pod,
       runtime,
-      holds,
+      holds: holdsShown(record.holds, nowMs),
       nowMs,
       probes: record.prober.verdicts(),
       backoffs: record.backoffs,
@@ -317,8 +146,7 @@ export class PodWorkers {
       if (!(error instanceof ConfigUnavailable)) {
         this.#ports.events.pod(pod, "Warning", "FailedCreatePodSandBox", message);
       }
-      const hold = { reason: "ContainerCreating", message: "", untilMs: this.#ports.clock.now() + SANDBOX_RETRY_MS };
-      record.holds.set("", { ...hold, delayMs: SANDBOX_RETRY_MS, shown: hold });
+      record.holds.set("", holdOfSandbox(this.#ports.clock.now()));
       return true;
     }
   }
@@ -345,22 +173,11 @@ export class PodWorkers {
   }
 
   #hold(record: PodRecord, { container }: Extract<Action, { kind: "startContainer" }>, error: unknown): void {
-    const { name } = container;
+    const { name, image = "" } = container;
     const reason = error instanceof StartFailed ? error.reason : "CreateContainerError";
     const message = error instanceof Error ? error.message : String(error);
-    const forImage = reason === "ErrImagePull";
-    const before = record.holds.get(name);
-    const delayMs = forImage
-      ? Math.min(MAX_MS, before?.reason === reason ? before.delayMs * 2 : INITIAL_MS)
-      : CONFIG_RETRY_MS;
-    const untilMs = this.#ports.clock.now() + delayMs;
-    const hold = { reason, message, untilMs };
-    const text = `Back-off pulling image "${container.image}"`;
-    const shown = forImage
-      ? { reason: "ImagePullBackOff", message: `${text}: ErrImagePull: ${message}`, untilMs }
-      : hold;
-    record.holds.set(name, { ...hold, delayMs, shown });
-    if (forImage) this.#queue.addAfter(uidOf(record.pod), BACKOFF_SHOWN_MS + 1);
+    record.holds.set(name, holdOfStart({ reason, message }, image, record.holds.get(name), this.#ports.clock.now()));
+    if (reason === "ErrImagePull") this.#wake(uidOf(record.pod), BACKOFF_SHOWN_MS + 1);
     else this.#ports.events.pod(record.pod, "Warning", "Failed", `Error: ${message}`, name);
   }
 
@@ -377,16 +194,16 @@ export class PodWorkers {
         log.warn("a container could not be stopped; it will be tried again", { container: containerId, error });
       }
       if (record.stopping.get(containerId) === graceSeconds) record.stopping.delete(containerId);
-      this.#queue.add(uidOf(record.pod));
+      this.#wake(uidOf(record.pod), 0);
     });
   }
 
   /** Nothing of the pod runs any more: tell the last status, remove what it had, and let the object go. */
-  async #finish(record: PodRecord, trace: TraceContext | undefined): Promise<boolean> {
+  async #finish(record: PodRecord, trace: TraceContext | undefined): Promise<Round> {
     const { pod, runtime } = record;
     const uid = uidOf(pod);
     const { name = "", namespace = "" } = pod.metadata;
-    if (record.deleted && !record.vanished) return false;
+    if (record.deleted && !record.vanished) return "done";
     if (!record.vanished) await this.#status.flushed(uid);
     for (const { id } of runtime.sandboxes) await this.#ports.runtime.removePodSandbox(id);
     await this.#actions.removePod(pod);
@@ -401,12 +218,11 @@ export class PodWorkers {
           throw error;
         }
       }
-      return false;
+      return "done";
     }
-    this.#records.delete(uid);
     this.#status.forget(uid);
     void record.scope.close();
-    return false;
+    return "gone";
   }
 
   /** ConfigMaps, Secrets and tokens change while the pod runs. */
@@ -435,11 +251,6 @@ export class PodWorkers {
   #throwIfDown(error: unknown): void {
     if (error instanceof RuntimeError && error.code === "Unavailable") throw error;
   }
-}
-
-function podIpsOf({ runtime }: PodRecord): readonly string[] {
-  const [sandbox] = runtime.sandboxes;
-  return sandbox?.state === "ready" ? sandbox.ips : [];
 }
 
 function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

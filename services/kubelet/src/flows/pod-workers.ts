@@ -1,0 +1,160 @@
+/**
+ * One worker per pod: whoever has news of a pod wakes its worker, which looks and acts until there is nothing to do.
+ *
+ * Woken by changes of the pod, events of the runtime and verdicts of probes; a slow look at everything is the safety net.
+ */
+import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { Scope } from "@pilothouse/lifecycle";
+import type { RuntimeEvent } from "@pilothouse/runtime";
+import { span, type TraceContext } from "@pilothouse/telemetry";
+import { WorkQueue, type WorkItem } from "@pilothouse/workqueue";
+import {
+  LABEL_NODE,
+  LABEL_POD_NAME,
+  LABEL_POD_NAMESPACE,
+  podTitle,
+  uidOf,
+  type PodRuntime,
+} from "../core/pod-runtime.ts";
+import type { KubeletPorts } from "./kubelet-ports.ts";
+import type { NodeSettings } from "./node-settings.ts";
+import { PodObserver } from "./pod-observer.ts";
+import { newPodRecord, type PodRecord } from "./pod-record.ts";
+import { PodRounds } from "./pod-rounds.ts";
+
+const RELIST_MS = 60_000;
+
+export class PodWorkers {
+  readonly #ports: KubeletPorts;
+  readonly #settings: NodeSettings;
+  readonly #scope: Scope;
+  readonly #rounds: PodRounds;
+  readonly #queue: WorkQueue;
+  readonly #records = new Map<string, PodRecord>();
+  readonly #observer: PodObserver;
+
+  constructor(ports: KubeletPorts, settings: NodeSettings, scope: Scope) {
+    this.#ports = ports;
+    this.#settings = settings;
+    this.#scope = scope;
+    const { clock, tracer } = ports;
+    this.#queue = new WorkQueue({ name: "pods", clock, tracer, baseDelayMs: 250, maxDelayMs: 30_000 });
+    this.#observer = new PodObserver(ports);
+    const wake = (uid: string, afterMs: number): void => void this.#queue.addAfter(uid, afterMs);
+    this.#rounds = new PodRounds(ports, settings, scope, this.#observer, wake);
+  }
+
+  changed(pod: Pod, cause: TraceContext | undefined): void {
+    const uid = uidOf(pod);
+    const record = this.#records.get(uid);
+    if (!record) {
+      this.#records.set(uid, this.#newRecord(pod, cause));
+      this.#queue.add(uid, cause);
+      return;
+    }
+    const ending = pod.metadata.deletionTimestamp !== undefined;
+    const before = record.pod.metadata;
+    // Our own status writes come back as changes too; they are nobody's wish.
+    const wish = before.generation !== pod.metadata.generation || (ending && before.deletionTimestamp === undefined);
+    if (wish) record.cause = cause ?? record.cause;
+    if (ending) record.starts.abort(new Error("the pod is being deleted"));
+    record.pod = pod;
+    this.#queue.add(uid, wish ? cause : undefined);
+  }
+
+  removed(pod: Pod, cause: TraceContext | undefined): void {
+    const record = this.#records.get(uidOf(pod));
+    if (!record) return;
+    record.vanished = true;
+    record.cause = cause ?? record.cause;
+    record.starts.abort(new Error("the pod is gone"));
+    this.#queue.add(uidOf(pod), cause);
+  }
+
+  runtimeEvent(event: RuntimeEvent): void {
+    if (event.kind === "resync") {
+      for (const uid of this.#records.keys()) this.#queue.add(uid);
+      return;
+    }
+    const uid = this.#observer.ownerOf(event.containerId);
+    if (uid !== undefined) this.#queue.add(uid);
+  }
+
+  pods(): readonly Pod[] {
+    return [...this.#records.values()].map((it) => it.pod);
+  }
+
+  /** What runs of a pod, by its name. */
+  find(namespace: string, name: string): { readonly pod: Pod; readonly runtime: PodRuntime } | undefined {
+    const found = [...this.#records.values()].filter(
+      ({ pod }) => pod.metadata.namespace === namespace && pod.metadata.name === name,
+    );
+    return found.find((it) => !it.vanished) ?? found[0];
+  }
+
+  /** Begins to work; the pods that the API has must have been told. */
+  async start(): Promise<void> {
+    await this.#adoptOrphans();
+    this.#scope.defer(() => this.#queue.shutDown());
+    this.#scope.defer(this.#ports.runtime.subscribe((event) => this.runtimeEvent(event)));
+    this.#scope.run("pods", async () => {
+      for (let item = await this.#queue.take(); item; item = await this.#queue.take()) this.#dispatch(item);
+    });
+  }
+
+  /** What runs here of pods that the API does not know any more becomes pods that vanished. */
+  async #adoptOrphans(): Promise<void> {
+    const filter = { labels: { [LABEL_NODE]: this.#settings.places.nodeName } };
+    const sandboxes = await this.#ports.runtime.listPodSandboxes(filter);
+    const orphans = new Map(sandboxes.map((it) => [it.uid, it.labels]));
+    for (const uid of await this.#ports.files.listPods()) if (!orphans.has(uid)) orphans.set(uid, {});
+    for (const [uid, labels] of orphans) {
+      if (this.#records.has(uid)) continue;
+      const name = labels[LABEL_POD_NAME] ?? "";
+      const namespace = labels[LABEL_POD_NAMESPACE] ?? "";
+      const pod: Pod = { metadata: { name, namespace, uid }, spec: { containers: [] } };
+      const record = this.#newRecord(pod, undefined);
+      record.vanished = true;
+      this.#records.set(uid, record);
+      this.#queue.add(uid);
+    }
+  }
+
+  #newRecord(pod: Pod, cause: TraceContext | undefined): PodRecord {
+    const uid = uidOf(pod);
+    return newPodRecord(this.#ports, pod, cause, this.#scope.child(`pod ${uid}`), () => this.#queue.add(uid));
+  }
+
+  #dispatch(item: WorkItem): void {
+    const { key } = item;
+    this.#scope.run(`pod ${key}`, async () => {
+      try {
+        await this.#sync(key, item.parent);
+        this.#queue.forget(key);
+        if (this.#records.has(key)) this.#queue.addAfter(key, RELIST_MS);
+      } catch (error) {
+        const pod = this.#records.get(key)?.pod;
+        this.#ports.log.warn("a pod could not be brought to where it should be", { pod: pod && podTitle(pod), error });
+        this.#queue.retry(key, item.parent ? [item.parent] : []);
+      } finally {
+        this.#queue.done(key);
+      }
+    });
+  }
+
+  async #sync(uid: string, parent: TraceContext | undefined): Promise<void> {
+    const record = this.#records.get(uid);
+    if (!record) return;
+    const { name = "", namespace = "" } = record.pod.metadata;
+    const attributes = { "k8s.pod.name": name, "k8s.namespace.name": namespace };
+    const options = { parent: parent ?? record.cause, attributes };
+    const work = async (trace: TraceContext | undefined): Promise<void> => {
+      let round = await this.#rounds.round(record, trace);
+      while (round === "again") round = await this.#rounds.round(record, trace);
+      if (round === "gone") this.#records.delete(uid);
+    };
+    // A wake-up that nobody caused (a timer, our own status coming back) is not worth a span unless it does something.
+    if (!parent) await work(record.cause);
+    else await span(this.#ports.tracer, "kubelet.sync", options, ({ context }) => work(context));
+  }
+}
