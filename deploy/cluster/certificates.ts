@@ -1,5 +1,5 @@
 /** The cluster's identities: two authorities, and a certificate for each process. Decides what is missing or near its end, then makes it. */
-import { generateKeyPairSync } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAuthority, expiryMs, issueCertificate, type KeyPair, type LeafRequest } from "@pilothouse/pki";
@@ -16,7 +16,7 @@ const RENEW_BEFORE_MS = (LEAF_DAYS / 3) * 86_400_000;
 /** Users of the API, each with a kubeconfig of its own. */
 export const API_USERS = ["admin", "scheduler", "controller-manager", "kubelet", "proxy", "dns"] as const;
 
-/** Writes `<pki>/<name>.crt` and `.key` for every identity that is missing or near its end, and the token signing key. */
+/** Writes `<pki>/<name>.crt` and `.key` for every identity that is missing or near its end, the token signing key, and the key of Secrets at rest. */
 export async function ensureCertificates(layout: Layout, choices: ClusterChoices, nowMs: number): Promise<void> {
   mkdirSync(layout.pki, { recursive: true, mode: 0o700 });
   const authorities = new Map<AuthorityName, KeyPair>();
@@ -34,6 +34,7 @@ export async function ensureCertificates(layout: Layout, choices: ClusterChoices
     write(layout, leaf.name, await issueCertificate(authority, { ...leaf, validDays: LEAF_DAYS, nowMs }));
   }
   ensureTokenKey(join(layout.pki, "service-account.key"));
+  ensureEncryptionConfig(join(layout.pki, "encryption.yaml"));
 }
 
 /** All certificates of a one-node cluster. The backbone (etcd, NATS) has an authority of its own: an API user is nobody there. */
@@ -114,6 +115,24 @@ function ensureTokenKey(path: string): void {
   if (existsSync(path)) return;
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   writeFileSync(path, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
+}
+
+/** Secrets are encrypted in etcd; those written before there was a key stay readable. Without this file they are lost. */
+function ensureEncryptionConfig(path: string): void {
+  if (existsSync(path)) return;
+  const text = `# How Secrets lie in etcd. The first key writes, all read. Keep this file: without it Secrets cannot be read.
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+  - resources: [secrets]
+    providers:
+      - aesgcm:
+          keys:
+            - name: key1
+              secret: ${randomBytes(32).toString("base64")}
+      - identity: {}
+`;
+  writeFileSync(path, text, { mode: 0o600 });
 }
 
 function read(layout: Layout, name: string): KeyPair | undefined {

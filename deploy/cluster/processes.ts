@@ -66,6 +66,7 @@ export function processSpecs(
       "tls-private-key-file": pki("apiserver.key"),
       "client-ca-file": pki("cluster-ca.crt"),
       "service-account-key-file": pki("service-account.key"),
+      "encryption-provider-config": pki("encryption.yaml"),
       "kubelet-client-certificate": pki("apiserver-kubelet-client.crt"),
       "kubelet-client-key": pki("apiserver-kubelet-client.key"),
       "kubelet-certificate-authority": pki("cluster-ca.crt"),

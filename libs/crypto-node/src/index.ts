@@ -1,11 +1,12 @@
 /**
- * The crypto port on Node's own crypto and jose: SHA-256, and JWTs signed with RS256.
+ * The crypto port on Node's own crypto and jose: SHA-256, AES-GCM, and JWTs signed with RS256.
  *
  * Promises: tokens signed by any of the keys given verify; the first key signs. Does not promise: revocation of a token
  * (that the account still exists is the apiserver's question). Limits: RSA keys of 2048 bits or more, PKCS #8 or PKCS #1.
  */
-import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
 import type { Crypto, TokenClaims } from "@pilothouse/crypto";
+import { NONCE_BYTES, openAesGcm, sealAesGcm } from "@pilothouse/crypto/aes-gcm";
 import { errors, exportJWK, jwtVerify, SignJWT, type JWK } from "jose";
 
 export interface NodeCryptoOptions {
@@ -31,6 +32,10 @@ export async function nodeCrypto({ privateKeyPem, verifyingKeysPem = [] }: NodeC
 
   return {
     sha256Hex: (bytes) => createHash("sha256").update(bytes).digest("hex"),
+
+    seal: (key, plaintext, associated) => sealAesGcm(key, randomBytes(NONCE_BYTES), plaintext, associated),
+
+    open: openAesGcm,
 
     signToken: (claims) =>
       new SignJWT({ ...claims, aud: [...claims.aud] })

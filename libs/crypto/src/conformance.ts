@@ -53,6 +53,24 @@ export function cryptoConformance(name: string, make: () => Promise<Crypto> | Cr
       }
     });
 
+    test("what is sealed opens with the same key and the same associated bytes only, and is never the same twice", async () => {
+      const crypto = await make();
+      const key = Buffer.alloc(32, 1);
+      const [plaintext, associated] = [Buffer.from("canary"), Buffer.from("/registry/core/secrets/shop/token")];
+      const sealed = crypto.seal(key, plaintext, associated);
+      expect(crypto.open(key, sealed, associated)).toEqual(plaintext);
+      expect(Buffer.from(sealed).includes("canary")).toBe(false);
+      expect(crypto.seal(key, plaintext, associated)).not.toEqual(sealed);
+      expect(crypto.open(Buffer.alloc(32, 2), sealed, associated)).toBeUndefined();
+      expect(crypto.open(key, sealed, Buffer.from("/registry/core/secrets/shop/other"))).toBeUndefined();
+      for (let at = 0; at < sealed.length; at++) {
+        const flipped = Uint8Array.from(sealed, (byte, i) => (i === at ? byte ^ 1 : byte));
+        expect(crypto.open(key, flipped, associated)).toBeUndefined();
+        expect(crypto.open(key, sealed.subarray(0, at), associated)).toBeUndefined();
+      }
+      expect(() => crypto.seal(Buffer.alloc(31), plaintext, associated)).toThrow(RangeError);
+    });
+
     test("the public keys are a JWKS document", async () => {
       const crypto = await make();
       expect(await crypto.jwks()).toMatchObject({ keys: expect.any(Array) as unknown });

@@ -1,12 +1,21 @@
 /** The crypto port without keys: deterministic and synchronous, for tests and the simulation. Tokens are readable, not secret. */
 import { createHash } from "node:crypto";
+import { NONCE_BYTES, openAesGcm, sealAesGcm } from "./aes-gcm.ts";
 import type { Crypto, TokenClaims } from "./index.ts";
 
 const PREFIX = "memory-token.";
 
 export function memoryCrypto(): Crypto {
+  let sealed = 0;
+  const nextNonce = (): Uint8Array => {
+    const nonce = Buffer.alloc(NONCE_BYTES);
+    nonce.writeUInt32BE(++sealed);
+    return nonce;
+  };
   return {
     sha256Hex,
+    seal: (key, plaintext, associated) => sealAesGcm(key, nextNonce(), plaintext, associated),
+    open: openAesGcm,
     signToken: (claims) =>
       Promise.resolve(`${PREFIX}${encode(JSON.stringify(claims))}.${sha256Hex(encodeBytes(claims))}`),
     verifyToken: (token, nowMs) => Promise.resolve(verified(token, nowMs)),

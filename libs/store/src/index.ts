@@ -61,6 +61,10 @@ export interface StoreEntry {
   /** 1 for a key just created, +1 at each write. */
   readonly version: number;
   readonly leaseId?: string;
+  /** Set by a layer that encrypts: the value was not written with the current key. */
+  readonly outdated?: boolean;
+  /** Set by such a layer: why the value could not be decrypted. It is then as it lies in the store. */
+  readonly unreadable?: string;
 }
 
 export interface GetResult {

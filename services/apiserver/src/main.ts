@@ -3,8 +3,10 @@ import { readFileSync } from "node:fs";
 import { nodeCrypto } from "@pilothouse/crypto-node";
 import { runProcess } from "@pilothouse/process";
 import { etcdSettings, openEtcd } from "@pilothouse/process/etcd";
+import { encryptionFile } from "./adapters/encryption-file.ts";
 import { openDoor } from "./adapters/express-door.ts";
 import { kubeletProxy } from "./adapters/kubelet-proxy.ts";
+import { encryptedStore } from "./flows/encrypted-store.ts";
 import { DEFAULT_ISSUER, DEFAULT_SERVICE_RANGE, start } from "./service.ts";
 
 /** How long open requests may take to end after the order to stop. */
@@ -35,13 +37,17 @@ await runProcess({
       type: "string",
       help: "Authority of kubelets' certificates; without it they are not verified.",
     },
+    "encryption-provider-config": {
+      type: "string",
+      help: "EncryptionConfiguration file: how Secrets and other resources are encrypted in etcd. Read again on SIGHUP.",
+    },
     "max-requests-inflight": { type: "integer", default: 400, min: 1, help: "Requests at once, watches aside." },
   },
   instance: (values) => values.name,
   start: async (values, ports) => {
     const { scope, telemetry, clock } = ports;
-    const store = openEtcd(values, clock);
-    scope.defer(() => store.close());
+    const etcd = openEtcd(values, clock);
+    scope.defer(() => etcd.close());
     const kubelets = kubeletProxy({
       certificate: optionalFile(values["kubelet-client-certificate"]),
       key: optionalFile(values["kubelet-client-key"]),
@@ -49,6 +55,11 @@ await runProcess({
     });
     scope.defer(() => kubelets.close());
     const crypto = await nodeCrypto({ privateKeyPem: fileText(values["service-account-key-file"]) });
+    const encryption = encryptionFile(values["encryption-provider-config"], telemetry.log);
+    const reload = (): void => encryption.reload();
+    process.on("SIGHUP", reload);
+    scope.defer(() => void process.off("SIGHUP", reload));
+    const store = encryptedStore(etcd, crypto, encryption.rules);
     const service = await start(
       { ...ports, time: ports, store, crypto, nodeProxy: kubelets },
       {

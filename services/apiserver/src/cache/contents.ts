@@ -3,7 +3,7 @@ import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { StoreChange, StoreEntry } from "@pilothouse/store";
 import type { Logger } from "@pilothouse/telemetry";
 import { storePrefix } from "../core/model.ts";
-import { atRevision, DELETE_CAUSES, decodeDeleteCause, type DeleteCause } from "../core/stored.ts";
+import { atRevision, DELETE_CAUSES, decodeDeleteCause, UnreadableValue, type DeleteCause } from "../core/stored.ts";
 import { Entry, readEntry } from "./entry.ts";
 import type { HistoryLimits } from "./history.ts";
 import { KindCache, type EntryChange } from "./kind-cache.ts";
@@ -95,7 +95,7 @@ export class Contents {
       return readEntry(kind, stored, this.#rvBase);
     } catch (error) {
       this.#log.error("a stored value cannot be read", { key: stored.key, error });
-      broken.add(stored.key);
+      broken.set(stored.key, error instanceof UnreadableValue ? error.message : "the value is no such object");
       return undefined;
     }
   }

@@ -16,8 +16,8 @@ export class KindCache {
   readonly kind: KindDefinition;
   readonly index = new KindIndex();
   readonly history: History<EntryChange>;
-  /** Keys whose value cannot be read: an error to who asks for them, never taken for deleted (C9). */
-  readonly broken = new Set<string>();
+  /** Keys whose value cannot be read, and why: an error to who asks for them, never taken for deleted (C9). */
+  readonly broken = new Map<string, string>();
   readonly #slabs: Slabs;
 
   constructor(kind: KindDefinition, slabs: Slabs, limits: HistoryLimits, floor: number) {

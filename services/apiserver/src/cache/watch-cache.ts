@@ -135,7 +135,8 @@ export class WatchCache implements ObjectCache {
   get(kind: KindDefinition, namespace: string, name: string): CacheEntry | undefined {
     const cached = this.#contents.of(kind);
     const key = storeKey(kind, namespace, name);
-    if (cached.broken.has(key)) throw unreadable(key);
+    const problem = cached.broken.get(key);
+    if (problem !== undefined) throw internalError(problem);
     return cached.index.get(key);
   }
 
@@ -145,7 +146,7 @@ export class WatchCache implements ObjectCache {
   ): { readonly entries: readonly CacheEntry[]; readonly revision: number } {
     const cached = this.#contents.of(kind);
     const prefix = storePrefix(kind, kind.namespaced ? namespace : "");
-    for (const key of cached.broken) if (key.startsWith(prefix)) throw unreadable(key);
+    for (const [key, problem] of cached.broken) if (key.startsWith(prefix)) throw unreadableInList(key, problem);
     return { entries: cached.index.withPrefix(prefix), revision: this.#gate.revision };
   }
 
@@ -266,6 +267,7 @@ export class WatchCache implements ObjectCache {
   }
 }
 
-function unreadable(key: string): Error {
-  return internalError(`the stored value of ${key} cannot be read`);
+/** In upstream's words. */
+export function unreadableInList(key: string, problem: string): Error {
+  return internalError(`unable to transform key "${key}": ${problem}`);
 }

@@ -12,6 +12,7 @@ import { canonicalObject, schemaOf, stringifyJson, type JsonObject } from "@pilo
 import { setOwn } from "@pilothouse/api/codec/fit";
 import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/kind";
 import { formatTraceparent, parseTraceparent, type TraceContext } from "@pilothouse/api/trace-context";
+import { ENCRYPTED_PREFIX } from "./encryption.ts";
 import type { CacheEntry } from "./model.ts";
 
 /** Changes when the stored form of any kind changes; a value with another stamp is decoded and encoded again at load. */
@@ -62,7 +63,16 @@ export function encodeStored(object: ApiObject, writeId: string, trace: TraceCon
   return { value, served: (resourceVersion) => splice(body, spliceOffset, resourceVersion) };
 }
 
-/** Takes a stored value apart. Throws only when there is no JSON object in it. */
+/** A stored value without an object in it. The message says why, and nothing of what the value holds. */
+export class UnreadableValue extends Error {
+  override readonly name = "UnreadableValue";
+}
+
+/**
+ * Takes a stored value apart.
+ *
+ * @throws UnreadableValue
+ */
 export function decodeStored(value: Uint8Array): StoredValue {
   const newline = value.lastIndexOf(NEWLINE);
   const trailer = newline < 0 ? undefined : parseTrailer(value.subarray(newline + 1));
@@ -243,10 +253,22 @@ function parseFlatJson(bytes: Uint8Array): Readonly<Record<string, unknown>> | u
 }
 
 function parseObject(bytes: Uint8Array): ApiObject {
-  const value: unknown = JSON.parse(textOf(bytes));
+  const text = textOf(bytes);
+  // Written while there was a configuration for encryption, which is not there any more.
+  if (text.startsWith(ENCRYPTED_PREFIX)) throw new UnreadableValue("identity transformer tried to read encrypted data");
+  const value = parseJson(text);
   const metadata = (value as { metadata?: unknown } | null)?.metadata;
-  if (metadata === null || typeof metadata !== "object") throw new TypeError("the stored value is no API object");
+  if (metadata === null || typeof metadata !== "object") throw new UnreadableValue("the value is no API object");
   return value as ApiObject;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // The parser's own message quotes the text, which may be a Secret's.
+    throw new UnreadableValue("the value is not JSON");
+  }
 }
 
 function withRevision(object: ApiObject, resourceVersion: number): ApiObject {

@@ -6,14 +6,16 @@
 import { expired } from "@pilothouse/errors";
 import type { Clock } from "@pilothouse/clock";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
-import { prefixRange, RevisionCompacted, RevisionInFuture } from "@pilothouse/store";
+import { prefixRange, RevisionCompacted, RevisionInFuture, type StoreEntry } from "@pilothouse/store";
 import { readEntry } from "../cache/entry.ts";
 import { tooLargeResourceVersion } from "../cache/revision-gate.ts";
+import { unreadableInList } from "../cache/watch-cache.ts";
 import { formatContinueToken } from "../core/continue-token.ts";
 import type { Form, ListMeta } from "../core/form.ts";
 import { listOptionsOf, type ListSource } from "../core/list-options.ts";
 import { storePrefix, type CacheEntry, type Flow } from "../core/model.ts";
 import { selectionOf, type Selection } from "../core/select.ts";
+import { UnreadableValue } from "../core/stored.ts";
 import { paceOf } from "./pace.ts";
 import { feedHeaders, reachedCurrent, reachedCurrentIfUp, readOf, shared, type ReadPorts } from "./read.ts";
 
@@ -124,7 +126,7 @@ async function pageOfStore(
         if (limit > 0 && entries.length === limit) break;
         taken++;
         from = `${stored.key}\0`;
-        const entry = readEntry(kind, stored, rvBase);
+        const entry = readListed(kind, stored, rvBase);
         if (selection.matches(entry)) entries.push(entry);
       }
       const resourceVersion = String(at + rvBase);
@@ -140,6 +142,14 @@ async function pageOfStore(
     if (error instanceof RevisionInFuture && revision !== "latest")
       throw tooLargeResourceVersion(revision, (await store.revision()) + rvBase);
     throw error;
+  }
+}
+
+function readListed(kind: KindDefinition, stored: StoreEntry, rvBase: number): CacheEntry {
+  try {
+    return readEntry(kind, stored, rvBase);
+  } catch (error) {
+    throw error instanceof UnreadableValue ? unreadableInList(stored.key, error.message) : error;
   }
 }
 

@@ -7,6 +7,7 @@
  */
 import {
   alreadyExists,
+  internalError,
   leadershipLost,
   serviceUnavailable,
   timeout,
@@ -15,7 +16,14 @@ import {
 } from "@pilothouse/errors";
 import type { Clock, Ids } from "@pilothouse/clock";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
-import { StoreUnavailable, type Compare, type Store, type StoreOp, type TransactionResult } from "@pilothouse/store";
+import {
+  StoreUnavailable,
+  type Compare,
+  type Store,
+  type StoreEntry,
+  type StoreOp,
+  type TransactionResult,
+} from "@pilothouse/store";
 import { electionKey, storeKey, type ObjectStore, type StoredObject, type WriteCause } from "../core/model.ts";
 import {
   decodeDeleteCause,
@@ -25,7 +33,9 @@ import {
   encodeStored,
   MAX_STORED_BYTES,
   readStored,
+  UnreadableValue,
   type EncodedObject,
+  type ReadObject,
 } from "../core/stored.ts";
 
 /** The namespace that a create was admitted into has changed since (C13): admit again and retry. */
@@ -66,8 +76,8 @@ export function createObjectStore(ports: ObjectStorePorts, rvBase: number): Obje
       const { entry } = await orUnavailable(store.get(storeKey(kind, namespace, name)));
       if (!entry) return undefined;
       const revision = entry.modRevision + rvBase;
-      const { object, bytes, foreign } = readStored(kind, entry.value, revision);
-      return { object, bytes, revision, ...(foreign ? { foreign } : {}) };
+      const { object, bytes, foreign } = readOrRefuse(kind, entry, revision);
+      return { object, bytes, revision, ...(foreign || entry.outdated ? { foreign: true } : {}) };
     },
 
     async create(kind, object, cause) {
@@ -233,6 +243,16 @@ async function settled(failure: unknown, write: Write): Promise<number> {
 
 function outcomeUnknown(): StatusError {
   return timeout("Timeout: request did not complete within requested timeout - context deadline exceeded");
+}
+
+/** @throws StatusError 500 for a value that cannot be read: it is there, so it is never a 404 (C9) */
+function readOrRefuse(kind: KindDefinition, { value, unreadable }: StoreEntry, revision: number): ReadObject {
+  if (unreadable !== undefined) throw internalError(unreadable);
+  try {
+    return readStored(kind, value, revision);
+  } catch (error) {
+    throw error instanceof UnreadableValue ? internalError(error.message) : error;
+  }
 }
 
 async function orUnavailable<T>(reading: Promise<T>): Promise<T> {
