@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { systemClock, systemIds } from "@pilothouse/clock/system";
-import type { ContainerConfig, SandboxConfig } from "@pilothouse/runtime";
+import { plainContainer, plainSandbox } from "@pilothouse/runtime/plain-pod.fixture";
 import { criRuntime } from "@pilothouse/runtime-cri";
 import type { Store } from "@pilothouse/store";
 import { etcdStore } from "@pilothouse/store-etcd";
@@ -118,11 +118,11 @@ async function rawContainers(): Promise<readonly Figure[]> {
     if (!image) throw new Error(`${TOOLBOX_IMAGE} is not loaded`);
     const samples: { readonly [K in "sandbox" | "create" | "start" | "up" | "down"]: number }[] = [];
     for (let index = 0; index < 2 + RUNS * 3; index++) {
-      const sandbox = sandboxConfig(`floor-${index}`, containerd.directory, containerd.cgroupParent);
+      const sandbox = plainSandbox(`floor-${index}`, join(containerd.directory, "logs"), containerd.cgroupParent);
       const times = [performance.now()];
       const sandboxId = await runtime.runPodSandbox(sandbox);
       times.push(performance.now());
-      const id = await runtime.createContainer(sandboxId, containerConfig(image.id, sandbox.name), sandbox);
+      const id = await runtime.createContainer(sandboxId, plainContainer("main", image.id, sandbox.name), sandbox);
       times.push(performance.now());
       await runtime.startContainer(id);
       times.push(performance.now());
@@ -151,55 +151,6 @@ async function rawContainers(): Promise<readonly Figure[]> {
     await runtime.close();
     await containerd.stop();
   }
-}
-
-function sandboxConfig(name: string, directory: string, cgroupParent: string): SandboxConfig {
-  return {
-    name,
-    namespace: "default",
-    uid: `uid-${name}`,
-    attempt: 0,
-    hostname: name,
-    logDirectory: join(directory, "logs", name),
-    portMappings: [],
-    labels: {},
-    annotations: {},
-    cgroupParent,
-    sysctls: {},
-    namespaces: { network: "POD", pid: "CONTAINER", ipc: "POD" },
-    security: { supplementalGroups: [], privileged: false },
-  };
-}
-
-function containerConfig(imageRef: string, pod: string): ContainerConfig {
-  return {
-    name: "main",
-    attempt: 0,
-    imageRef,
-    command: ["sleep", "1000"],
-    args: [],
-    workingDir: "",
-    env: [],
-    mounts: [],
-    labels: { pod },
-    annotations: {},
-    logPath: "main.log",
-    stdin: false,
-    stdinOnce: false,
-    tty: false,
-    resources: { cpuPeriodUs: 0, cpuQuotaUs: 0, cpuShares: 2, memoryLimitBytes: 0, oomScoreAdj: 0 },
-    namespaces: { network: "POD", pid: "CONTAINER", ipc: "POD" },
-    security: {
-      privileged: false,
-      supplementalGroups: [],
-      readOnlyRootFilesystem: false,
-      noNewPrivileges: false,
-      addCapabilities: [],
-      dropCapabilities: [],
-      maskedPaths: [],
-      readonlyPaths: [],
-    },
-  };
 }
 
 /** CPU per call, and latency, under the names `<name>: CPU`, `<name>: p50` and `<name>: p99`. */

@@ -1,7 +1,7 @@
-import { makeTestDirectory, removeTestDirectory } from "./directory.ts";
+import { makeTestDirectory } from "./directory.ts";
 import { freePorts } from "./ports.ts";
-import { startProcess } from "./process.ts";
 import type { TestProcess } from "./process.ts";
+import { startServer, type TestServer } from "./server.ts";
 import { until } from "./until.ts";
 
 export interface EtcdOptions {
@@ -11,23 +11,12 @@ export interface EtcdOptions {
   readonly tls?: { readonly caFile: string; readonly certFile: string; readonly keyFile: string };
 }
 
-export interface Etcd {
+export interface Etcd extends TestServer {
   /** `http(s)://127.0.0.1:port`. */
   readonly endpoint: string;
   readonly port: number;
-  readonly directory: string;
-  pid(): number;
   /** Whether this member leads the cluster; false when it does not answer. */
   leads(): Promise<boolean>;
-  /** Freezes the process; its connections stay open. */
-  pause(): void;
-  resume(): void;
-  /** Kills it as a power cut would; the data stays for `start`. */
-  kill(): Promise<void>;
-  /** Starts it again on the same ports and data. */
-  start(): Promise<void>;
-  /** Ends it and removes its directory. */
-  stop(): Promise<void>;
 }
 
 interface Member {
@@ -65,36 +54,11 @@ async function startMember(member: Member, clusterFlags: readonly string[], opti
     ...clusterFlags,
     ...(options.flags ?? []),
   ];
-  let etcd: TestProcess;
-  const start = async (): Promise<void> => {
-    etcd = startProcess({ command: "etcd", args, directory });
-    await untilHealthy(`http://127.0.0.1:${member.healthPort}/health`, etcd);
-  };
-  await start().catch(async (error: unknown) => {
-    etcd.signal("SIGKILL");
-    await etcd.ended;
-    await removeTestDirectory(directory);
-    throw error;
-  });
-  return {
-    endpoint,
-    port: member.clientPort,
-    directory,
-    pid: () => etcd.pid,
-    leads: () => leads(`http://127.0.0.1:${member.healthPort}/metrics`),
-    pause: () => etcd.signal("SIGSTOP"),
-    resume: () => etcd.signal("SIGCONT"),
-    async kill() {
-      etcd.signal("SIGKILL");
-      await etcd.ended;
-    },
-    start,
-    async stop() {
-      if (etcd.running()) etcd.signal("SIGKILL");
-      await etcd.ended;
-      await removeTestDirectory(directory);
-    },
-  };
+  const healthUrl = `http://127.0.0.1:${member.healthPort}`;
+  const server = await startServer({ command: "etcd", args, directory }, (etcd) =>
+    untilHealthy(`${healthUrl}/health`, etcd),
+  );
+  return { ...server, endpoint, port: member.clientPort, leads: () => leads(`${healthUrl}/metrics`) };
 }
 
 function memberFlags(member: Member, endpoint: string, directory: string): string[] {

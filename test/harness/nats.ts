@@ -1,9 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { connect } from "node:net";
-import { makeTestDirectory, removeTestDirectory } from "./directory.ts";
+import { makeTestDirectory } from "./directory.ts";
 import { freePorts } from "./ports.ts";
-import { startProcess } from "./process.ts";
-import type { TestProcess } from "./process.ts";
+import { startServer, type TestServer } from "./server.ts";
 import { until } from "./until.ts";
 
 export interface NatsOptions {
@@ -15,20 +14,12 @@ export interface NatsOptions {
   readonly config?: string;
 }
 
-export interface Nats {
+export interface Nats extends TestServer {
   /** `127.0.0.1:port`, for clients. */
   readonly endpoint: string;
   readonly port: number;
   /** `nats://127.0.0.1:port`, for the routes of other servers. */
   readonly clusterEndpoint: string;
-  readonly directory: string;
-  pid(): number;
-  pause(): void;
-  resume(): void;
-  kill(): Promise<void>;
-  /** Starts it again on the same ports. */
-  start(): Promise<void>;
-  stop(): Promise<void>;
 }
 
 /** One NATS server that takes connections. */
@@ -36,38 +27,17 @@ export async function startNats(options: NatsOptions = {}): Promise<Nats> {
   const [port, clusterPort] = (await freePorts(2)) as [number, number];
   const directory = await makeTestDirectory();
   const args = await flags(port, clusterPort, directory, options);
-  let nats: TestProcess;
-  const start = async (): Promise<void> => {
-    nats = startProcess({ command: "nats-server", args, directory });
-    await until("nats-server takes connections", async () => {
+  const server = await startServer({ command: "nats-server", args, directory }, (nats) =>
+    until("nats-server takes connections", async () => {
       if (!nats.running()) throw new Error(`nats-server ended at start:\n${await nats.output()}`);
       return greets(port);
-    });
-  };
-  await start().catch(async (error: unknown) => {
-    nats.signal("SIGKILL");
-    await nats.ended;
-    await removeTestDirectory(directory);
-    throw error;
-  });
+    }),
+  );
   return {
+    ...server,
     endpoint: `127.0.0.1:${port}`,
     port,
     clusterEndpoint: `nats://127.0.0.1:${clusterPort}`,
-    directory,
-    pid: () => nats.pid,
-    pause: () => nats.signal("SIGSTOP"),
-    resume: () => nats.signal("SIGCONT"),
-    async kill() {
-      nats.signal("SIGKILL");
-      await nats.ended;
-    },
-    start,
-    async stop() {
-      if (nats.running()) nats.signal("SIGKILL");
-      await nats.ended;
-      await removeTestDirectory(directory);
-    },
   };
 }
 

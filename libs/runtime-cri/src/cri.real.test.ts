@@ -1,6 +1,7 @@
 import { systemClock, systemIds } from "@pilothouse/clock/system";
 import { ExecTimeout, type ExecSession, type Runtime } from "@pilothouse/runtime";
 import { runtimeConformance } from "@pilothouse/runtime/conformance";
+import { plainContainer, plainSandbox } from "@pilothouse/runtime/plain-pod.fixture";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { expectNoLeaks, until } from "../../../test/harness/index.ts";
 import { startContainerd, type Containerd } from "../../../test/harness/containerd.ts";
@@ -93,52 +94,10 @@ function connectTo(containerd: Containerd): Runtime {
 }
 
 async function startSleeper(): Promise<string> {
-  const namespaces = { network: "POD", pid: "CONTAINER", ipc: "POD" } as const;
-  const sandboxConfig = {
-    name: "box",
-    namespace: "default",
-    uid: "uid-box",
-    attempt: 0,
-    hostname: "box",
-    portMappings: [],
-    labels: {},
-    annotations: {},
-    sysctls: {},
-    namespaces,
-    cgroupParent: containerd.cgroupParent,
-    logDirectory: `${containerd.directory}/logs/box`,
-    security: { supplementalGroups: [], privileged: false },
-  };
-  const sandboxId = await runtime.runPodSandbox(sandboxConfig);
-  const config = {
-    name: "c",
-    attempt: 0,
-    command: ["sleep", "1000"],
-    args: [],
-    workingDir: "",
-    env: [],
-    mounts: [],
-    labels: {},
-    annotations: {},
-    logPath: "c/0.log",
-    stdin: false,
-    stdinOnce: false,
-    tty: false,
-    namespaces,
-    imageRef: (await runtime.imageStatus(TOOLBOX))?.id ?? "",
-    resources: { cpuPeriodUs: 0, cpuQuotaUs: 0, cpuShares: 2, memoryLimitBytes: 0, oomScoreAdj: 0 },
-    security: {
-      privileged: false,
-      supplementalGroups: [],
-      readOnlyRootFilesystem: false,
-      noNewPrivileges: false,
-      addCapabilities: [],
-      dropCapabilities: [],
-      maskedPaths: [],
-      readonlyPaths: [],
-    },
-  };
-  const id = await runtime.createContainer(sandboxId, config, sandboxConfig);
+  const sandbox = plainSandbox("box", `${containerd.directory}/logs`, containerd.cgroupParent);
+  const sandboxId = await runtime.runPodSandbox(sandbox);
+  const imageRef = (await runtime.imageStatus(TOOLBOX))?.id ?? "";
+  const id = await runtime.createContainer(sandboxId, plainContainer("c", imageRef, "box"), sandbox);
   await runtime.startContainer(id);
   return id;
 }

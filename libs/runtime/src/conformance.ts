@@ -1,6 +1,7 @@
 /** What every adapter of the Runtime port must do: run it with a runtime that is ready and has the image. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { RuntimeError, type ContainerConfig, type Runtime, type RuntimeEvent, type SandboxConfig } from "./index.ts";
+import { RuntimeError, type Runtime, type RuntimeEvent } from "./index.ts";
+import { plainContainer, plainSandbox } from "./plain-pod.fixture.ts";
 
 export interface ConformanceSubject {
   readonly runtime: Runtime;
@@ -36,13 +37,13 @@ export function runtimeConformance(name: string, start: () => Promise<Conformanc
     test("a sandbox and a container live, end and go, and are found by their labels", async () => {
       const { runtime, image, until } = subject;
       const imageRef = (await runtime.imageStatus(image))?.id ?? (await runtime.pullImage(image));
-      const sandboxConfig = sandbox(subject, "life");
+      const sandboxConfig = plainSandbox("life", subject.logDirectory, subject.cgroupParent);
       const sandboxId = await runtime.runPodSandbox(sandboxConfig);
       const status = await runtime.podSandboxStatus(sandboxId);
       expect(status).toMatchObject({ name: "life", namespace: "default", uid: "uid-life", attempt: 0, state: "ready" });
       expect(status?.ips).toHaveLength(1);
 
-      const config = container(imageRef, "main", "life");
+      const config = plainContainer("main", imageRef, "life");
       const id = await runtime.createContainer(sandboxId, config, sandboxConfig);
       expect(await runtime.containerStatus(id)).toMatchObject({ state: "created", name: "main", attempt: 0 });
       await runtime.startContainer(id);
@@ -70,7 +71,7 @@ export function runtimeConformance(name: string, start: () => Promise<Conformanc
     test("whoever hears of an end finds it in the status", async () => {
       const { runtime, image, until } = subject;
       const imageRef = (await runtime.imageStatus(image))?.id ?? (await runtime.pullImage(image));
-      const sandboxConfig = sandbox(subject, "heard");
+      const sandboxConfig = plainSandbox("heard", subject.logDirectory, subject.cgroupParent);
       const sandboxId = await runtime.runPodSandbox(sandboxConfig);
       const states: (string | undefined)[] = [];
       const stop = runtime.subscribe((event) => {
@@ -78,7 +79,7 @@ export function runtimeConformance(name: string, start: () => Promise<Conformanc
         void runtime.containerStatus(event.containerId).then((status) => states.push(status?.state));
       });
       for (let attempt = 0; attempt < 5; attempt++) {
-        const config = { ...container(imageRef, "main", "heard"), attempt };
+        const config = { ...plainContainer("main", imageRef, "heard"), attempt };
         const id = await runtime.createContainer(sandboxId, config, sandboxConfig);
         await runtime.startContainer(id);
         await runtime.stopContainer(id, 0);
@@ -92,9 +93,9 @@ export function runtimeConformance(name: string, start: () => Promise<Conformanc
     test("a second container of the same name and attempt is refused", async () => {
       const { runtime, image } = subject;
       const imageRef = (await runtime.imageStatus(image))?.id ?? (await runtime.pullImage(image));
-      const sandboxConfig = sandbox(subject, "twice");
+      const sandboxConfig = plainSandbox("twice", subject.logDirectory, subject.cgroupParent);
       const sandboxId = await runtime.runPodSandbox(sandboxConfig);
-      const config = container(imageRef, "main", "twice");
+      const config = plainContainer("main", imageRef, "twice");
       await runtime.createContainer(sandboxId, config, sandboxConfig);
       await expect(runtime.createContainer(sandboxId, config, sandboxConfig)).rejects.toThrow(/reserved/);
       await runtime.createContainer(sandboxId, { ...config, attempt: 1 }, sandboxConfig);
@@ -114,53 +115,4 @@ export function runtimeConformance(name: string, start: () => Promise<Conformanc
       await expect(runtime.startContainer("nothing")).rejects.toBeInstanceOf(RuntimeError);
     });
   });
-}
-
-function sandbox(subject: ConformanceSubject, name: string): SandboxConfig {
-  return {
-    name,
-    namespace: "default",
-    uid: `uid-${name}`,
-    attempt: 0,
-    hostname: name,
-    logDirectory: `${subject.logDirectory}/${name}`,
-    portMappings: [],
-    labels: { pod: name },
-    annotations: {},
-    cgroupParent: subject.cgroupParent,
-    sysctls: {},
-    namespaces: { network: "POD", pid: "CONTAINER", ipc: "POD" },
-    security: { supplementalGroups: [], privileged: false },
-  };
-}
-
-function container(imageRef: string, name: string, pod: string): ContainerConfig {
-  return {
-    name,
-    attempt: 0,
-    imageRef,
-    command: ["sleep", "1000"],
-    args: [],
-    workingDir: "",
-    env: [],
-    mounts: [],
-    labels: { pod },
-    annotations: { "example.com/a": "b" },
-    logPath: `${name}/0.log`,
-    stdin: false,
-    stdinOnce: false,
-    tty: false,
-    resources: { cpuPeriodUs: 0, cpuQuotaUs: 0, cpuShares: 2, memoryLimitBytes: 0, oomScoreAdj: 0 },
-    namespaces: { network: "POD", pid: "CONTAINER", ipc: "POD" },
-    security: {
-      privileged: false,
-      supplementalGroups: [],
-      readOnlyRootFilesystem: false,
-      noNewPrivileges: false,
-      addCapabilities: [],
-      dropCapabilities: [],
-      maskedPaths: [],
-      readonlyPaths: [],
-    },
-  };
 }
