@@ -20,6 +20,7 @@ import {
   type RuntimeEvent,
   type SandboxConfig,
   type SandboxStatus,
+  type StreamRequest,
 } from "@pilothouse/runtime";
 import { connect, type Connection } from "./connection.ts";
 import { EventFeed } from "./events.ts";
@@ -32,6 +33,8 @@ import {
   sandboxConfigToWire,
   sandboxFromWire,
   sandboxStatusFromWire,
+  STREAM_CALLS,
+  streamRequestToWire,
   type WireContainer,
   type WireContainerStatus,
   type WireImage,
@@ -157,6 +160,10 @@ class CriRuntime implements Runtime {
   exec(containerId: string, options: ExecOptions): Promise<ExecSession> {
     const { clock, ids, pipesDir } = this.#options;
     return startExec({ clock, ids, pipesDir, connection: this.#connection }, containerId, options);
+  }
+
+  async streamUrl(stream: StreamRequest): Promise<string> {
+    return (await this.#runtime<{ url: string }>(STREAM_CALLS[stream.kind], streamRequestToWire(stream))).url;
   }
 
   async imageStatus(image: string): Promise<Image | undefined> {

@@ -23,6 +23,9 @@ service RuntimeService {
   rpc ContainerStatus(ContainerId) returns (ContainerStatusResponse);
   rpc ReopenContainerLog(ContainerId) returns (Nothing);
   rpc ExecSync(ExecSyncRequest) returns (ExecSyncResponse);
+  rpc Exec(ExecRequest) returns (StreamResponse);
+  rpc Attach(AttachRequest) returns (StreamResponse);
+  rpc PortForward(PortForwardRequest) returns (StreamResponse);
   rpc Status(Nothing) returns (StatusResponse);
 }
 
@@ -184,6 +187,10 @@ message ContainerStatus {
 message ContainerStatusResponse { ContainerStatus status = 1; }
 message ExecSyncRequest { string container_id = 1; repeated string cmd = 2; int64 timeout = 3; }
 message ExecSyncResponse { bytes stdout = 1; bytes stderr = 2; int32 exit_code = 3; }
+message ExecRequest { string container_id = 1; repeated string cmd = 2; bool tty = 3; bool stdin = 4; bool stdout = 5; bool stderr = 6; }
+message AttachRequest { string container_id = 1; bool stdin = 2; bool tty = 3; bool stdout = 4; bool stderr = 5; }
+message PortForwardRequest { string pod_sandbox_id = 1; repeated int32 port = 2; }
+message StreamResponse { string url = 1; }
 
 message Image {
   string id = 1;

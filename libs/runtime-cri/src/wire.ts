@@ -12,6 +12,7 @@ import type {
   SandboxConfig,
   SandboxStatus,
   SecurityProfile,
+  StreamRequest,
 } from "@pilothouse/runtime";
 
 const NS_PER_MS = 1e6;
@@ -233,4 +234,20 @@ function mountToWire(mount: Mount): object {
     readonly: mount.readOnly,
     propagation: propagations[mount.propagation],
   };
+}
+
+/** CRI's calls that open a session on its streaming server. */
+export const STREAM_CALLS = { exec: "Exec", attach: "Attach", portForward: "PortForward" } as const;
+
+export function streamRequestToWire(stream: StreamRequest): object {
+  switch (stream.kind) {
+    case "exec": {
+      const { command: cmd, ...streams } = stream.options;
+      return { containerId: stream.containerId, cmd, ...streams };
+    }
+    case "attach":
+      return { containerId: stream.containerId, ...stream.options };
+    case "portForward":
+      return { podSandboxId: stream.sandboxId, port: stream.ports };
+  }
 }

@@ -39,6 +39,12 @@ export interface Runtime {
   /** Starts a command whose streams stay open. */
   exec(containerId: string, options: ExecOptions): Promise<ExecSession>;
 
+  /**
+   * Where the runtime's own streaming server waits for this one session, which a client begins with an upgrade to SPDY/3.1 or
+   * to the WebSocket protocol v4.channel.k8s.io. `http://host:port/path`, good once and for a minute.
+   */
+  streamUrl(stream: StreamRequest): Promise<string>;
+
   /** Undefined when the image is not on this machine. */
   imageStatus(image: string): Promise<Image | undefined>;
   /** Returns the reference that containers are created from. */
@@ -247,14 +253,24 @@ export interface ExecResult {
   readonly exitCode: number;
 }
 
-export interface ExecOptions {
-  readonly command: readonly string[];
+/** Which of a process's streams a client wants; at least one. */
+export interface StreamOptions {
+  /** As the container has it, for an attach. */
   readonly tty: boolean;
   readonly stdin: boolean;
   readonly stdout: boolean;
   /** Never with a tty. */
   readonly stderr: boolean;
 }
+
+export interface ExecOptions extends StreamOptions {
+  readonly command: readonly string[];
+}
+
+export type StreamRequest =
+  | { readonly kind: "exec"; readonly containerId: string; readonly options: ExecOptions }
+  | { readonly kind: "attach"; readonly containerId: string; readonly options: StreamOptions }
+  | { readonly kind: "portForward"; readonly sandboxId: string; readonly ports: readonly number[] };
 
 /** A running command. `exit` resolves once the command has ended and its output has been handed over. */
 export interface ExecSession {

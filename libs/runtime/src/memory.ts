@@ -261,6 +261,11 @@ class InMemory implements MemoryRuntime {
     };
   }
 
+  async streamUrl(): Promise<string> {
+    await this.#call();
+    throw new RuntimeError("Unavailable", "no streaming server stands behind this runtime");
+  }
+
   async imageStatus(image: string): Promise<Image | undefined> {
     await this.#call();
     return this.#pulled.has(image) ? imageNamed(image) : undefined;

@@ -2,6 +2,7 @@
 import { STATUS_CODES, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ApiResponse } from "@pilothouse/api/http";
+import { forwardedHead, splice } from "@pilothouse/client/upgrade";
 import { internalError } from "@pilothouse/errors";
 import type { KubeletRequest } from "../core/kubelet-request.ts";
 import type { KubeletConnector } from "./kubelet-proxy.ts";
@@ -9,7 +10,9 @@ import type { KubeletConnector } from "./kubelet-proxy.ts";
 type Judged = { readonly target: KubeletRequest } | { readonly refusal: ApiResponse };
 
 /** Headers that are between the client and us: the kubelet gets our own identity instead. */
-const OURS: readonly string[] = ["host", "authorization", "cookie"];
+function isOurs(name: string): boolean {
+  return name === "authorization" || name === "cookie" || name.startsWith("impersonate-");
+}
 
 /** Answers the refusal, or carries bytes both ways until one side ends. */
 export async function tunnel(
@@ -34,32 +37,9 @@ export async function tunnel(
     client.end(rawAnswer({ status: 500, headers: { "content-type": "application/json" }, body }));
     return;
   }
-  kubelet.write(requestHead(request, path, `${address.host}:${address.port}`));
+  kubelet.write(forwardedHead(request, { path, host: `${address.host}:${address.port}`, drops: isOurs }));
   if (head.length > 0) kubelet.write(head);
   splice(client, kubelet);
-}
-
-function splice(client: Duplex, kubelet: Duplex): void {
-  for (const [from, to] of [
-    [client, kubelet],
-    [kubelet, client],
-  ] as const) {
-    from.on("error", () => to.destroy());
-    from.on("close", () => to.destroy());
-    from.pipe(to);
-  }
-}
-
-function requestHead(request: IncomingMessage, path: string, host: string): string {
-  const lines = [`${request.method} ${path} HTTP/1.1`, `Host: ${host}`];
-  const { rawHeaders } = request;
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i] as string;
-    const lower = name.toLowerCase();
-    if (OURS.includes(lower) || lower.startsWith("impersonate-")) continue;
-    lines.push(`${name}: ${rawHeaders[i + 1]}`);
-  }
-  return `${lines.join("\r\n")}\r\n\r\n`;
 }
 
 function rawAnswer({ status, headers, body }: ApiResponse): string {

@@ -35,7 +35,10 @@ export function logPath(pod: Pod, query: URLSearchParams): string {
 
 /** `/exec/<ns>/<pod>/<container>?command=…`: order and repeats of parameters kept (wire trap 34). */
 export function streamPath(subresource: StreamSubresource, pod: Pod, query: URLSearchParams): string {
-  if (subresource === "portforward") return pathOf("portForward", pod, undefined, query);
+  if (subresource === "portforward") {
+    const ports = new URLSearchParams(query.getAll("ports").map((port): [string, string] => ["port", port]));
+    return pathOf("portForward", pod, undefined, ports);
+  }
   const container = containerFor(pod, query.get("container"), subresource);
   // What clients call stdin, kubelets call input.
   const names: Readonly<Record<string, string>> = { stdin: "input", stdout: "output", stderr: "error", tty: "tty" };

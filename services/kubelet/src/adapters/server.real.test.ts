@@ -133,7 +133,7 @@ test("exec: a terminal, for a client that speaks v4 only", async () => {
 test("exec: what cannot be run, or found, is said", async () => {
   const { status } = await exec(["/nothing"], {}).ended;
   expect(status).toMatchObject({ status: "Failure", reason: "InternalError" });
-  await expect(exec(["true"], {}, "nothing").open).rejects.toThrow("404");
+  await expect(exec(["true"], {}, "nothing").open).rejects.toThrow("500");
   await expect(exec(["true"], { protocols: ["v9.channel.k8s.io"] }).open).rejects.toThrow("403");
 });
 
@@ -144,6 +144,11 @@ test("exec: a client that goes away takes its command with it", async () => {
   await until("the command runs", async () => (await processes()).includes("sleep 4243"));
   session.abandon();
   await until("the command is gone", async () => !(await processes()).includes("sleep 4243"));
+});
+
+test("attach: a client that offers v5 alone is refused, and told what would do", async () => {
+  const session = stream("attach/default/box/c?output=1", ["v5.channel.k8s.io"]);
+  await expect(session.open).rejects.toThrow("403");
 });
 
 async function logs(path: string): Promise<{ status: number | undefined; text: string }> {
@@ -193,11 +198,16 @@ function exec(
     ...(how.tty ? ([["tty", "1"]] as [string, string][]) : ([["error", "1"]] as [string, string][])),
     ...(how.stdin ? ([["input", "1"]] as [string, string][]) : []),
   ]);
-  const url = `wss://127.0.0.1:${port}/exec/default/box/${container}?${query.toString()}`;
-  const socket = new WebSocket(url, how.protocols ?? ["v5.channel.k8s.io"], tlsOf(apiserver));
-  const out: Record<number, string> = { 1: "", 2: "", 3: "" };
+  return stream(`exec/default/box/${container}?${query.toString()}`, how.protocols ?? ["v5.channel.k8s.io"]);
+}
+
+/** A WebSocket to the kubelet whose messages begin with their channel. */
+function stream(path: string, protocols: string[]): TestSession {
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/${path}`, protocols, tlsOf(apiserver));
+  const out: Record<number, string> = {};
+  const said = (channel: number): string => out[channel] ?? "";
   socket.on("message", (data: Buffer) => {
-    out[data[0] as number] = `${out[data[0] as number] ?? ""}${data.subarray(1).toString()}`;
+    out[data[0] as number] = `${said(data[0] as number)}${data.subarray(1).toString()}`;
   });
   const open = new Promise<void>((resolve, reject) => {
     socket.on("open", resolve);
@@ -206,8 +216,8 @@ function exec(
   open.catch(() => {});
   const ended = new Promise<Ended>((resolve) => {
     socket.on("close", (code) => {
-      const status: unknown = out[3] === "" ? undefined : JSON.parse(out[3] ?? "null");
-      resolve({ code, stdout: out[1] ?? "", stderr: out[2] ?? "", status });
+      const status: unknown = said(3) === "" ? undefined : JSON.parse(said(3));
+      resolve({ code, stdout: said(1), stderr: said(2), status });
     });
   });
   return {

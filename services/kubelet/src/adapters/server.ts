@@ -1,5 +1,5 @@
 /**
- * The kubelet's own HTTPS server: logs, exec, its pods, its health. It answers the API server alone, known by a client
+ * The kubelet's own HTTPS server: logs, exec, attach, port-forward, its pods, its health. It answers the API server alone, known by a client
  * certificate of the cluster's authority with the right name on it.
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
@@ -9,10 +9,12 @@ import type { TLSSocket } from "node:tls";
 import type { Clock } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { Logger } from "@pilothouse/telemetry";
-import { WebSocketServer, type WebSocket } from "ws";
-import { REMOTE_COMMAND_PROTOCOLS } from "../core/remote-command.ts";
+import { splice } from "@pilothouse/client/upgrade";
+import { createWebSocketStream, WebSocketServer, type WebSocket } from "ws";
+import type { Offer } from "../core/carriage.ts";
 import type { Channels } from "../flows/remote-command.ts";
 import type { KubeletRequests } from "../flows/requests.ts";
+import { spdyToRuntime, spliceToRuntime } from "./runtime-stream.ts";
 
 export interface ServerPorts {
   readonly clock: Clock;
@@ -40,10 +42,6 @@ const PING_MS = 30_000;
 /** Resolves with the port once it listens. */
 export async function serveKubelet(ports: ServerPorts, options: ServerOptions): Promise<number> {
   const { certificate: cert, key, clientCa: ca, clients } = options;
-  const sockets = new WebSocketServer({
-    noServer: true,
-    handleProtocols: (offered) => chosenProtocol(offered) ?? false,
-  });
   const server = createServer(
     { cert, key, ca, requestCert: true, rejectUnauthorized: true, keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 },
     (request, response) => {
@@ -57,13 +55,8 @@ export async function serveKubelet(ports: ServerPorts, options: ServerOptions): 
     socket.on("error", () => socket.destroy());
     upgraded.add(socket);
     socket.on("close", () => upgraded.delete(socket));
-    try {
-      if (isAllowed(request, clients)) upgrade(ports, sockets, request, socket, head);
-      else refuse(socket, 403, "Forbidden");
-    } catch (error) {
-      ports.log.warn("a request could not be answered", { url: request.url, error });
-      refuse(socket, 400, "Bad Request");
-    }
+    if (!isAllowed(request, clients)) refuse(socket, { status: 403, body: "Forbidden" });
+    else ports.scope.run("upgrade", () => upgrade(ports, request, socket, head));
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
@@ -108,27 +101,45 @@ async function answer(ports: ServerPorts, request: IncomingMessage, response: Se
   }
 }
 
-function upgrade(
-  ports: ServerPorts,
-  sockets: WebSocketServer,
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-): void {
-  const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((it) => it.trim());
-  const command = ports.requests.command(request.url ?? "/");
-  if ("status" in command) refuse(socket, command.status, typeof command.body === "string" ? command.body : "");
-  else if (!chosenProtocol(new Set(offered))) refuse(socket, 403, "no protocol in common");
-  else {
-    sockets.handleUpgrade(request, socket, head, (client) => {
-      ports.scope.run("exec", () => command.run(channelsOf(ports.clock, client)));
-    });
+/** Answers the request, and leaves the session to whoever it is for; never rejects. */
+async function upgrade(ports: ServerPorts, request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  try {
+    const session = await ports.requests.stream(request.url ?? "/", offerOf(request));
+    switch (session.how) {
+      case "refuse": {
+        const { status, body } = session.answer;
+        refuse(socket, { status, body: typeof body === "string" ? body : "" }, session.acceptedProtocols);
+        return;
+      }
+      case "speak": {
+        const client = await accepted(request, socket, head, session.protocol);
+        ports.scope.run("exec", () => session.run(channelsOf(ports.clock, client)));
+        return;
+      }
+      case "splice":
+        await spliceToRuntime(session.url, request, socket, head);
+        return;
+      case "tunnel": {
+        const spdy = await spdyToRuntime(session.url);
+        const client = await accepted(request, socket, head, session.protocol);
+        splice(createWebSocketStream(client), spdy);
+        return;
+      }
+    }
+  } catch (error) {
+    ports.log.warn("a request could not be answered", { url: request.url, error });
+    refuse(socket, { status: 500, body: error instanceof Error ? error.message : String(error) });
   }
 }
 
-/** The newest that both know. */
-function chosenProtocol(offered: ReadonlySet<string>): string | undefined {
-  return REMOTE_COMMAND_PROTOCOLS.find((it) => offered.has(it));
+function offerOf({ headers }: IncomingMessage): Offer {
+  const protocols = (headers["sec-websocket-protocol"] ?? "").split(",").map((it) => it.trim());
+  return { upgrade: (headers.upgrade ?? "").toLowerCase(), protocols };
+}
+
+function accepted(request: IncomingMessage, socket: Duplex, head: Buffer, protocol: string): Promise<WebSocket> {
+  const acceptor = new WebSocketServer({ noServer: true, handleProtocols: () => protocol });
+  return new Promise((resolve) => acceptor.handleUpgrade(request, socket, head, resolve));
 }
 
 function channelsOf(clock: Clock, client: WebSocket): Channels {
@@ -182,12 +193,20 @@ function end(response: ServerResponse, status: number, text: string): void {
   response.end(text);
 }
 
-function refuse(socket: Duplex, status: number, text: string): void {
-  const protocols =
-    status === 403 ? `X-Accepted-Stream-Protocol-Versions: ${REMOTE_COMMAND_PROTOCOLS.join(",")}\r\n` : "";
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${protocols}Content-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
-  );
+function refuse(
+  socket: Duplex,
+  { status, body }: { readonly status: number; readonly body: string },
+  acceptedProtocols: readonly string[] = [],
+): void {
+  if (socket.destroyed) return;
+  const lines = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`,
+    ...acceptedProtocols.map((protocol) => `X-Accepted-Stream-Protocol-Versions: ${protocol}`),
+    "Content-Type: text/plain",
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    "Connection: close",
+  ];
+  socket.end(`${lines.join("\r\n")}\r\n\r\n${body}`);
 }
 
 function drained(response: ServerResponse): Promise<void> {

@@ -1,4 +1,4 @@
-/** The WebSocket protocols of exec and attach: `v5.channel.k8s.io` and `v4.channel.k8s.io`. Pure. */
+/** The WebSocket protocols of exec: `v5.channel.k8s.io` and `v4.channel.k8s.io`. Pure. */
 export const REMOTE_COMMAND_PROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io"] as const;
 
 export const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4, close: 255 } as const;

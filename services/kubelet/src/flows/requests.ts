@@ -1,10 +1,12 @@
 /** What the API server asks of a kubelet about its pods: logs, commands in containers, the pods themselves. */
+import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { Clock } from "@pilothouse/clock";
-import type { ExecOptions, Runtime } from "@pilothouse/runtime";
+import type { Runtime, StreamOptions, StreamRequest } from "@pilothouse/runtime";
 import type { Metrics } from "@pilothouse/telemetry";
+import { ACCEPTED_PROTOCOLS, carriageOf, STREAM_VERBS, type Offer, type StreamVerb } from "../core/carriage.ts";
 import { LogFormatter } from "../core/cri-log.ts";
 import { logInstance, parseLogRequest } from "../core/log-request.ts";
-import { instancesOf } from "../core/pod-runtime.ts";
+import { instancesOf, podTitle, type PodRuntime } from "../core/pod-runtime.ts";
 import type { PodWorkers } from "./pod-workers.ts";
 import type { LogFiles } from "./ports.ts";
 import { pumpCommand, type Channels } from "./remote-command.ts";
@@ -23,8 +25,14 @@ export interface Answer {
   readonly body: string | AsyncIterable<Uint8Array>;
 }
 
-/** A command that can be run once the client's channels stand, or why not. */
-export type CommandAnswer = { readonly run: (channels: Channels) => Promise<void> } | Answer;
+/** How a session goes on once the client is upgraded, or why not. */
+export type StreamAnswer =
+  /** Ours to run once the client's channels stand, in this WebSocket protocol. */
+  | { readonly how: "speak"; readonly protocol: string; readonly run: (channels: Channels) => Promise<void> }
+  /** To be joined to this address of the runtime's streaming server. */
+  | { readonly how: "splice"; readonly url: string }
+  | { readonly how: "tunnel"; readonly protocol: string; readonly url: string }
+  | { readonly how: "refuse"; readonly answer: Answer; readonly acceptedProtocols?: readonly string[] };
 
 interface Route {
   readonly verb: string;
@@ -57,20 +65,33 @@ export class KubeletRequests {
       case "healthz":
         return text(200, "ok");
       case "exec":
-        return text(400, "exec needs an upgrade to WebSocket");
+      case "attach":
+      case "portForward":
+        return text(400, "Upgrade request required");
       default:
         return text(404, "404 page not found");
     }
   }
 
-  command(target: string): CommandAnswer {
+  /** Judges a request to upgrade; `offer` is what its headers say. Rejects when the runtime does. */
+  async stream(target: string, offer: Offer): Promise<StreamAnswer> {
     const { workers, runtime } = this.#ports;
-    const { verb, namespace, pod, container, query } = routeOf(target);
-    if (verb !== "exec") return text(404, "404 page not found");
+    const { verb: asked, namespace, pod, container, query } = routeOf(target);
+    const verb = STREAM_VERBS.find((known) => known === asked);
+    if (!verb) return refused(404, "404 page not found");
     const found = workers.find(namespace, pod);
-    const running = found && instancesOf(found.runtime, container).find((it) => it.state === "running");
-    if (!running) return text(404, `container not found ("${container}")`);
-    return { run: (channels) => pumpCommand(channels, () => runtime.exec(running.id, execOptions(query))) };
+    if (!found) return refused(404, "pod does not exist");
+    const carriage = carriageOf(verb, offer);
+    if (!carriage) {
+      const answer = text(403, "no protocol in common");
+      return { how: "refuse", answer, acceptedProtocols: ACCEPTED_PROTOCOLS[verb] };
+    }
+    const wanted = streamRequest(verb, found, container, query);
+    if ("status" in wanted) return { how: "refuse", answer: wanted };
+    if (carriage.how !== "speak") return { ...carriage, url: await runtime.streamUrl(wanted) };
+    if (wanted.kind !== "exec") return refused(400, "Upgrade request required");
+    const { containerId, options } = wanted;
+    return { ...carriage, run: (channels) => pumpCommand(channels, () => runtime.exec(containerId, options)) };
   }
 
   #logs({ namespace, pod, container, query }: Route, signal: AbortSignal): Answer {
@@ -108,17 +129,44 @@ function routeOf(target: string): Route {
   return { verb, namespace, pod, container, query: url.searchParams };
 }
 
+function streamRequest(
+  verb: StreamVerb,
+  { pod, runtime }: { readonly pod: Pod; readonly runtime: PodRuntime },
+  container: string,
+  query: URLSearchParams,
+): StreamRequest | Answer {
+  if (verb === "portForward") {
+    const sandbox = runtime.sandboxes.find(({ state }) => state === "ready");
+    if (!sandbox) return text(500, `pod not found (${JSON.stringify(podTitle(pod))})`);
+    return { kind: verb, sandboxId: sandbox.id, ports: query.getAll("port").map(Number) };
+  }
+  const running = instancesOf(runtime, container).find((it) => it.state === "running");
+  if (!running) return text(500, `container not found (${JSON.stringify(container)})`);
+  if (verb === "exec") {
+    const options = { ...streamOptions(query, isSet(query, "tty")), command: query.getAll("command") };
+    return { kind: verb, containerId: running.id, options };
+  }
+  // Whether a process has a terminal is settled when it starts: the client's wish counts for a new one only.
+  const spec = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find(({ name }) => name === container);
+  return { kind: verb, containerId: running.id, options: streamOptions(query, spec?.tty === true) };
+}
+
 /** Kubelets know the streams by other names than clients; both are taken. */
-function execOptions(query: URLSearchParams): ExecOptions {
-  const flag = (...names: string[]): boolean => names.some((name) => ["1", "true"].includes(query.get(name) ?? ""));
-  const tty = flag("tty");
+function streamOptions(query: URLSearchParams, tty: boolean): StreamOptions {
   return {
-    command: query.getAll("command"),
     tty,
-    stdin: flag("input", "stdin"),
-    stdout: flag("output", "stdout"),
-    stderr: flag("error", "stderr") && !tty,
+    stdin: isSet(query, "input", "stdin"),
+    stdout: isSet(query, "output", "stdout"),
+    stderr: isSet(query, "error", "stderr") && !tty,
   };
+}
+
+function isSet(query: URLSearchParams, ...names: readonly string[]): boolean {
+  return names.some((name) => ["1", "true"].includes(query.get(name) ?? ""));
+}
+
+function refused(status: number, body: string): StreamAnswer {
+  return { how: "refuse", answer: text(status, body) };
 }
 
 function text(status: number, body: string): Answer {
