@@ -2,7 +2,10 @@
  * What a kind is, beyond its structure: names, defaults, validation, immutability, columns, selectable fields.
  * One file per kind under src/<group>/; the list of all is src/index.ts. Pure: time and ids come in as values.
  */
+import type { ObjectMeta } from "@pilothouse/api/types/meta-v1";
 import type { FieldError } from "@pilothouse/errors";
+
+export type { ObjectMeta, OwnerReference } from "@pilothouse/api/types/meta-v1";
 
 /** Any API object as plain JSON. */
 export interface ApiObject {
@@ -10,44 +13,6 @@ export interface ApiObject {
   kind?: string;
   metadata: ObjectMeta;
   [field: string]: unknown;
-}
-
-/** The metadata the apiserver itself works with. */
-export interface ObjectMeta {
-  name?: string;
-  generateName?: string;
-  namespace?: string;
-  uid?: string;
-  resourceVersion?: string;
-  generation?: number;
-  creationTimestamp?: string;
-  deletionTimestamp?: string;
-  deletionGracePeriodSeconds?: number;
-  labels?: Record<string, string>;
-  annotations?: Record<string, string>;
-  ownerReferences?: OwnerReference[];
-  finalizers?: string[];
-  managedFields?: ManagedFieldsEntry[];
-  selfLink?: string;
-}
-
-export interface OwnerReference {
-  apiVersion: string;
-  kind: string;
-  name: string;
-  uid: string;
-  controller?: boolean;
-  blockOwnerDeletion?: boolean;
-}
-
-export interface ManagedFieldsEntry {
-  manager?: string;
-  operation?: "Apply" | "Update";
-  apiVersion?: string;
-  time?: string;
-  fieldsType?: "FieldsV1";
-  fieldsV1?: Readonly<Record<string, unknown>>;
-  subresource?: string;
 }
 
 /** Group, version and kind; group is "" for core. */

@@ -1,19 +1,12 @@
 /** Server-side apply. */
+import type { ManagedFieldsEntry } from "@pilothouse/api/types/meta-v1";
 import { isJsonObject, type JsonObject } from "@pilothouse/api";
 import { badRequest, StatusError } from "@pilothouse/errors";
 import { refuseConflicts, type Conflict } from "./conflicts.ts";
 import { difference, differenceBelow, intersection, NO_FIELDS, pathsOf, union, type FieldSet } from "./field-set.ts";
 import { own } from "./json.ts";
 import { fieldsLastApplied, withLastApplied } from "./last-applied.ts";
-import {
-  decodeManagers,
-  encodeManagers,
-  identifierOf,
-  mapFields,
-  NO_MANAGERS,
-  type ManagedFieldsEntry,
-  type Managers,
-} from "./managers.ts";
+import { decodeManagers, encodeManagers, identifierOf, mapFields, NO_MANAGERS, type Managers } from "./managers.ts";
 import {
   comparison,
   entriesOf,

@@ -15,4 +15,4 @@ export { applyStrategicMergePatch } from "./strategic-merge-patch.ts";
 export { applyConfiguration, type Applied } from "./apply-configuration.ts";
 export { trackUpdate, type Write } from "./ownership.ts";
 export { fieldSetOf, type FieldSet } from "./field-set.ts";
-export type { ManagedFieldsEntry } from "./managers.ts";
+export type { ManagedFieldsEntry } from "@pilothouse/api/types/meta-v1";

@@ -1,16 +1,5 @@
+import type { ManagedFieldsEntry } from "@pilothouse/api/types/meta-v1";
 import { fromFieldsV1, NO_FIELDS, toFieldsV1, union, type FieldSet } from "./field-set.ts";
-
-/** An entry of `metadata.managedFields`, as it stands in an object. */
-export interface ManagedFieldsEntry {
-  manager?: string;
-  operation?: "Apply" | "Update";
-  apiVersion?: string;
-  /** RFC 3339. */
-  time?: string;
-  fieldsType?: "FieldsV1";
-  fieldsV1?: Readonly<Record<string, unknown>>;
-  subresource?: string;
-}
 
 /** Who owns which fields. */
 export interface Manager {

@@ -1,4 +1,5 @@
 /** Who owns which field of an object, recorded on every write. */
+import type { ManagedFieldsEntry } from "@pilothouse/api/types/meta-v1";
 import { isJsonObject, type JsonObject, type StructureSchema } from "@pilothouse/api";
 import { difference, differenceBelow, fieldSetOf, NO_FIELDS, union, type FieldSet } from "./field-set.ts";
 import { own } from "./json.ts";
@@ -9,7 +10,6 @@ import {
   identifierOf,
   mapFields,
   NO_MANAGERS,
-  type ManagedFieldsEntry,
   type Manager,
   type Managers,
 } from "./managers.ts";
