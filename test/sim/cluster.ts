@@ -13,8 +13,7 @@ import { Scope } from "@pilothouse/lifecycle";
 import { memoryRuntime } from "@pilothouse/runtime/memory";
 import { defaultConfig, start as startScheduler } from "@pilothouse/scheduler";
 import { seededIds } from "@pilothouse/clock/seeded";
-import type { Store } from "@pilothouse/store";
-import type { Logger, LogFields, Telemetry } from "@pilothouse/telemetry";
+import type { Logger, LogFields, Metrics, Telemetry } from "@pilothouse/telemetry";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { kindOf, plannedFaults, type FaultPlan, type Faults, type Incident, type Victims } from "./faults.ts";
 import { Machine, type Life } from "./machine.ts";
@@ -33,15 +32,6 @@ export const IMAGES = { "web:v1": { pullMs: 300, stopMs: 400 }, "web:v2": { pull
 const RESTARTS_AFTER_MS = 1_000;
 const PROBE_MS = 1;
 
-/** What a test takes away to show that the simulation would notice. */
-export interface Mutant {
-  readonly name: string;
-  /** The store as an apiserver sees it. */
-  readonly apiserverStore?: (store: Store) => Store;
-  /** Changes code before the world begins; returns what changes it back. */
-  readonly install?: () => () => void;
-}
-
 export class Cluster {
   readonly world: World;
   readonly truth: Truth;
@@ -51,18 +41,16 @@ export class Cluster {
   readonly otherClient: ApiClient;
   readonly clientLife: Life;
   readonly #incidents: readonly Incident[];
-  readonly #mutant: Mutant | undefined;
   readonly #bus: SimulatedBus;
   readonly #processes = new Map<string, Process>();
   readonly #servers: Server[];
   /** Kinds of processes of which the next one to write stops in it. */
   readonly #armed = new Map<string, { readonly incident: Incident; writes: number }>();
 
-  constructor(world: World, plan: FaultPlan, mutant?: Mutant) {
+  constructor(world: World, plan: FaultPlan) {
     this.world = world;
     this.truth = new Truth(world);
     this.faults = plannedFaults(world, plan);
-    this.#mutant = mutant;
     this.#bus = new SimulatedBus(world, this.faults);
     this.#servers = victims.apiservers.map((name) => this.#apiserver(name));
     for (const name of victims.leaders) this.#add(name, (life, scope) => this.#startLeader(name, life, scope));
@@ -145,11 +133,10 @@ export class Cluster {
   #apiserver(name: string): Server {
     let service: { readonly of: Life; readonly api: ApiserverService } | undefined;
     const { machine } = this.#add(name, async (life) => {
-      const store = storeOf(life, this.truth.store, this.world, this.faults);
       const api = await startApiserver(
         {
           time: life.time,
-          store: this.#mutant?.apiserverStore?.(store) ?? store,
+          store: storeOf(life, this.truth.store, this.world, this.faults),
           bus: this.#bus.connect(life),
           crypto: memoryCrypto(),
           telemetry: this.#telemetry(life),
@@ -254,7 +241,7 @@ export class Cluster {
 
   #telemetry(life: Life): Telemetry {
     const memory = memoryTelemetry({ clock: life.clock, random: life.random.fork("telemetry"), maxRecords: 100 });
-    return { ...memory, log: storyLog(this.world, life.name, {}) };
+    return { ...memory, metrics: NO_METRICS, log: storyLog(this.world, life.name, {}) };
   }
 }
 
@@ -308,6 +295,14 @@ class Process {
 function seconds({ forMs }: Incident): string {
   return `${(forMs / 1_000).toFixed(1)} s`;
 }
+
+/** Nobody reads them here. */
+const NO_METRICS: Metrics = {
+  counter: () => ({ add: () => undefined }),
+  gauge: () => ({ set: () => undefined }),
+  histogram: () => ({ observe: () => undefined }),
+  expose: () => Promise.resolve(""),
+};
 
 /** What a service logs for people, as lines of the story. Requests are no news. */
 function storyLog(world: World, who: string, base: LogFields): Logger {

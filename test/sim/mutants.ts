@@ -1,52 +1,75 @@
-/** Rules taken away, each by the test's own means: the simulation must notice (consistency.md). */
-import type { KubernetesObject } from "@pilothouse/client";
-import { OwnWrites } from "@pilothouse/controller";
-import type { Informer } from "@pilothouse/informer";
-import { Feed } from "@pilothouse/informer/feed";
-import type { Compare, Store, Transaction } from "@pilothouse/store";
-import type { Mutant } from "./cluster.ts";
+/**
+ * Rules taken away, each by replacing one piece of the product's source as it is loaded: the simulation must notice
+ * (consistency.md). The product knows nothing of it: there is no flag, and the piece must be there exactly once.
+ */
+import { registerHooks } from "node:module";
 
-const isFence = ({ key }: Compare): boolean => key.startsWith("/pilothouse/elections/");
+export interface Mutant {
+  /** Of docs/ARCHITECTURE.md. */
+  readonly rule: string;
+  readonly name: string;
+  /** From the root of the project. */
+  readonly file: string;
+  readonly find: string;
+  readonly replaceBy: string;
+  /** What goes wrong without the rule. */
+  readonly why: string;
+  /** How the failure that notices begins. */
+  readonly noticedAs: RegExp;
+  /** A seed that notices, of the first 50: tried first. */
+  readonly seed: number;
+}
 
-/** C11: an apiserver whose transactions compare no election. */
-export const withoutFencing: Mutant = {
-  name: "without fencing",
-  apiserverStore: (store: Store) =>
-    new Proxy(store, {
-      get(target, member, receiver) {
-        if (member !== "txn") return Reflect.get(target, member, receiver) as unknown;
-        return (txn: Transaction) =>
-          target.txn({ ...txn, compares: txn.compares.filter((compare) => !isFence(compare)) });
-      },
-    }),
-};
-
-/** Controllers that decide again before their caches show what they did last. */
-export const withoutOwnWrites: Mutant = {
-  name: "without read-your-own-writes",
-  install() {
-    const seen = Object.getOwnPropertyDescriptor(OwnWrites.prototype, "seen") as PropertyDescriptor;
-    Object.defineProperty(OwnWrites.prototype, "seen", { ...seen, value: () => true });
-    return () => void Object.defineProperty(OwnWrites.prototype, "seen", seen);
+export const mutants: readonly Mutant[] = [
+  {
+    rule: "C11",
+    name: "without-fencing",
+    file: "services/apiserver/src/flows/object-store.ts",
+    find: `    compares.push({ key, target: "createRevision", equals: fence.createRevision });\n`,
+    replaceBy: ``,
+    why: "a deposed leader's late write is accepted",
+    noticedAs: /^I1: /,
+    seed: 16,
   },
-};
-
-/** C10: a new leader that acts on whatever its caches happen to show. */
-export const withoutLookingFirst: Mutant = {
-  name: "without looking first",
-  install() {
-    const wait = Object.getOwnPropertyDescriptor(Feed.prototype, "waitForRevision") as PropertyDescriptor;
-    const original = wait.value as Informer<KubernetesObject>["waitForRevision"];
-    const untilListed = function (
-      this: Informer<KubernetesObject>,
-      revision: number,
-      signal?: AbortSignal,
-    ): Promise<void> {
-      return original.call(this, Math.min(1, revision), signal);
-    };
-    Object.defineProperty(Feed.prototype, "waitForRevision", { ...wait, value: untilListed });
-    return () => void Object.defineProperty(Feed.prototype, "waitForRevision", wait);
+  {
+    rule: "own writes",
+    name: "without-own-writes",
+    file: "libs/controller/src/own-writes.ts",
+    find: `if (!pending) return true;`,
+    replaceBy: `return true;`,
+    why: "a controller decides again before its cache shows what it did last, and makes too many pods",
+    noticedAs: /^I3: /,
+    seed: 1,
   },
-};
+  {
+    rule: "C10",
+    name: "without-looking-first",
+    file: "libs/controller/src/elected.ts",
+    find: `feed.waitForRevision(createRevision, signal)`,
+    replaceBy: `feed.waitForRevision(1, signal)`,
+    why: "a new leader acts on whatever its caches happen to show: too many pods, or too few",
+    noticedAs: /^I[345]: /,
+    seed: 18,
+  },
+];
 
-export const mutants: readonly Mutant[] = [withoutFencing, withoutOwnWrites, withoutLookingFirst];
+/** Plants a mutant in this process, before the file is loaded; `judge` throws unless it was, afterwards. */
+export function plant({ name, file, find, replaceBy }: Mutant): { judge(): void } {
+  let planted = false;
+  registerHooks({
+    load(url, context, nextLoad) {
+      const loaded = nextLoad(url, context);
+      if (url !== new URL(`../../${file}`, import.meta.url).href) return loaded;
+      const source = typeof loaded.source === "string" ? loaded.source : new TextDecoder().decode(loaded.source);
+      const found = source.split(find).length - 1;
+      if (found !== 1) throw new Error(`mutant ${name}: ${found} places in ${file} instead of one: ${find}`);
+      planted = true;
+      return { ...loaded, source: source.replace(find, () => replaceBy) };
+    },
+  });
+  return {
+    judge() {
+      if (!planted) throw new Error(`mutant ${name}: ${file} was never loaded`);
+    },
+  };
+}

@@ -1,5 +1,5 @@
 /** One seed from beginning to end: the cluster starts, the user's story is told under faults, all converges, all is quiet. */
-import { Cluster, victims, type Mutant } from "./cluster.ts";
+import { Cluster, victims } from "./cluster.ts";
 import { planFaults, type FaultPlan } from "./faults.ts";
 import { Invariants } from "./invariants.ts";
 import { ENDS_WITH, tellStory } from "./story.ts";
@@ -24,30 +24,28 @@ const QUIET_MS = 60_000;
 const STORY_WITHIN_MS = 600_000;
 
 /** Runs one world; never throws. */
-export async function runSeed(seed: number, mutant?: Mutant): Promise<SeedResult> {
+export async function runSeed(seed: number): Promise<SeedResult> {
   const world = new World(String(seed));
   const plan = planFaults(world.random.fork("plan"), victims, FAULTS_FROM_MS, FAULTS_UNTIL_MS);
-  const undoMutant = mutant?.install?.();
   const freeTraps = setTraps();
   const unhandled = (error: unknown): void => world.fail(error);
   process.on("unhandledRejection", unhandled);
   let failure: Error | undefined;
   try {
-    await play(world, plan, mutant);
+    await play(world, plan);
   } catch (error) {
     failure = error instanceof Error ? error : new Error(String(error));
     world.tell("world", `FAILED: ${failure.message}`);
   } finally {
     process.off("unhandledRejection", unhandled);
     freeTraps();
-    undoMutant?.();
   }
   const { story, steps, nowMs } = world;
   return { seed, digest: world.digest(), failure, story, plan, steps, virtualMs: nowMs };
 }
 
-async function play(world: World, plan: FaultPlan, mutant: Mutant | undefined): Promise<void> {
-  const cluster = new Cluster(world, plan, mutant);
+async function play(world: World, plan: FaultPlan): Promise<void> {
+  const cluster = new Cluster(world, plan);
   const invariants = new Invariants(world);
   world.check = () => {
     for (const commit of cluster.truth.takeCommits()) {

@@ -38,6 +38,7 @@ export interface BusSubscription {
  */
 export function busToken(text: string): string {
   if (text === "") return "_";
+  if (PLAIN_TOKEN.test(text)) return text;
   let out = "";
   for (const byte of new TextEncoder().encode(text)) {
     const char = String.fromCharCode(byte);
@@ -45,6 +46,8 @@ export function busToken(text: string): string {
   }
   return out;
 }
+
+const PLAIN_TOKEN = /^[A-Za-z0-9-]+$/;
 
 /** Subjects of Pilothouse, in one table. */
 export const busSubjects = {

@@ -2,11 +2,11 @@
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import { followChanges } from "@pilothouse/controller";
 import { keyOf } from "@pilothouse/informer";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import { labelSelectorOfMap, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { WorkQueue } from "@pilothouse/workqueue";
 import type { ControllerPorts } from "./controller-ports.ts";
-import { sameValue } from "./core/values.ts";
 import { BY_NAMESPACE } from "./informers.ts";
 
 export function followServicesAndPods({ scope, informers }: ControllerPorts, queue: WorkQueue): void {

@@ -1,10 +1,5 @@
 /** Small questions about API values. Pure. */
 
-/** The same value, whatever the order of fields; an absent field is the same as an undefined one. */
-export function sameValue(a: unknown, b: unknown): boolean {
-  return canonicalJson(a) === canonicalJson(b);
-}
-
 /** JSON with sorted keys. */
 export function canonicalJson(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) =>

@@ -4,13 +4,13 @@ import { done, followChanges, OwnWrites, requeueAfter, retry, runController } fr
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { isStatus } from "@pilothouse/errors";
 import { keyOf, splitKey } from "@pilothouse/informer";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { controllerOf, controllerReference, isControlledBy } from "../../core/ownership.ts";
 import { hasPodEnded } from "../../core/pods.ts";
-import { sameValue } from "../../core/values.ts";
 import type { Cause } from "../../executor.ts";
 import { BY_CONTROLLER, BY_NAMESPACE, BY_ORPHAN_NAMESPACE } from "../../informers.ts";
 import { annotationNames, nameOf, replicasOf, templateText } from "./rules.ts";

@@ -1,6 +1,7 @@
 /** The Endpoints object of a Service, which old clients still read: addresses by ports. Pure; upstream's endpoints controller. */
 import type { EndpointAddress, Endpoints, EndpointSubset, Pod, Service } from "@pilothouse/api/types/core-v1";
-import { canonicalJson, sameValue } from "../../core/values.ts";
+import { sameValue } from "@pilothouse/kinds/field-errors";
+import { canonicalJson } from "../../core/values.ts";
 import {
   backendPorts,
   backends,

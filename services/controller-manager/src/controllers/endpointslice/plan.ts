@@ -4,9 +4,10 @@
  */
 import type { Pod, Service } from "@pilothouse/api/types/core-v1";
 import type { Endpoint, EndpointSlice } from "@pilothouse/api/types/discovery-v1";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import { controllerReference } from "../../core/ownership.ts";
 import { isPodReady } from "../../core/pods.ts";
-import { canonicalJson, sameValue } from "../../core/values.ts";
+import { canonicalJson } from "../../core/values.ts";
 import { backendPorts, backends, hostnameOf, inheritedLabels, type BackendPort } from "./rules.ts";
 
 export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";

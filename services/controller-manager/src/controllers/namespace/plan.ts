@@ -4,7 +4,8 @@
  * It may go when everything was looked at (all resources were discovered, nothing failed) and nothing was there.
  */
 import type { Namespace, NamespaceCondition } from "@pilothouse/api/types/core-v1";
-import { sameValue, timestampOf } from "../../core/values.ts";
+import { sameValue } from "@pilothouse/kinds/field-errors";
+import { timestampOf } from "../../core/values.ts";
 
 /** One resource's objects that are left in the namespace. */
 export interface Remaining {

@@ -1,8 +1,9 @@
 /** What a node's silence and conditions mean for the node and its pods. Pure. */
 import type { Node, NodeCondition, Pod, Taint } from "@pilothouse/api/types/core-v1";
 import { toleratesTaint } from "@pilothouse/kinds/core/tolerations";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import { isPodReady } from "../../core/pods.ts";
-import { sameValue, timestampOf } from "../../core/values.ts";
+import { timestampOf } from "../../core/values.ts";
 import { readyStatus, taintsAfter } from "./rules.ts";
 
 /** A kubelet renews its lease every 10 s; nodes that have just come get longer. */

@@ -12,6 +12,7 @@ import {
 } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { keyOf, splitKey } from "@pilothouse/informer";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
@@ -20,7 +21,6 @@ import { isNamespaceLeaving } from "../../core/namespace-leaving.ts";
 import { nameSuffix } from "../../core/names.ts";
 import { controllerOf, controllerReference, isControlledBy } from "../../core/ownership.ts";
 import { isPodActive } from "../../core/pods.ts";
-import { sameValue } from "../../core/values.ts";
 import type { Cause } from "../../executor.ts";
 import { BY_CONTROLLER, BY_NAMESPACE, BY_ORPHAN_NAMESPACE } from "../../informers.ts";
 import { nextAvailabilityMs, plan, statusOf, type CreateFailure, type ReplicaSetAction } from "./plan.ts";

@@ -1,6 +1,6 @@
 /** Every active namespace has the ConfigMap from which pods learn whom to trust as the API. Pure. */
 import type { ConfigMap, Namespace } from "@pilothouse/api/types/core-v1";
-import { sameValue } from "../../core/values.ts";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import type { PerNamespaceAction } from "../../core/per-namespace.ts";
 
 export const ROOT_CA_CONFIG_MAP = "kube-root-ca.crt";
