@@ -1,6 +1,6 @@
 /** `idle`: what a cluster costs while nobody asks anything of it, and how long `up` takes, by step. */
 import { setTimeout as wait } from "node:timers/promises";
-import { ownProcesses, withCluster } from "./cluster.ts";
+import { ownProcesses, onThreeClusters } from "./cluster.ts";
 import type { Figure, Section } from "./figures.ts";
 import { cpuUs, pssBytes } from "./processes.ts";
 
@@ -9,7 +9,7 @@ const OBSERVED_MS = 30_000;
 const MB = 1e6;
 
 export function idle(): Promise<readonly Section[]> {
-  return withCluster(async ({ cluster, told }) => {
+  return onThreeClusters(async ({ cluster, told }) => {
     await wait(SETTLE_MS);
     const processes = ownProcesses(cluster);
     const before = processes.map(({ pid }) => cpuUs(pid));
