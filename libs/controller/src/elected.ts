@@ -82,7 +82,7 @@ async function leadUnderFence(
   lead: (scope: Scope, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const { telemetry } = ports;
-  const { election, createRevision, signal } = leadership;
+  const { election, createRevision, resourceVersion, signal } = leadership;
   const fields = { election, createRevision };
   const scope = new Scope(`${election} leader`, (task, error) =>
     telemetry.log.error(`${task} failed`, { error, ...fields }),
@@ -90,7 +90,7 @@ async function leadUnderFence(
   const attributes = { "election.name": election, "election.revision": createRevision };
   try {
     await span(telemetry.tracer, "wait for the feeds to reach the election", { attributes }, async () => {
-      await Promise.all(feeds.map((feed) => feed.waitForRevision(createRevision, signal)));
+      await Promise.all(feeds.map((feed) => feed.waitForRevision(resourceVersion, signal)));
     });
     telemetry.log.info("leading", fields);
     await lead(scope, signal);

@@ -1,6 +1,7 @@
 /** The election's dealings with the store: each settles, and what is unclear ends as "not ours" (C3). */
 import type { Clock } from "@pilothouse/clock";
 import type { Compare, Store } from "@pilothouse/store";
+import { RV_BASE_KEY, rvBaseOf } from "@pilothouse/store/rv-base";
 import { electionKey, encodeLeader } from "./key.ts";
 import { electionTimes } from "./machine.ts";
 
@@ -14,6 +15,8 @@ export interface Candidate {
 
 export interface CreatedKey {
   readonly createRevision: number;
+  /** The same as resourceVersions count. */
+  readonly resourceVersion: number;
   readonly leaseId: string;
   /** When the lease was asked for: it ends no earlier than its time to live after this. */
   readonly askedMs: number;
@@ -32,11 +35,14 @@ export async function createKey({
   const key = electionKey(name);
   const value = encodeLeader(identity, healthAddress, new Date(clock.now()).toISOString());
   try {
-    const { succeeded, revision } = await store.txn({
+    const { succeeded, revision, gets } = await store.txn({
       compares: [{ key, target: "createRevision", equals: 0 }],
-      then: [{ op: "put", key, value, leaseId }],
+      then: [
+        { op: "put", key, value, leaseId },
+        { op: "get", key: RV_BASE_KEY },
+      ],
     });
-    if (succeeded) return { createRevision: revision, leaseId, askedMs };
+    if (succeeded) return { createRevision: revision, resourceVersion: revision + rvBaseOf(gets[0]), leaseId, askedMs };
   } catch (error) {
     // It may have been done, or be done later: without its lease it cannot stay.
     await store.revokeLease(leaseId).catch(() => undefined);
@@ -56,7 +62,7 @@ export async function removeKey({ name, store }: Candidate, createRevision: numb
 /** Renews the lease and looks for the key: a lease that lives does not prove that the key is still there. */
 export async function renewLease(
   { name, store }: Candidate,
-  { leaseId, createRevision }: Omit<CreatedKey, "askedMs">,
+  { leaseId, createRevision }: Pick<CreatedKey, "createRevision" | "leaseId">,
 ): Promise<boolean> {
   if ((await store.keepLeaseAlive(leaseId)) === 0) return false;
   return (await store.get(electionKey(name))).entry?.createRevision === createRevision;

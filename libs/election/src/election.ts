@@ -32,8 +32,10 @@ export interface ElectionOptions {
 
 export interface Leadership {
   readonly election: string;
-  /** The fence: goes with each write of the leader (C11), and feeds must reach it before the leader acts (C10). */
+  /** The fence: goes with each write of the leader (C11). A revision of the store. */
   readonly createRevision: number;
+  /** The same moment as feeds count (C8): they must reach it before the leader acts (C10). */
+  readonly resourceVersion: number;
   /** Aborts with `LeadershipLost` at the moment the leadership is known to be lost. */
   readonly signal: AbortSignal;
 }
@@ -124,7 +126,7 @@ class ElectionRunner {
       case "remove":
         return this.#start(() => this.#remove(action.createRevision));
       case "lead":
-        return this.#begin(action.createRevision);
+        return this.#begin(action);
       case "beat":
         return void bus.publish(busSubjects.leaderBeat(name), encodeBeat(action.createRevision));
       case "renew":
@@ -213,12 +215,13 @@ class ElectionRunner {
     }
   }
 
-  #begin(createRevision: number): void {
+  #begin({ createRevision, resourceVersion }: Extract<ElectionAction, { do: "lead" }>): void {
     const leadership = new AbortController();
     this.#leadership = leadership;
-    this.#work = this.#lead({ election: this.#options.name, createRevision, signal: leadership.signal })
+    const { signal } = leadership;
+    this.#work = this.#lead({ election: this.#options.name, createRevision, resourceVersion, signal })
       .catch((error: unknown) => {
-        if (leadership.signal.aborted) return;
+        if (signal.aborted) return;
         this.#failure = { error };
         this.#stopped.abort();
       })

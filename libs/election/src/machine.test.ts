@@ -38,7 +38,7 @@ test("old news of the key does not depose a leader, new news does", () => {
 });
 
 test("a key that was created too long ago is given back instead of being led with", () => {
-  const created = { type: "created", createRevision: 7, leaseId: "1", askedMs: 0 } as const;
+  const created = { type: "created", createRevision: 7, resourceVersion: 1_007, leaseId: "1", askedMs: 0 } as const;
   expect(nextStep({ role: "creating" }, created, 9_999).state.role).toBe("leading");
   expect(nextStep({ role: "creating" }, created, 10_000)).toMatchObject({
     state: { role: "looking" },

@@ -56,7 +56,13 @@ export type ElectionState =
 export type ElectionInput =
   /** The key at this revision of the store; undefined where there is none. */
   | { readonly type: "key"; readonly key: SeenKey | undefined; readonly revision: number }
-  | { readonly type: "created"; readonly createRevision: number; readonly leaseId: string; readonly askedMs: number }
+  | {
+      readonly type: "created";
+      readonly createRevision: number;
+      readonly resourceVersion: number;
+      readonly leaseId: string;
+      readonly askedMs: number;
+    }
   /** Creating the key or removing the old one did not work, or nobody knows. */
   | { readonly type: "failed" }
   /** The old leader's key is removed. */
@@ -76,7 +82,7 @@ export type ElectionAction =
   | { readonly do: "create" }
   | { readonly do: "probe"; readonly leader: SeenKey }
   | { readonly do: "remove"; readonly createRevision: number }
-  | { readonly do: "lead"; readonly createRevision: number; readonly leaseId: string }
+  | { readonly do: "lead"; readonly createRevision: number; readonly resourceVersion: number }
   | { readonly do: "beat"; readonly createRevision: number }
   | { readonly do: "renew"; readonly createRevision: number; readonly leaseId: string }
   /** Tell the leader's work at once that it is over. */
@@ -219,7 +225,7 @@ function standBy(leader: SeenKey, nowMs: number): ElectionStep {
   return stay({ role: "standby", leader, heardMs: nowMs, heardOnce: false, probing: false });
 }
 
-function lead({ createRevision, leaseId, askedMs }: InputOf<"created">, nowMs: number): ElectionStep {
+function lead({ createRevision, resourceVersion, leaseId, askedMs }: InputOf<"created">, nowMs: number): ElectionStep {
   if (nowMs - askedMs >= electionTimes.stepDownMs)
     return {
       state: { role: "looking" },
@@ -231,7 +237,7 @@ function lead({ createRevision, leaseId, askedMs }: InputOf<"created">, nowMs: n
   return {
     state: { role: "leading", createRevision, leaseId, renewedMs: askedMs, renewAtMs: askedMs + electionTimes.renewMs },
     actions: [
-      { do: "lead", createRevision, leaseId },
+      { do: "lead", createRevision, resourceVersion },
       { do: "beat", createRevision },
     ],
   };

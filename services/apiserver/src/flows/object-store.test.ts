@@ -4,9 +4,10 @@ import { manualClock } from "@pilothouse/clock/manual";
 import { kindOf, type ApiObject, type KindDefinition } from "@pilothouse/kinds";
 import { StoreUnavailable, type Store } from "@pilothouse/store";
 import { memoryStore } from "@pilothouse/store/memory";
+import { raiseRvBase, readRvBase } from "@pilothouse/store/rv-base";
 import { electionKey, storeKey, type WriteCause } from "../core/model.ts";
 import { decodeDeleteCause, deleteCauseKey } from "../core/stored.ts";
-import { createObjectStore, NamespaceChanged, readRvBase, RV_BASE_KEY } from "./object-store.ts";
+import { createObjectStore, NamespaceChanged } from "./object-store.ts";
 
 const configMaps = kindOf("", "v1", "configmaps") as KindDefinition;
 const trace = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", sampled: true };
@@ -135,7 +136,7 @@ test("a store that surely did nothing is 503; an object too large for it is 413"
 test("after a restore all revisions are ahead of etcd's by the base (C8)", async () => {
   const { objects, store } = setUp({}, 1_000_000_000);
   expect(await readRvBase(store)).toBe(0);
-  await store.txn({ compares: [], then: [{ op: "put", key: RV_BASE_KEY, value: Buffer.from("1000000000") }] });
+  expect(await raiseRvBase(store)).toBe(1_000_000_000);
   expect(await readRvBase(store)).toBe(1_000_000_000);
   const created = await objects.create(configMaps, configMap("a"), cause);
   expect(created.revision).toBe(1_000_000_003);

@@ -62,7 +62,7 @@ export interface ObjectStorePorts {
   readonly ids: Ids;
 }
 
-/** `rvBase`: what a resourceVersion is ahead of etcd's revision (C8); see `readRvBase`. */
+/** `rvBase`: what a resourceVersion is ahead of etcd's revision (C8); see @pilothouse/store/rv-base. */
 export function createObjectStore(ports: ObjectStorePorts, rvBase: number): ObjectStore {
   const { store, ids } = ports;
   const leases = expiryLeases(ports);
@@ -118,17 +118,6 @@ export function createObjectStore(ports: ObjectStorePorts, rvBase: number): Obje
     },
   };
 }
-
-/** What resourceVersions are ahead of etcd's revisions: 0 but after a restore (C8). Constant while an apiserver runs. */
-export async function readRvBase(store: Store): Promise<number> {
-  const { entry } = await store.get(RV_BASE_KEY);
-  if (!entry) return 0;
-  const base = Number(Buffer.from(entry.value).toString("utf8"));
-  if (!Number.isSafeInteger(base) || base < 0) throw new Error(`${RV_BASE_KEY} holds no whole number`);
-  return base;
-}
-
-export const RV_BASE_KEY = "/pilothouse/rv-base";
 
 interface PutWrite extends Write {
   readonly encoded: EncodedObject;
