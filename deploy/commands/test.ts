@@ -1,9 +1,10 @@
-/** `npm test`: lint, then unit tests, then tests with real parts and the story; stops at the first that fails. */
+/** `npm test`: lint, unit tests, two minutes of fuzzing, tests with real parts and the story; stops at the first that fails. */
 import { spawnSync } from "node:child_process";
 
 const STAGES: readonly (readonly [string, ...string[]])[] = [
   ["node", "deploy/commands/lint.ts"],
   ["vitest", "run", "--project", "unit"],
+  ["node", "deploy/commands/fuzz.ts", "--minutes", "2"],
   ["node", "deploy/commands/build.ts"],
   ["vitest", "run", "--project", "real"],
 ];

@@ -285,7 +285,7 @@ describe("bad input is answered as Kubernetes answers", () => {
       data: { blob: "x".repeat(5 * 2 ** 20) },
     };
     expect(await refusal(kubectl(["create", "-f", "-"], JSON.stringify(big)))).toContain(
-      "Request entity is too large: limit is 3145728",
+      "Request entity too large: limit is 3145728",
     );
   });
 

@@ -67,7 +67,7 @@ describe("JSON Patch (the RFC's examples, and upstream's liberties)", () => {
     expect(() => applyJsonPatch({}, many)).toThrow(
       expect.objectContaining({
         code: 413,
-        message: "Request entity is too large: The allowed maximum operations in a JSON patch is 10000, got 10001",
+        message: "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001",
       }),
     );
   });

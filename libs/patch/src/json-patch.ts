@@ -19,7 +19,7 @@ export function applyJsonPatch(document: unknown, patch: unknown): unknown {
     );
   if (patch.length > MAX_OPERATIONS)
     throw tooLarge(
-      `Request entity is too large: The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${patch.length}`,
+      `Request entity too large: The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${patch.length}`,
     );
   const draft = new Draft(document);
   for (const operation of patch) draft.perform(operation);

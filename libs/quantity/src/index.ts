@@ -101,15 +101,18 @@ export class Quantity {
  */
 export function parseQuantity(input: string | number): Quantity {
   const text = String(input);
-  const match = /^([+-]?)0*([0-9]*)(?:\.([0-9]*))?([eEinumkKMGTP]*[-+]?[0-9]*)$/.exec(text);
+  // Before the expression sees it: its digits may be shared out in many ways.
+  if (text.length > MAX_LENGTH) throw new QuantityError("unable to parse numeric part of quantity");
+  const match = /^([+-]?)0*([0-9]*)(?:\.([0-9]*))?((?:[eEinumkKMGTP]+[-+]?[0-9]*|[-+][0-9]*)?)$/.exec(text);
   if (!match || text === "")
     throw new QuantityError(
       "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
     );
-  if (text.length > MAX_LENGTH) throw new QuantityError("unable to parse numeric part of quantity");
   const [, sign, whole = "", fraction = "", suffix = ""] = match;
   const number: ScannedNumber = { whole: whole === "" ? "0" : whole, fraction };
   const { base, exponent, format } = interpretSuffix(suffix);
+  // What is read can be written, and what is written can be read.
+  if (whole.length + exponent > MAX_EXPONENT) throw new QuantityError("unable to parse quantity's suffix");
   const size = base === 2 ? binaryNanos(number, exponent) : decimalNanos(number, exponent);
   const nanos = sign === "-" ? -size : size;
   // Only a fraction of a unit can get here in a binary family; it is shown in decimals.

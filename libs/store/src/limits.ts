@@ -22,9 +22,12 @@ export function checkTransaction(txn: Transaction): void {
 
 export function checkKey(key: string): void {
   if (key === "") throw new StoreRefused("invalid", "etcdserver: key is not provided");
+  if (isTooLongKey(key)) throw new StoreRefused("tooLarge", `key of more than ${storeLimits.keyBytes} bytes`);
+}
+
+export function isTooLongKey(key: string): boolean {
   // No character takes more than three bytes a code unit, so that most keys need no encoding here.
-  if (key.length * 3 > storeLimits.keyBytes && Buffer.byteLength(key) > storeLimits.keyBytes)
-    throw new StoreRefused("tooLarge", `key of more than ${storeLimits.keyBytes} bytes`);
+  return key.length * 3 > storeLimits.keyBytes && Buffer.byteLength(key) > storeLimits.keyBytes;
 }
 
 /** A watch or read from revision 0 would mean "now" to etcd: nobody can resume from that. */

@@ -176,7 +176,7 @@ async function bodyOf(request: IncomingMessage): Promise<Uint8Array> {
     // A client that is still sending reads no answer: take in (and drop) what it sends, within reason.
     if (sizeBytes > MAX_DISCARDED_BYTES) throw new Error("a body without end");
   }
-  if (sizeBytes > MAX_BODY_BYTES) throw tooLarge(`Request entity is too large: limit is ${MAX_BODY_BYTES}`);
+  if (sizeBytes > MAX_BODY_BYTES) throw tooLarge(`Request entity too large: limit is ${MAX_BODY_BYTES}`);
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
 }
 

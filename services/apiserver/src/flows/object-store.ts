@@ -24,6 +24,7 @@ import {
   type StoreOp,
   type TransactionResult,
 } from "@pilothouse/store";
+import { isTooLongKey } from "@pilothouse/store/limits";
 import { electionKey, storeKey, type ObjectStore, type StoredObject, type WriteCause } from "../core/model.ts";
 import {
   decodeDeleteCause,
@@ -73,7 +74,10 @@ export function createObjectStore(ports: ObjectStorePorts, rvBase: number): Obje
   };
   return {
     async read(kind, namespace, name) {
-      const { entry } = await orUnavailable(store.get(storeKey(kind, namespace, name)));
+      const key = storeKey(kind, namespace, name);
+      // What the store would not take as a key is nobody's name.
+      if (isTooLongKey(key)) return undefined;
+      const { entry } = await orUnavailable(store.get(key));
       if (!entry) return undefined;
       const revision = entry.modRevision + rvBase;
       const { object, bytes, foreign } = readOrRefuse(kind, entry, revision);
@@ -145,7 +149,7 @@ function newWrite(
 ): Omit<PutWrite, "settle"> & { readonly writeId: string } {
   const key = storeKey(kind, object.metadata.namespace ?? "", object.metadata.name ?? "");
   const encoded = encodeStored(object, writeId, cause.trace);
-  if (encoded.value.length > MAX_STORED_BYTES) throw tooLarge("etcdserver: request is too large");
+  if (encoded.value.length > MAX_STORED_BYTES || isTooLongKey(key)) throw tooLarge("etcdserver: request is too large");
   return {
     key,
     encoded,

@@ -77,7 +77,7 @@ function health(deps: SystemDeps, { query }: ApiRequest, path: string): ApiRespo
     ...(endpoint === "livez" ? {} : deps.readyChecks),
   };
   const names = single === undefined ? Object.keys(all).filter((name) => !excluded.has(name)) : [single];
-  if (names.some((name) => !(name in all))) return undefined;
+  if (names.some((name) => !Object.hasOwn(all, name))) return undefined;
   const failed = names.filter((name) => !all[name]?.());
   if (failed.length === 0 && !query.has("verbose")) return text(200, "ok");
   const lines = names.map((name) => (failed.includes(name) ? `[-]${name} failed: reason withheld` : `[+]${name} ok`));
