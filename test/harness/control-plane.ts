@@ -45,15 +45,16 @@ export interface ControlPlaneApiserver extends Apiserver {
 }
 
 export interface ControlPlaneOptions {
+  /** How many etcd members and apiservers; default 3. A single one has a single NATS server. */
+  readonly masters?: number;
   readonly etcd?: EtcdOptions;
   /** More flags for each apiserver, `--name=value` each. */
   readonly apiserverFlags?: readonly string[];
 }
 
-const MASTERS = 3;
-
 /** All apiservers are ready when it resolves. */
 export async function startControlPlane(options: ControlPlaneOptions = {}): Promise<ControlPlane> {
+  const { masters = 3 } = options;
   const opened: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     for (let close = opened.pop(); close; close = opened.pop()) await close();
@@ -63,13 +64,13 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
     opened.push(() => removeTestDirectory(directory));
     const dist = join(directory, "dist");
     const [etcd, nats, credentials] = await Promise.all([
-      startEtcdCluster(MASTERS, options.etcd),
-      startNatsPair(),
+      startEtcdCluster(masters, options.etcd),
+      startNatsServers(masters > 1),
       makeCredentials(directory),
       buildService("apiserver", dist),
     ]);
     opened.push(() => Promise.all([...etcd, ...nats].map((server) => server.stop())));
-    const ports = await freePorts(MASTERS);
+    const ports = await freePorts(masters);
     const apiservers: ControlPlaneApiserver[] = [];
     for (const [master, port] of ports.entries()) {
       const toEtcd = await proxiesTo(etcd, opened);
@@ -112,11 +113,10 @@ export async function startControlPlane(options: ControlPlaneOptions = {}): Prom
 }
 
 /** They do not tell clients of each other, who would then go round the proxies. */
-async function startNatsPair(): Promise<Nats[]> {
+async function startNatsServers(inPair: boolean): Promise<Nats[]> {
   const flags = ["--no_advertise"];
   const first = await startNats({ flags });
-  const second = await startNats({ flags, routes: [first.clusterEndpoint] });
-  return [first, second];
+  return inPair ? [first, await startNats({ flags, routes: [first.clusterEndpoint] })] : [first];
 }
 
 async function proxiesTo(

@@ -7,23 +7,14 @@ import { join } from "node:path";
 import { busSubjects } from "@pilothouse/bus";
 import { natsBus } from "@pilothouse/bus-nats";
 import type { Transport } from "@pilothouse/client";
-import { httpsTransport } from "@pilothouse/client/https";
-import { systemClock } from "@pilothouse/clock/system";
-import { etcdStore } from "@pilothouse/store-etcd";
 import { allKeys } from "@pilothouse/store";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { buildService } from "../../../deploy/commands/build.ts";
-import { apiserverProcess, type Apiserver } from "../../../test/harness/apiserver.ts";
-import { makeCredentials } from "../../../test/harness/credentials.ts";
 import {
-  expectNoLeaks,
-  freePorts,
-  makeTestDirectory,
-  removeTestDirectory,
-  startEtcd,
-  startNats,
-  until,
-} from "../../../test/harness/index.ts";
+  startControlPlane,
+  type ControlPlane,
+  type ControlPlaneApiserver,
+} from "../../../test/harness/control-plane.ts";
+import { expectNoLeaks, makeTestDirectory, removeTestDirectory, until } from "../../../test/harness/index.ts";
 
 const SECRETS = "/api/v1/namespaces/default/secrets";
 const CONFIG_MAPS = "/api/v1/namespaces/default/configmaps";
@@ -35,51 +26,26 @@ const opened: (() => Promise<unknown>)[] = [];
 /** All that was heard on the bus: subjects, headers and payloads. */
 const heard: Buffer[] = [];
 let directory: string;
-let etcdDirectory: string;
-let etcdEndpoint: string;
-let apiserver: Apiserver;
+let plane: ControlPlane;
+let apiserver: ControlPlaneApiserver;
 let client: Transport;
 
 beforeAll(async () => {
   directory = await makeTestDirectory();
   opened.push(() => removeTestDirectory(directory));
-  const [etcd, nats, credentials, [port]] = await Promise.all([
-    startEtcd(),
-    startNats(),
-    makeCredentials(directory),
-    freePorts(1),
-    buildService("apiserver", join(directory, "dist")),
-  ]);
-  opened.push(() => Promise.all([etcd.stop(), nats.stop()]));
-  ({ directory: etcdDirectory, endpoint: etcdEndpoint } = etcd);
-  const bus = natsBus({ servers: [nats.endpoint], name: "eavesdropper", onError: () => undefined });
+  await writeConfig("one");
+  const apiserverFlags = [`--encryption-provider-config=${configFile()}`, "--log-level=debug"];
+  plane = await startControlPlane({ masters: 1, apiserverFlags });
+  opened.push(() => plane.stop());
+  [apiserver] = plane.apiservers as [ControlPlaneApiserver];
+  const bus = natsBus({ servers: [plane.nats[0]?.endpoint ?? ""], name: "eavesdropper", onError: () => undefined });
   opened.push(() => bus.close());
   bus.subscribe(">", ({ subject, headers, payload }) =>
     heard.push(Buffer.concat([Buffer.from(subject + JSON.stringify(headers)), payload])),
   );
-  await writeConfig("one");
-  apiserver = await apiserverProcess({
-    name: "a",
-    port: port as number,
-    etcdServers: [etcd.endpoint],
-    natsServers: [nats.endpoint],
-    credentials,
-    dist: join(directory, "dist"),
-    directory,
-    flags: [`--encryption-provider-config=${configFile()}`, "--log-level=debug"],
-  });
-  opened.push(() => apiserver.kill());
-  apiserver.start();
-  await apiserver.untilReady();
   await until("the bus is connected", () => bus.connected());
   bus.publish(busSubjects.spanListeners, new Uint8Array());
-  client = httpsTransport({
-    server: `https://127.0.0.1:${port}`,
-    ca: credentials.ca,
-    clientCertificate: credentials.admin.certificatePem,
-    clientKey: credentials.admin.privateKeyPem,
-    clock: systemClock,
-  });
+  client = apiserver.connect();
   opened.push(() => client.close());
 });
 
@@ -117,7 +83,7 @@ test("a canary in Secrets is nowhere in etcd's files and keys, on the bus, in sp
   await until("the spans of it all were heard", () => heard.filter(includes("telemetry.spans.apiserver")).length > 0);
 
   const places: Readonly<Record<string, readonly Buffer[]>> = {
-    "etcd's files": await filesBelow(join(etcdDirectory, "data")),
+    "etcd's files": await filesBelow(join(plane.etcd[0]?.directory ?? "", "data")),
     "etcd's keys": await rawValues(),
     "the bus and the spans on it": heard,
     "the apiserver's log": [Buffer.from(await apiserver.output())],
@@ -180,7 +146,7 @@ async function prefixes(): Promise<string[]> {
 }
 
 async function rawValues(prefix = ""): Promise<Buffer[]> {
-  const store = etcdStore({ endpoints: [etcdEndpoint], clock: systemClock });
+  const store = plane.openStore();
   const { entries } = await store.range(allKeys);
   await store.close();
   return entries.filter(({ key }) => key.startsWith(prefix)).map(({ value }) => Buffer.from(value));
