@@ -1,6 +1,6 @@
 /** A PATCH: its type, and the object it makes out of the one there is. Pure. */
 import { isJsonObject } from "@pilothouse/api";
-import { badRequest, unsupportedMediaType } from "@pilothouse/errors";
+import { badRequest, invalid, unsupportedMediaType, type StatusError } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/kind";
 import { applyConfiguration, applyJsonPatch, applyMergePatch, applyStrategicMergePatch } from "@pilothouse/patch";
 import type { WriteOptions } from "./options.ts";
@@ -47,8 +47,24 @@ export function applyPatch(
   const { type, body, kind, options } = write;
   if (type === "apply") return applied(write, old, time, warn, identity);
   const patch = parseBody(body, false);
-  const patched = patchedValue(type, old ?? { metadata: {} }, patch, kind);
-  return fitObject(JSON.parse(JSON.stringify(patched)), kind, options.fieldValidation, warn);
+  const text = JSON.stringify(patchedValue(type, old ?? { metadata: {} }, patch, kind));
+  const refuse = (why: string): StatusError => doesNotFit(type === "strategic" ? goText(patch) : text, why);
+  return fitObject(JSON.parse(text), kind, options.fieldValidation, warn, refuse);
+}
+
+/** 422, not the 400 of a whole object, and about no kind: upstream shows what it patched, or the strategic patch itself. */
+function doesNotFit(shown: string, why: string): StatusError {
+  const error = { type: "FieldValueInvalid", field: "patch", value: shown, detail: why } as const;
+  return invalid({ group: "", kind: "" }, "", [error]);
+}
+
+/** A JSON value as Go's `%+v` prints it: `map[spec:map[replicas:3]]`. */
+function goText(value: unknown): string {
+  if (value === null) return "<nil>";
+  if (Array.isArray(value)) return `[${value.map(goText).join(" ")}]`;
+  if (typeof value !== "object") return typeof value === "string" ? value : JSON.stringify(value);
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return `map[${entries.map(([key, one]) => `${key}:${goText(one)}`).join(" ")}]`;
 }
 
 function patchedValue(

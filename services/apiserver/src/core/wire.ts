@@ -23,7 +23,7 @@ import {
   type WireFormat,
 } from "@pilothouse/api";
 import type { ApiResponse } from "@pilothouse/api/http";
-import { badRequest, notAcceptable, unsupportedMediaType } from "@pilothouse/errors";
+import { badRequest, notAcceptable, unsupportedMediaType, type StatusError } from "@pilothouse/errors";
 import type { ApiObject, GroupVersionKind } from "@pilothouse/kinds/kind";
 import type { FieldValidation } from "./options.ts";
 
@@ -73,22 +73,27 @@ export function decodeBody(request: BodyRequest, warn: (text: string) => void): 
   return withTypeMeta(object, wanted);
 }
 
-/** A parsed patch result or applied configuration as an object of its kind. */
+/**
+ * A parsed patch result or applied configuration as an object of its kind.
+ *
+ * @param refuse the error for what does not fit, or what is unknown when fieldValidation=Strict
+ */
 export function fitObject(
   value: unknown,
   wanted: GroupVersionKind,
   fieldValidation: FieldValidation,
   warn: (text: string) => void,
+  refuse: (why: string) => StatusError = badRequest,
 ): ApiObject {
   let decoded: Decoded;
   try {
     decoded = decodeValue(value, schemaOfKind(wanted));
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    throw badRequest(`${handledText(wanted)}: ${error.message}`);
+    throw refuse(`${handledText(wanted)}: ${error.message}`);
   }
   if (decoded.strictProblems.length > 0) {
-    if (fieldValidation === "Strict") throw badRequest(strictDecodingText(decoded.strictProblems));
+    if (fieldValidation === "Strict") throw refuse(strictDecodingText(decoded.strictProblems));
     if (fieldValidation === "Warn") decoded.strictProblems.forEach(warn);
   }
   return withTypeMeta(decoded.object, wanted);

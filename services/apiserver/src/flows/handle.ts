@@ -28,6 +28,7 @@ import {
   type RequestInfo,
 } from "../core/model.ts";
 import { nameInSelector, requestInfoOf } from "../core/request-info.ts";
+import { warningHeaders } from "../core/warnings.ts";
 import { fenceOf } from "../registry/elections.ts";
 import { servedKind } from "../registry/virtual-kinds.ts";
 import type { Authenticator } from "./authenticate.ts";
@@ -96,7 +97,7 @@ export function createHandler(deps: HandlerDeps): Handler {
     const response = context.info.isResourceRequest ? await dispatch(deps, context) : await systemAnswer(deps, request);
     return warnings.length === 0
       ? response
-      : { ...response, headers: { ...response.headers, warning: warningsOf(warnings) } };
+      : { ...response, headers: { ...response.headers, warning: warningHeaders(warnings) } };
   };
 
   /** Runs one request from span to audit line; never rejects. */
@@ -302,9 +303,4 @@ function encodedStatus(status: Status, format: "json" | "yaml" | "protobuf"): Ui
       return encodeProtobuf({ ...status }, schema);
     }
   }
-}
-
-/** `299 - "text"`, quotes and backslashes escaped (wire trap 35). */
-function warningsOf(texts: readonly string[]): readonly string[] {
-  return texts.map((text) => `299 - "${text.replace(/[\\"]/g, "\\$&").replace(/[^\x20-\x7e]/g, "?")}"`);
 }
