@@ -31,4 +31,6 @@ export interface ApiResponse {
   readonly headers: Readonly<Record<string, string | readonly string[]>>;
   /** Bytes, or frames each to be written as it comes. Ending the iteration early (`return()`) frees what it holds. */
   readonly body: Uint8Array | AsyncIterable<Uint8Array>;
+  /** Somebody may be reading at their own pace (a log in a pager): a reader that pauses is not cut off. */
+  readonly isPatient?: boolean;
 }

@@ -2,7 +2,7 @@
  * The HTTPS door: express on Node's TLS server. It verifies client certificates, bounds bodies, streams answers with
  * back-pressure, and hands protocol upgrades on; everything that is Kubernetes is the handler's.
  *
- * ALPN offers http/1.1 alone: HTTP/2 must never reach express. Limits: bodies of 3 MiB, headers of 1 MiB.
+ * ALPN offers http/1.1 alone: HTTP/2 must never reach express. Limits: door-limits.ts.
  */
 import { createServer, type Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -11,11 +11,14 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import type { ApiRequest, ApiResponse, Peer } from "@pilothouse/api/http";
 import type { Clock } from "@pilothouse/clock";
-import { StatusError, tooLarge } from "@pilothouse/errors";
+import { StatusError } from "@pilothouse/errors";
 import type { Logger } from "@pilothouse/telemetry";
 import express from "express";
 import type { Handler } from "../flows/handle.ts";
+import { DOOR_LIMITS, type DoorLimits } from "./door-limits.ts";
 import type { KubeletConnector } from "./kubelet-proxy.ts";
+import { BodyReader } from "./request-body.ts";
+import { send } from "./send.ts";
 import { tunnel } from "./upgrade.ts";
 
 export interface DoorOptions {
@@ -28,6 +31,8 @@ export interface DoorOptions {
   readonly kubelets: KubeletConnector;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Tests have no minutes to wait. */
+  readonly limits?: Partial<DoorLimits>;
 }
 
 export interface Door {
@@ -36,24 +41,22 @@ export interface Door {
   close(graceMs: number): Promise<void>;
 }
 
-const MAX_BODY_BYTES = 3 * 1024 * 1024;
-/** What a client may send beyond the limit and still read its 413; after that it is cut off. */
-const MAX_DISCARDED_BYTES = 64 * 1024 * 1024;
-const MAX_HEADER_BYTES = 1 << 20;
-/** Go's clients keep connections for 90 s (wire trap 32). */
-const KEEP_ALIVE_MS = 120_000;
+/** How late a limit of time may be noticed. */
+const LIMITS_CHECKED_EVERY_MS = 5_000;
 
 /** Where a connection keeps who is at its other end. */
 const PEER = Symbol("peer");
 type KnownSocket = TLSSocket & { [PEER]?: Peer };
 
 export async function openDoor(options: DoorOptions): Promise<Door> {
-  const { handler, log, tls } = options;
+  const { log, tls } = options;
+  const limits = { ...DOOR_LIMITS, ...options.limits };
+  const bodies = new BodyReader(limits);
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
   app.use((request: IncomingMessage, response: ServerResponse) => {
-    answer(handler, request, response).catch((error: unknown) => {
+    answer({ ...options, limits }, bodies, request, response).catch((error: unknown) => {
       log.warn("an answer was cut short", { error });
       response.destroy();
     });
@@ -69,9 +72,14 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
       rejectUnauthorized: false,
       ALPNProtocols: ["http/1.1"],
       minVersion: "TLSv1.2",
-      maxHeaderSize: MAX_HEADER_BYTES,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      requestTimeout: 0,
+      maxHeaderSize: limits.headerBytes,
+      handshakeTimeout: limits.headersMs,
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      connectionsCheckingInterval: Math.min(LIMITS_CHECKED_EVERY_MS, limits.headersMs / 2),
+      keepAliveTimeout: limits.idleMs,
+      keepAlive: true,
+      keepAliveInitialDelay: limits.probeMs,
       noDelay: true,
     },
     app,
@@ -95,18 +103,21 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   };
 }
 
-async function answer(handler: Handler, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  { handler, clock, limits: { stalledReaderMs } }: DoorOptions & { readonly limits: DoorLimits },
+  bodies: BodyReader,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const gone = new AbortController();
   response.on("close", () => gone.abort(new Error("the client has gone")));
-  let body: Uint8Array;
+  const reply = (it: ApiResponse): Promise<void> => send(response, it, { clock, stalledReaderMs, gone: gone.signal });
   try {
-    body = await bodyOf(request);
+    await bodies.use(request, async (body) => reply(await handler.handle(apiRequest(request, body, gone.signal))));
   } catch (error) {
     if (!(error instanceof StatusError)) throw error;
-    await send(response, refusal(error), gone.signal);
-    return;
+    await reply(refusal(error));
   }
-  await send(response, await handler.handle(apiRequest(request, body, gone.signal)), gone.signal);
 }
 
 async function upgrade(
@@ -166,65 +177,17 @@ function listOf(value: string | readonly string[] | undefined): readonly string[
   return typeof value === "string" ? [value] : value;
 }
 
-async function bodyOf(request: IncomingMessage): Promise<Uint8Array> {
-  const chunks: Buffer[] = [];
-  let sizeBytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    sizeBytes += chunk.length;
-    if (sizeBytes <= MAX_BODY_BYTES) chunks.push(chunk);
-    else chunks.length = 0;
-    // A client that is still sending reads no answer: take in (and drop) what it sends, within reason.
-    if (sizeBytes > MAX_DISCARDED_BYTES) throw new Error("a body without end");
-  }
-  if (sizeBytes > MAX_BODY_BYTES) throw tooLarge(`Request entity too large: limit is ${MAX_BODY_BYTES}`);
-  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
-}
-
 function refusal(error: StatusError): ApiResponse {
+  const seconds = error.status.details?.retryAfterSeconds;
   return {
     status: error.code,
-    headers: { "content-type": "application/json", "cache-control": "no-cache, private" },
+    headers: {
+      "content-type": "application/json",
+      "cache-control": "no-cache, private",
+      ...(seconds === undefined ? {} : { "retry-after": String(seconds) }),
+    },
     body: Buffer.from(`${JSON.stringify(error.status)}\n`),
   };
-}
-
-async function send(
-  response: ServerResponse,
-  { status, headers, body }: ApiResponse,
-  gone: AbortSignal,
-): Promise<void> {
-  response.statusCode = status;
-  for (const [name, value] of Object.entries(headers)) {
-    response.setHeader(name, typeof value === "string" ? value : [...value]);
-  }
-  if (body instanceof Uint8Array) {
-    response.setHeader("content-length", body.length);
-    response.end(body);
-    return;
-  }
-  response.flushHeaders();
-  for await (const chunk of body) {
-    if (gone.aborted) return;
-    if (!response.write(chunk)) await drained(response);
-  }
-  response.end();
-}
-
-/** Resolves when there is room again, or nobody left to send to. */
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off("drain", done);
-      response.off("close", done);
-      resolve();
-    };
-    if (response.destroyed || response.writableEnded) {
-      resolve();
-      return;
-    }
-    response.on("drain", done);
-    response.on("close", done);
-  });
 }
 
 function listening(server: Server, { bindAddress, port }: DoorOptions): Promise<void> {

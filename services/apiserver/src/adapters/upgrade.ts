@@ -5,6 +5,7 @@ import type { ApiResponse } from "@pilothouse/api/http";
 import { forwardedHead, splice } from "@pilothouse/client/upgrade";
 import { internalError } from "@pilothouse/errors";
 import type { KubeletRequest } from "../core/kubelet-request.ts";
+import { DOOR_LIMITS } from "./door-limits.ts";
 import type { KubeletConnector } from "./kubelet-proxy.ts";
 
 type Judged = { readonly target: KubeletRequest } | { readonly refusal: ApiResponse };
@@ -38,8 +39,41 @@ export async function tunnel(
     return;
   }
   kubelet.write(forwardedHead(request, { path, host: `${address.host}:${address.port}`, drops: isOurs }));
+  const answer = await answerHead(kubelet);
+  client.write(answer);
+  if (!isSwitched(answer)) {
+    // Whatever the client sends now would be a request in our name: none of it reaches the kubelet.
+    client.resume();
+    kubelet.pipe(client);
+    client.on("close", () => kubelet.destroy());
+    return;
+  }
   if (head.length > 0) kubelet.write(head);
   splice(client, kubelet);
+}
+
+function isSwitched(answer: Buffer): boolean {
+  return /^HTTP\/1\.[01] 101 /.test(answer.subarray(0, 13).toString("latin1"));
+}
+
+/** What the kubelet has sent when its headers are complete, or it has said all it will. */
+function answerHead(kubelet: Duplex): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    let seen = Buffer.alloc(0);
+    const onData = (chunk: Buffer): void => {
+      seen = Buffer.concat([seen, chunk]);
+      if (seen.includes("\r\n\r\n")) settle(() => resolve(seen));
+      else if (seen.length > DOOR_LIMITS.upgradeAnswerBytes) settle(() => reject(new Error("an answer without end")));
+    };
+    const onEnd = (): void => settle(() => resolve(seen));
+    const onError = (error: Error): void => settle(() => reject(error));
+    const settle = (how: () => void): void => {
+      kubelet.pause();
+      kubelet.off("data", onData).off("end", onEnd).off("close", onEnd).off("error", onError);
+      how();
+    };
+    kubelet.on("data", onData).on("end", onEnd).on("close", onEnd).on("error", onError);
+  });
 }
 
 function rawAnswer({ status, headers, body }: ApiResponse): string {

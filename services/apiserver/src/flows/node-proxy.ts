@@ -32,7 +32,7 @@ export async function podLog(deps: NodeProxyDeps, context: RequestContext): Prom
   const headers = { "content-type": "text/plain" };
   if (!address) return { status: 200, headers, body: new Uint8Array() };
   const response = await reach(deps.nodeProxy.get({ address, path }, request.signal), context, address.node);
-  if (response.status === 200) return { ...response, headers };
+  if (response.status === 200) return { ...response, headers, isPatient: true };
   throw badRequest((await textOf(response)).trim() || `the kubelet answered ${response.status}`);
 }
 
