@@ -1,5 +1,6 @@
 import { connect, createServer } from "node:net";
 import type { AddressInfo, Socket } from "node:net";
+import { sleep } from "@pilothouse/clock";
 import { systemClock } from "@pilothouse/clock/system";
 
 /** A relay on loopback that breaks connections in the ways real networks do. */
@@ -19,7 +20,7 @@ export interface TcpProxy {
   thaw(): void;
   /** Closes the far side of all open connections and does not tell the near side: to the client they look open for ever. */
   halfOpen(): void;
-  /** Holds each piece of data back for so long, in both directions. */
+  /** Holds each piece of data back for so long, in both directions, and keeps their order. */
   delay(delayMs: number): void;
   /** While true, new connections are reset at once. */
   refuse(refusing: boolean): void;
@@ -48,9 +49,22 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
   };
 
   const relay = (from: Socket, to: Socket, deliver: (data: Buffer) => void): void => {
+    let held = 0;
+    let inOrder = Promise.resolve();
     from.on("data", (data) => {
-      if (delayMs > 0) systemClock.setTimer(delayMs, () => deliver(data));
-      else deliver(data);
+      if (delayMs === 0 && held === 0) {
+        deliver(data);
+        return;
+      }
+      held++;
+      const due = sleep(systemClock, delayMs);
+      // Also when the delay has become shorter meanwhile, nothing overtakes what was sent before it.
+      inOrder = inOrder
+        .then(() => due)
+        .then(() => {
+          held--;
+          deliver(data);
+        });
     });
     to.on("drain", () => void (frozen || from.resume()));
     if (frozen) from.pause();

@@ -64,19 +64,19 @@ function startOf(
     // Who named no revision began at one of the server's choice: just before its first event, at the latest.
     return { revision: request.revision ?? (first ? first.revision - 1 : truth.head), initial: 0 };
   }
+  const wanted = request.revision ?? fresh;
   const end = events.findIndex((event) => event.type === "BOOKMARK" && event.endsInitial);
   if (end >= 0) {
     const { revision } = events[end] as Bookmark;
     const difference = initialDifference(events.slice(0, end).filter(isShown), stateAt(expected, revision));
     if (difference) report("InitialState", `at revision ${revision}: ${difference}`);
-    const wanted = Math.max(request.revision ?? 0, fresh);
     if (revision < wanted) report("InitialState", `is of revision ${revision}, but ${wanted} was asked for or known`);
     return difference ? undefined : { revision, initial: end };
   }
   const shown = events.filter(isShown);
   const bookmark = events.findIndex(({ type }) => type === "BOOKMARK");
   const most = bookmark < 0 ? shown.length : bookmark;
-  const start = inferredStart(shown, most, expected, Math.max(request.revision ?? 0, fresh));
+  const start = inferredStart(shown, most, expected, wanted);
   if (start) return start;
   // A stream that broke off among its initial events is the beginning of a state that nobody can name.
   if (shown.every(({ type }) => type === "ADDED")) return undefined;
