@@ -7,7 +7,7 @@ import type { IncomingMessage } from "node:http";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { performance } from "node:perf_hooks";
 import type { Target } from "../harness/credentials.ts";
-import { connectClient } from "./client.ts";
+import { connectClient, load } from "./client.ts";
 
 export interface ListReading {
   readonly bytes: number;
@@ -129,8 +129,8 @@ async function watch({ target, path, watchers }: Task & { task: "watch" }): Prom
       }
     });
   };
-  const opening = Array.from({ length: watchers }, async () => hear(await client.open({ method: "GET", path })));
-  await Promise.all(opening);
+  // By 64: a server's backlog is finite.
+  await load(64, watchers, async () => hear(await client.open({ method: "GET", path })));
   tell({ kind: "watching" });
 }
 

@@ -9,7 +9,7 @@ import type { StructureSchema } from "../schema.ts";
 import type { JsonObject } from "./fit.ts";
 import { decodeMessage, MAGIC, readEnvelope } from "./protobuf-decode.ts";
 import { encodeMessage } from "./protobuf-encode.ts";
-import { WireWriter } from "./wire.ts";
+import { BYTES, WireWriter } from "./wire.ts";
 
 export { readEnvelope, type Envelope } from "./protobuf-decode.ts";
 
@@ -29,14 +29,26 @@ export function encodeProtobuf(object: JsonObject, schema: StructureSchema): Uin
 
 /** Wraps a message that is already encoded. */
 export function envelop(apiVersion: string, kind: string, raw: Uint8Array): Uint8Array {
-  const writer = new WireWriter();
-  writer.string(4, "");
-  writer.string(3, "");
-  writer.bytes(2, raw);
-  const mark = writer.position;
-  writer.string(2, kind);
-  writer.string(1, apiVersion);
-  writer.message(1, mark);
-  writer.raw(MAGIC);
-  return writer.finish();
+  const { head, tail } = envelopeOf(apiVersion, kind, raw.length);
+  return Buffer.concat([head, raw, tail]);
+}
+
+/** What stands before and behind a message of `rawBytes`. */
+export function envelopeOf(
+  apiVersion: string,
+  kind: string,
+  rawBytes: number,
+): { readonly head: Uint8Array; readonly tail: Uint8Array } {
+  const head = new WireWriter();
+  head.varint(rawBytes);
+  head.tag(2, BYTES);
+  const mark = head.position;
+  head.string(2, kind);
+  head.string(1, apiVersion);
+  head.message(1, mark);
+  head.raw(MAGIC);
+  const tail = new WireWriter();
+  tail.string(4, "");
+  tail.string(3, "");
+  return { head: head.finish(), tail: tail.finish() };
 }

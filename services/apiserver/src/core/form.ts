@@ -24,23 +24,44 @@ export interface Form {
   object(shown: Shown): Uint8Array;
   /** One element of a list. */
   item(shown: Shown): Uint8Array;
-  /** What stands around the elements: streamed when the parts are known beforehand, else made of all elements. */
-  readonly list:
-    | {
-        readonly kind: "streamed";
-        parts(meta: ListMeta): { readonly head: Uint8Array; readonly separator: Uint8Array; readonly tail: Uint8Array };
-      }
-    | { readonly kind: "whole"; make(meta: ListMeta, items: readonly Uint8Array[]): Uint8Array };
+  readonly list: ListForm;
   /** One frame of a watch. `isFirst`: nothing but bookmarks came before it. */
   event(type: WatchEventType, shown: Shown, isFirst: boolean): Uint8Array;
   bookmark(resourceVersion: string, initialEventsEnd: boolean): Uint8Array;
   error(status: Status): Uint8Array;
 }
 
+/** How a list is put around its elements, so that it is sent as it is made. */
+export interface ListForm {
+  /**
+   * True when the size is to be known before the first byte is sent: because elements are at hand as they are sent, or
+   * because the head tells it; then they are made once to be measured and again to be sent, rather than kept.
+   */
+  readonly isMeasured: boolean;
+  /** Stands before an element; `index` from 0. */
+  lead(item: Uint8Array, index: number): Uint8Array;
+  /** `itemsBytes`: of all elements, leads included; 0 when they are not measured. */
+  around(meta: ListMeta, count: number, itemsBytes: number): { readonly head: Uint8Array; readonly tail: Uint8Array };
+}
+
+/** A JSON list: what `startOf` gives, and then its elements under the name `items`. */
+export function jsonList(startOf: (meta: ListMeta) => object, items: "items" | "rows", isMeasured: boolean): ListForm {
+  return {
+    isMeasured,
+    lead: (_item, index) => (index === 0 ? NOTHING : COMMA),
+    around: (meta) => ({
+      head: Buffer.from(`${JSON.stringify(startOf(meta)).slice(0, -1)},"${items}":[`),
+      tail: JSON_TAIL,
+    }),
+  };
+}
+
 /** Marks the end of the initial events (wire trap 14). */
 export const INITIAL_EVENTS_END = "k8s.io/initial-events-end";
 
-export const COMMA: Uint8Array = Buffer.from(",");
+export const NOTHING: Uint8Array = new Uint8Array();
+const COMMA: Uint8Array = Buffer.from(",");
+const JSON_TAIL: Uint8Array = Buffer.from("]}\n");
 
 export function jsonError(status: Status): Uint8Array {
   return jsonWatchFrame("ERROR", Buffer.from(JSON.stringify(status)));

@@ -1,14 +1,23 @@
 /** Which form a request asks for: objects as they are, metadata only, or table rows; in JSON, YAML or protobuf. */
 import { encodeYaml } from "@pilothouse/api/codec/yaml";
 import { encodeMessage } from "@pilothouse/api/codec/protobuf-encode";
-import { encodeProtobuf, envelop } from "@pilothouse/api/codec/protobuf";
+import { encodeProtobuf, envelopeOf } from "@pilothouse/api/codec/protobuf";
 import { jsonWatchFrame, protobufWatchFrame } from "@pilothouse/api/codec/watch-frame";
 import { MEDIA_TYPES, negotiate, RESOURCE_MEDIA, type Served, type WireFormat } from "@pilothouse/api/media";
 import { schemaOf, type StructureSchema } from "@pilothouse/api/schema";
 import { formatTraceparent } from "@pilothouse/api/trace-context";
 import { notAcceptable } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
-import { COMMA, INITIAL_EVENTS_END, jsonError, parsed, type Form, type ListMeta, type Shown } from "./form.ts";
+import {
+  INITIAL_EVENTS_END,
+  jsonError,
+  jsonList,
+  NOTHING,
+  parsed,
+  type Form,
+  type ListForm,
+  type Shown,
+} from "./form.ts";
 import { tableForm } from "./table-form.ts";
 import { apiVersionOf } from "./wire.ts";
 
@@ -82,13 +91,11 @@ function jsonForm(type: ShownType): Form {
     watchContentType: MEDIA_TYPES.json,
     object: item,
     item,
-    list: {
-      kind: "streamed",
-      parts: (metadata) => {
-        const start = JSON.stringify({ kind: `${type.kind}List`, apiVersion: type.apiVersion, metadata });
-        return { head: Buffer.from(`${start.slice(0, -1)},"items":[`), separator: COMMA, tail: Buffer.from("]}\n") };
-      },
-    },
+    list: jsonList(
+      (metadata) => ({ kind: `${type.kind}List`, apiVersion: type.apiVersion, metadata }),
+      "items",
+      !project,
+    ),
     event: (eventType, shown) => jsonWatchFrame(eventType, item(shown)),
     bookmark: (resourceVersion, end) =>
       jsonWatchFrame("BOOKMARK", Buffer.from(JSON.stringify(bookmarkOf(type, resourceVersion, end)))),
@@ -116,10 +123,15 @@ function yamlForm(type: ShownType): Form {
     shareKey: undefined,
     contentType: MEDIA_TYPES.yaml,
     object: (shown) => encodeYaml(parsed({ bytes: json.object(shown) })),
+    item: (shown) => encodeYaml([parsed({ bytes: json.item(shown) })]),
     list: {
-      kind: "whole",
-      make: (metadata, items) =>
-        encodeYaml({ apiVersion, kind: `${kind}List`, metadata, items: items.map((bytes) => parsed({ bytes })) }),
+      isMeasured: false,
+      lead: () => NOTHING,
+      // In the order of the alphabet, as Go writes maps.
+      around: (metadata, count) => ({
+        head: Buffer.from(`apiVersion: ${apiVersion}\nitems:${count === 0 ? " []" : ""}\n`),
+        tail: encodeYaml({ kind: `${kind}List`, metadata }),
+      }),
     },
   };
 }
@@ -135,7 +147,7 @@ function protobufForm(type: ShownType): Form {
     watchContentType: `${MEDIA_TYPES.protobuf};stream=watch`,
     object: enveloped,
     item: (shown) => encodeMessage(shownObject(shown), schema),
-    list: { kind: "whole", make: (meta, items) => protobufList(type, meta, items) },
+    list: protobufList(type),
     event: (eventType, shown) => protobufWatchFrame(eventType, enveloped(shown)),
     bookmark: (resourceVersion, end) =>
       protobufWatchFrame("BOOKMARK", encodeProtobuf(bookmarkOf(type, resourceVersion, end), schema)),
@@ -147,12 +159,18 @@ function protobufForm(type: ShownType): Form {
   };
 }
 
-/** Lists are {1: metadata, 2: items} in every group: encoded items are put behind the encoded metadata. */
-function protobufList(type: ShownType, metadata: ListMeta, items: readonly Uint8Array[]): Uint8Array {
-  const kind = `${type.kind}List`;
-  const parts: Uint8Array[] = [encodeMessage({ metadata }, schemaNamed(type.apiVersion, kind))];
-  for (const item of items) parts.push(Uint8Array.of(ITEMS_TAG, ...varint(item.length)), item);
-  return envelop(type.apiVersion, kind, Buffer.concat(parts));
+/** Lists are {1: metadata, 2: items} in every group: encoded elements follow the encoded metadata. */
+function protobufList({ apiVersion, kind }: ShownType): ListForm {
+  const listKind = `${kind}List`;
+  return {
+    isMeasured: true,
+    lead: (item) => Uint8Array.of(ITEMS_TAG, ...varint(item.length)),
+    around: (metadata, _count, itemsBytes) => {
+      const listMeta = encodeMessage({ metadata }, schemaNamed(apiVersion, listKind));
+      const { head, tail } = envelopeOf(apiVersion, listKind, listMeta.length + itemsBytes);
+      return { head: Buffer.concat([head, listMeta]), tail };
+    },
+  };
 }
 
 /** Field 2, length-delimited. */

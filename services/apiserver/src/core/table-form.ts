@@ -3,7 +3,7 @@ import { jsonWatchFrame } from "@pilothouse/api/codec/watch-frame";
 import { MEDIA_TYPES } from "@pilothouse/api/media";
 import { badRequest } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
-import { COMMA, INITIAL_EVENTS_END, jsonError, parsed, type Form, type ListMeta, type Shown } from "./form.ts";
+import { INITIAL_EVENTS_END, jsonError, jsonList, parsed, type Form, type Shown } from "./form.ts";
 import { columnDefinitions, rowCells } from "./table.ts";
 
 export interface TableRequest {
@@ -44,13 +44,7 @@ export function tableForm({ kind, apiVersion, includeObject, nowMs }: TableReque
     watchContentType: MEDIA_TYPES.json,
     object: (shown) => ofOne(shown, true),
     item: (shown) => Buffer.from(rowText(shown)),
-    list: {
-      kind: "streamed",
-      parts: (metadata: ListMeta) => {
-        const start = JSON.stringify({ ...typeMeta, metadata, columnDefinitions: definitions });
-        return { head: Buffer.from(`${start.slice(0, -1)},"rows":[`), separator: COMMA, tail: Buffer.from("]}\n") };
-      },
-    },
+    list: jsonList((metadata) => ({ ...typeMeta, metadata, columnDefinitions: definitions }), "rows", false),
     event: (type, shown, isFirst) => jsonWatchFrame(type, ofOne(shown, isFirst)),
     bookmark: (resourceVersion, initialEventsEnd) => {
       const annotations = initialEventsEnd ? { annotations: { [INITIAL_EVENTS_END]: "true" } } : {};

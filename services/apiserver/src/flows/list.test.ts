@@ -1,5 +1,6 @@
 import { schemaOf, type StructureSchema } from "@pilothouse/api/schema";
 import { decodeProtobuf } from "@pilothouse/api/codec/protobuf";
+import { parseYaml } from "@pilothouse/api/codec/yaml";
 import { manualClock } from "@pilothouse/clock/manual";
 import { StoreUnavailable } from "@pilothouse/store";
 import { expect, test } from "vitest";
@@ -181,17 +182,48 @@ test("a namespace is a range, all namespaces are all, and cluster-scoped kinds h
   expect(one.items).toHaveLength(1);
 });
 
+const listSchema = schemaOf("v1", "ConfigMapList") as StructureSchema;
+const json = (bytes: Uint8Array): unknown => JSON.parse(Buffer.from(bytes).toString());
+
+test.each([
+  ["application/json", json],
+  ["application/yaml", parseYaml],
+  ["application/vnd.kubernetes.protobuf", (bytes: Uint8Array) => decodeProtobuf(bytes, listSchema)],
+])("a long list is made in pieces while it is read, a short one and none read alike: %s", async (accept, decode) => {
+  const world = await startWorld({ clock: manualClock() });
+  const textOfSize = (bytes: number): string => "x".repeat(bytes);
+  const read = async (): Promise<ListAnswer> => {
+    const { headers, body } = await world.ask("list", configMaps, { accept });
+    const pieces: Uint8Array[] = [];
+    for await (const piece of body as AsyncIterable<Uint8Array>) pieces.push(piece);
+    expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThan(32 << 10);
+    const whole = Buffer.concat(pieces);
+    if (accept !== "application/yaml") expect(headers["content-length"]).toBe(String(whole.length));
+    return decode(whole) as ListAnswer;
+  };
+  expect((await read()).items ?? []).toEqual([]);
+  const sizes = [10, 20_000, 3_000, ...Array.from({ length: 600 }, (_, i) => i * 2)];
+  for (const [i, size] of sizes.entries())
+    await world.put(
+      configMaps,
+      newObject(configMaps, `c${String(i).padStart(3, "0")}`, { data: { text: textOfSize(size) } }),
+    );
+  const list = await read();
+  expect(list).toMatchObject({ kind: "ConfigMapList", apiVersion: "v1" });
+  expect(list.metadata.resourceVersion).toBe(String(sizes.length + 1));
+  expect(list.items.map(({ data }) => (data as { text?: string }).text?.length ?? 0)).toEqual(sizes);
+});
+
 test("protobuf, YAML, partial metadata and tables are forms of the same list", async () => {
   const world = await startWorld({ clock: manualClock() });
   for (let i = 0; i < 300; i++)
     await world.put(configMaps, newObject(configMaps, `c${i}`, { data: { text: "x".repeat(i * 3) } }));
-  const json = await world.list(configMaps);
+  const plain = await world.list(configMaps);
   const accept = "application/vnd.kubernetes.protobuf, */*";
   const protobuf = await world.ask("list", configMaps, { accept });
-  const schema = schemaOf("v1", "ConfigMapList") as StructureSchema;
-  const decoded = decodeProtobuf(await bytesOf(protobuf.body), schema) as unknown as typeof json;
-  expect(decoded.metadata).toMatchObject(json.metadata);
-  expect(decoded.items.map(({ data }) => data)).toEqual(json.items.map(({ data }) => data));
+  const decoded = decodeProtobuf(await bytesOf(protobuf.body), listSchema) as unknown as typeof plain;
+  expect(decoded.metadata).toMatchObject(plain.metadata);
+  expect(decoded.items.map(({ data }) => data)).toEqual(plain.items.map(({ data }) => data));
 
   const partial = await world.list(configMaps, {
     accept: "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
@@ -200,7 +232,7 @@ test("protobuf, YAML, partial metadata and tables are forms of the same list", a
   expect(partial.items[7]).toEqual({
     kind: "PartialObjectMetadata",
     apiVersion: "meta.k8s.io/v1",
-    metadata: json.items[7]?.metadata,
+    metadata: plain.items[7]?.metadata,
   });
 
   const tableAccept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";

@@ -4,20 +4,18 @@
  * Promises: all items and the list's resourceVersion are of one revision; a continue token is good on any apiserver.
  */
 import { expired } from "@pilothouse/errors";
-import type { Clock } from "@pilothouse/clock";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import { prefixRange, RevisionCompacted, RevisionInFuture, type StoreEntry } from "@pilothouse/store";
 import { readEntry } from "../cache/entry.ts";
 import { tooLargeResourceVersion } from "../cache/revision-gate.ts";
 import { unreadableInList } from "../cache/watch-cache.ts";
 import { formatContinueToken } from "../core/continue-token.ts";
-import type { Form, ListMeta } from "../core/form.ts";
 import { listOptionsOf, type ListSource } from "../core/list-options.ts";
 import { storePrefix, type CacheEntry, type Flow } from "../core/model.ts";
 import { selectionOf, type Selection } from "../core/select.ts";
 import { UnreadableValue } from "../core/stored.ts";
-import { paceOf } from "./pace.ts";
-import { feedHeaders, reachedCurrent, reachedCurrentIfUp, readOf, shared, type ReadPorts } from "./read.ts";
+import { listBody, type Page } from "./list-body.ts";
+import { feedHeaders, reachedCurrent, reachedCurrentIfUp, readOf, type ReadPorts } from "./read.ts";
 
 /** @throws StatusError 400, 406, 410, 422, 504 */
 export function listFlow(ports: ReadPorts): Flow {
@@ -27,9 +25,9 @@ export function listFlow(ports: ReadPorts): Flow {
     const options = listOptionsOf(query);
     const selection = selectionOf(kind, query);
     const asked: Asked = { kind, namespace: context.info.namespace, selection, limit: options.limit, signal };
-    const page = await pageOf(ports, asked, options.source);
-    const listBody = await bodyOf(ports, form, page);
-    return { status: 200, headers: { "content-type": form.contentType, ...feedHeaders(ports) }, body: listBody };
+    const { sizeBytes, body } = await listBody(ports, form, await pageOf(ports, asked, options.source));
+    const length = sizeBytes === undefined ? {} : { "content-length": String(sizeBytes) };
+    return { status: 200, headers: { "content-type": form.contentType, ...length, ...feedHeaders(ports) }, body };
   };
 }
 
@@ -40,11 +38,6 @@ interface Asked {
   readonly selection: Selection;
   readonly limit: number;
   readonly signal: AbortSignal;
-}
-
-interface Page {
-  readonly entries: readonly CacheEntry[];
-  readonly meta: ListMeta;
 }
 
 async function pageOf(ports: ReadPorts, asked: Asked, source: ListSource): Promise<Page> {
@@ -163,59 +156,3 @@ const INCONSISTENT_CONTINUE =
   "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. " +
   "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted " +
   "between the time the first chunk was returned and now may show up in the list.";
-
-/** Small objects travel together up to this size; a larger one is a write of its own. */
-const CHUNK_BYTES = 64 << 10;
-
-const MAX_SHARED_ITEMS = 500;
-
-async function bodyOf(
-  ports: ReadPorts,
-  form: Form,
-  { entries, meta }: Page,
-): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
-  // A long list would push everything else out of what is shared, and itself.
-  const key = entries.length <= MAX_SHARED_ITEMS ? form.shareKey : undefined;
-  const item = (entry: CacheEntry): Uint8Array => shared(ports.encodings, key, "item", entry, () => form.item(entry));
-  if (form.list.kind === "whole") {
-    const pace = paceOf(ports.clock);
-    const items: Uint8Array[] = [];
-    for (const entry of entries) {
-      items.push(item(entry));
-      await pace();
-    }
-    return form.list.make(meta, items);
-  }
-  const { head, separator, tail } = form.list.parts(meta);
-  return streamed(ports.clock, head, entries, item, separator, tail);
-}
-
-async function* streamed(
-  clock: Clock,
-  head: Uint8Array,
-  entries: readonly CacheEntry[],
-  item: (entry: CacheEntry) => Uint8Array,
-  separator: Uint8Array,
-  tail: Uint8Array,
-): AsyncGenerator<Uint8Array, void, void> {
-  const pace = paceOf(clock);
-  let ready: Uint8Array[] = [head];
-  let readyBytes = head.length;
-  for (const [i, entry] of entries.entries()) {
-    const bytes = item(entry);
-    if (i > 0) ready.push(separator);
-    if (readyBytes + bytes.length > CHUNK_BYTES) {
-      yield Buffer.concat(ready);
-      ready = [];
-      readyBytes = 0;
-      await pace();
-    }
-    if (bytes.length >= CHUNK_BYTES) yield bytes;
-    else {
-      ready.push(bytes);
-      readyBytes += bytes.length + separator.length;
-    }
-  }
-  ready.push(tail);
-  yield Buffer.concat(ready);
-}

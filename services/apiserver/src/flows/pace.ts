@@ -4,12 +4,15 @@ import type { Clock } from "@pilothouse/clock";
 /** After this much work without a pause the others get a turn. */
 const OWN_WORK_MS = 2;
 
-/** Await the result between steps of a long piece of work: it gives the loop a turn when 2 ms have been used up. */
-export function paceOf(clock: Clock): () => Promise<void> {
+/**
+ * Ask between steps of a long piece of work, and await what it gives: a turn of the loop for others when 2 ms have been used
+ * up. Until then it gives nothing, so that steps of a microsecond need no promise each.
+ */
+export function paceOf(clock: Clock): () => Promise<void> | undefined {
   let turnMs = clock.monotonicMs();
-  return async () => {
-    if (clock.monotonicMs() - turnMs < OWN_WORK_MS) return;
+  const pause = async (): Promise<void> => {
     await clock.turn();
     turnMs = clock.monotonicMs();
   };
+  return () => (clock.monotonicMs() - turnMs < OWN_WORK_MS ? undefined : pause());
 }

@@ -7,6 +7,7 @@
 import type { Timer } from "@pilothouse/clock";
 import { expired, type StatusError } from "@pilothouse/errors";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
+import type { JoinedFrames } from "../cache/joined-frames.ts";
 import type { EntryChange } from "../cache/kind-cache.ts";
 import type { Follower } from "../cache/watch-cache.ts";
 import type { Form, Shown } from "../core/form.ts";
@@ -15,6 +16,10 @@ import { seenChange, type Selection } from "../core/select.ts";
 import { atRevision } from "../core/stored.ts";
 import { paceOf } from "./pace.ts";
 import { shared, type ReadPorts } from "./read.ts";
+
+export interface StreamPorts extends ReadPorts {
+  readonly joined: JoinedFrames;
+}
 
 export interface WatchSource {
   readonly kind: KindDefinition;
@@ -45,13 +50,13 @@ const UNSEEN_A_PAUSE = 500;
 type Ending = "open" | "afterThis" | "closed";
 
 export class WatchStream implements AsyncIterableIterator<Uint8Array> {
-  readonly #ports: ReadPorts;
+  readonly #ports: StreamPorts;
   readonly #source: WatchSource;
   readonly #limits: WatchLimits;
   readonly #follower: Follower | undefined;
   readonly #timers: Set<Timer> = new Set();
   readonly #onAbort = (): void => this.#close();
-  readonly #pace: () => Promise<void>;
+  readonly #pace: () => Promise<void> | undefined;
   #initialSent = 0;
   #owesEndOfInitial: boolean;
   #owesBookmark = false;
@@ -61,7 +66,7 @@ export class WatchStream implements AsyncIterableIterator<Uint8Array> {
   /** Something has happened since `#ready` looked. */
   #isWoken = false;
 
-  constructor(ports: ReadPorts, source: WatchSource, limits: WatchLimits) {
+  constructor(ports: StreamPorts, source: WatchSource, limits: WatchLimits) {
     this.#ports = ports;
     this.#source = source;
     this.#limits = limits;
@@ -85,8 +90,7 @@ export class WatchStream implements AsyncIterableIterator<Uint8Array> {
       const frames = await this.#ready();
       if (frames.length > 0) {
         if (!hasWaited) await this.#pace();
-        const value = frames.length === 1 ? (frames[0] as Uint8Array) : Buffer.concat(frames);
-        return { done: false, value };
+        return { done: false, value: this.#ports.joined.join(frames) };
       }
       if (!this.#isOpen() || this.#isWoken) continue;
       await this.#woken();

@@ -188,6 +188,32 @@ test("a change is encoded once for all who watch it", async () => {
   expect(new Set(frames).size).toBe(1);
 });
 
+test("what is ready together is joined once for all who are behind alike", async () => {
+  const world = await startWorld({ clock: manualClock() });
+  const watching = (query = ""): Promise<AsyncIterator<Uint8Array>[]> =>
+    Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const { body } = await world.ask("watch", configMaps, { query: `resourceVersion=1${query}` });
+        return (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+      }),
+    );
+  const [all, red] = [await watching(), await watching("&labelSelector=color%3Dred")];
+  for (const color of ["red", "blue", "red"])
+    await world.put(configMaps, newObject(configMaps, color, { metadata: { labels: { color } } }));
+  const pieces = async (watches: AsyncIterator<Uint8Array>[]): Promise<Set<Uint8Array>> =>
+    new Set(await Promise.all(watches.map(async (watch) => (await watch.next()).value as Uint8Array)));
+  const joined = [...(await pieces(all)), ...(await pieces(red))];
+  const names = joined.map((bytes) =>
+    Buffer.from(bytes)
+      .toString()
+      .match(/"name":"\w+"/g),
+  );
+  expect(names).toEqual([
+    ['"name":"red"', '"name":"blue"', '"name":"red"'],
+    ['"name":"red"', '"name":"red"'],
+  ]);
+});
+
 /** What a client knows that lists, then follows a watch. */
 class Informer {
   readonly objects = new Map<string, ApiObject>();

@@ -8,6 +8,7 @@
 import { serviceUnavailable, StatusError } from "@pilothouse/errors";
 import type { Random } from "@pilothouse/clock";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
+import { JoinedFrames } from "../cache/joined-frames.ts";
 import type { Form } from "../core/form.ts";
 import { watchOptionsOf, type WatchOptions } from "../core/list-options.ts";
 import type { CacheEntry, Flow } from "../core/model.ts";
@@ -26,6 +27,7 @@ const MIN_TIMEOUT_SECONDS = 1_800;
 
 /** @throws StatusError 400, 406, 422 */
 export function watchFlow(ports: WatchPorts): Flow {
+  const streamPorts = { ...ports, joined: new JoinedFrames() };
   return async (context) => {
     const { kind, form } = readOf(ports, context, "watch");
     const { request, info } = context;
@@ -36,7 +38,7 @@ export function watchFlow(ports: WatchPorts): Flow {
     try {
       const start = await startOf(ports, asked);
       const stream = new WatchStream(
-        ports,
+        streamPorts,
         { ...start, kind, selection, form, namespace: info.namespace },
         {
           allowBookmarks: options.allowBookmarks,
