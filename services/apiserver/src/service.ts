@@ -17,7 +17,7 @@ import { readRvBase } from "@pilothouse/store/rv-base";
 import type { Logger, Telemetry } from "@pilothouse/telemetry";
 import { Encodings } from "./cache/encodings.ts";
 import { WatchCache } from "./cache/watch-cache.ts";
-import type { ObjectStore, StoredObject } from "./core/model.ts";
+import type { ObjectStore, StoredObject, WriteOutcome } from "./core/model.ts";
 import { discovery } from "./core/discovery.ts";
 import { openApi } from "./core/openapi.ts";
 import { addressRange } from "./core/service-addresses.ts";
@@ -178,16 +178,20 @@ async function onceStoreAnswers<T>(
   }
 }
 
-/** The cache hears of every revision written here: a stream that misses one is broken (C7). */
+/** The cache hears of every revision written or found here: a stream that misses one is broken (C7). */
 function learning(objects: ObjectStore, cache: WatchCache): ObjectStore {
-  const learnt = <T extends StoredObject | undefined>(stored: T): T => {
+  const learnt = <T extends { readonly revision: number } | undefined>(stored: T): T => {
     if (stored) cache.learn(stored.revision);
     return stored;
+  };
+  const learntOf = <T extends Pick<StoredObject, "revision">>(outcome: WriteOutcome<T>): WriteOutcome<T> => {
+    learnt(outcome.kind === "written" ? outcome.stored : outcome.found);
+    return outcome;
   };
   return {
     read: (...args) => objects.read(...args),
     create: async (...args) => learnt(await objects.create(...args)),
-    replace: async (...args) => learnt(await objects.replace(...args)),
-    remove: async (...args) => learnt(await objects.remove(...args)),
+    replace: async (...args) => learntOf(await objects.replace(...args)),
+    remove: async (...args) => learntOf(await objects.remove(...args)),
   };
 }

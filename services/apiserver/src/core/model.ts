@@ -101,20 +101,41 @@ export interface ObjectCache {
 export interface ObjectStore {
   /** The object and its revision straight from etcd (linearizable); undefined when absent. */
   read(kind: KindDefinition, namespace: string, name: string): Promise<StoredObject | undefined>;
-  create(kind: KindDefinition, object: ApiObject, write: WriteCause): Promise<StoredObject>;
-  /** Puts the object if its key is still at `expected`; undefined when it is not (a lost race: read again and retry). */
+  create(kind: KindDefinition, object: EncodedObject, write: WriteCause): Promise<StoredObject>;
+  /** Puts the object if its key is still at `expected`. */
   replace(
     kind: KindDefinition,
-    object: ApiObject,
+    object: EncodedObject,
     expectedRevision: number,
     write: WriteCause,
-  ): Promise<StoredObject | undefined>;
-  /** Deletes the key if it is still at `expected`; undefined when it is not. */
-  remove(kind: KindDefinition, object: StoredObject, write: WriteCause): Promise<StoredObject | undefined>;
+  ): Promise<WriteOutcome<StoredObject>>;
+  /** Deletes the key if it is still at `expected`; the answer is the delete's revision. */
+  remove(
+    kind: KindDefinition,
+    namespace: string,
+    name: string,
+    expectedRevision: number,
+    write: WriteCause,
+  ): Promise<WriteOutcome<Pick<StoredObject, "revision">>>;
+}
+
+export type WriteOutcome<T> =
+  | { readonly kind: "written"; readonly stored: T }
+  /** The key was at another revision: nothing was written, and this is what the transaction found there. */
+  | { readonly kind: "lost"; readonly found: StoredObject | undefined };
+
+/** An object in the form that is stored: encoded once, then compared, written and served (core/stored.ts). */
+export interface EncodedObject {
+  /** Canonical, without resourceVersion. */
+  readonly object: ApiObject;
+  /** Its JSON. */
+  readonly body: Uint8Array;
+  /** The byte offset at which `"resourceVersion":"…",` belongs. */
+  readonly spliceOffset: number;
 }
 
 export interface StoredObject {
-  /** With metadata.resourceVersion set. */
+  /** With metadata.resourceVersion set. Read-only: to change it, parse `bytes` anew. */
   readonly object: ApiObject;
   readonly revision: number;
   /** The served JSON bytes. */

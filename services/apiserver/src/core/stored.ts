@@ -13,7 +13,7 @@ import { setOwn } from "@pilothouse/api/codec/fit";
 import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/kind";
 import { formatTraceparent, parseTraceparent, type TraceContext } from "@pilothouse/api/trace-context";
 import { ENCRYPTED_PREFIX } from "./encryption.ts";
-import type { CacheEntry } from "./model.ts";
+import type { CacheEntry, EncodedObject, StoredObject } from "./model.ts";
 
 /** Changes when the stored form of any kind changes; a value with another stamp is decoded and encoded again at load. */
 export const SCHEMA_STAMP = "v1.36/1";
@@ -40,27 +40,36 @@ export interface StoredValue {
   readonly foreign: boolean;
 }
 
-/** An object ready to be stored: encoded once, spliced once. */
-export interface EncodedObject {
-  /** The value to put. */
-  readonly value: Uint8Array;
-  /** The served bytes of this object at a resourceVersion. */
-  served(resourceVersion: number): Uint8Array;
+/** Encodes an object for the store. Its resourceVersion, if any, is left out. */
+export function encodeObject(object: ApiObject): EncodedObject {
+  const canonical = canonicalTree(object);
+  return { object: canonical, body: Buffer.from(stringifyJson(canonical)), spliceOffset: spliceOffsetOf(canonical) };
 }
 
-/** Encodes an object for the store. Its resourceVersion, if any, is left out. */
-export function encodeStored(object: ApiObject, writeId: string, trace: TraceContext | undefined): EncodedObject {
-  const text = canonicalJson(object);
-  const spliceOffset = spliceOffsetOf(object);
+/** The value to put. */
+export function storedValue(
+  { body, spliceOffset }: EncodedObject,
+  writeId: string,
+  trace: TraceContext | undefined,
+): Uint8Array {
   const trailer = JSON.stringify({
     schema: SCHEMA_STAMP,
     write: writeId,
     ...(trace ? { traceparent: formatTraceparent(trace) } : {}),
     splice: spliceOffset,
   });
-  const value = Buffer.from(`${text}\n${trailer}`);
-  const body = value.subarray(0, value.length - Buffer.byteLength(trailer) - 1);
-  return { value, served: (resourceVersion) => splice(body, spliceOffset, resourceVersion) };
+  const value = Buffer.allocUnsafe(body.length + 1 + trailer.length);
+  value.set(body);
+  value[body.length] = NEWLINE;
+  value.write(trailer, body.length + 1, "latin1");
+  return value;
+}
+
+/** An encoded object as it is served once it is stored at a revision. */
+export function storedAt(encoded: EncodedObject, revision: number): StoredObject {
+  const { object, body, spliceOffset } = encoded;
+  const metadata = { ...object.metadata, resourceVersion: String(revision) };
+  return { object: { ...object, metadata }, revision, bytes: splice(body, spliceOffset, revision) };
 }
 
 /** A stored value without an object in it. The message says why, and nothing of what the value holds. */
@@ -79,7 +88,7 @@ export function decodeStored(value: Uint8Array): StoredValue {
   if (trailer && trailer.schema === SCHEMA_STAMP) return { body: value.subarray(0, newline), trailer, foreign: false };
   const object = parseObject(trailer ? value.subarray(0, newline) : value);
   return {
-    body: Buffer.from(canonicalJson(object)),
+    body: encodeObject(object).body,
     trailer: {
       schema: trailer?.schema ?? "",
       writeId: trailer?.writeId ?? "",
@@ -99,9 +108,10 @@ export function readStored(kind: KindDefinition, value: Uint8Array, resourceVers
     return { object: withRevision(object, resourceVersion), bytes, trailer: stored.trailer, foreign: false };
   }
   kind.defaults?.(object);
+  const { body, spliceOffset } = encodeObject(object);
   return {
     object: withRevision(object, resourceVersion),
-    bytes: splice(Buffer.from(canonicalJson(object)), spliceOffsetOf(object), resourceVersion),
+    bytes: splice(body, spliceOffset, resourceVersion),
     trailer: stored.trailer,
     foreign: true,
   };
@@ -139,12 +149,15 @@ export function factsOf(kind: KindDefinition, object: ApiObject): EntryFacts {
 }
 
 /** True when storing `after` in place of `before` would change nothing (C2): resourceVersion and trailer do not count. */
-export function sameStoredObject(before: ApiObject, after: ApiObject): boolean {
-  return canonicalJson(before) === canonicalJson(after);
+export function isUnchanged(
+  { bytes, revision, foreign }: StoredObject,
+  { body, spliceOffset }: EncodedObject,
+): boolean {
+  return foreign !== true && splice(body, spliceOffset, revision).equals(bytes);
 }
 
 /** Inserts `"resourceVersion":"…"` into the metadata of an object's JSON. */
-export function splice(body: Uint8Array, offset: number, resourceVersion: number): Uint8Array {
+export function splice(body: Uint8Array, offset: number, resourceVersion: number): Buffer {
   const isOnlyMember = body[offset] === CLOSING_BRACE;
   const member = `"resourceVersion":"${resourceVersion}"${isOnlyMember ? "" : ","}`;
   const bytes = Buffer.allocUnsafe(body.length + member.length);
@@ -204,10 +217,10 @@ const CLOSING_BRACE = 0x7d;
 const NONE: Readonly<Record<string, string>> = Object.freeze({});
 
 /**
- * The object's JSON without resourceVersion. Kinds of the schema are written as Go would (field order, what is left out);
- * others with kind, apiVersion and metadata first and all other keys in order.
+ * The object as its JSON is written, without resourceVersion. Kinds of the schema are written as Go would (field order, what is
+ * left out); others with kind, apiVersion and metadata first and all other keys in order.
  */
-function canonicalJson(object: ApiObject): string {
+function canonicalTree(object: ApiObject): ApiObject {
   const { kind, apiVersion, metadata, ...rest } = object;
   const { resourceVersion: _, ...storedMetadata } = metadata;
   const schema = schemaOf(apiVersion ?? "", kind ?? "");
@@ -215,7 +228,7 @@ function canonicalJson(object: ApiObject): string {
     ? canonicalObject({ ...rest, kind, apiVersion, metadata: storedMetadata }, schema)
     : { ...(sorted(rest) as JsonObject), metadata: sorted(storedMetadata) };
   const { kind: _k, apiVersion: _v, metadata: canonicalMetadata, ...canonicalRest } = tree;
-  return stringifyJson({ kind, apiVersion, metadata: canonicalMetadata, ...canonicalRest });
+  return { kind, apiVersion, metadata: canonicalMetadata as ObjectMeta, ...canonicalRest } as ApiObject;
 }
 
 function sorted(value: unknown): unknown {

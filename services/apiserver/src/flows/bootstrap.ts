@@ -19,7 +19,7 @@ import { addressAt, DNS_OFFSET, KUBERNETES_OFFSET, type AddressRange } from "../
 import { known } from "../registry/known.ts";
 import { createObject } from "./create.ts";
 import { change } from "./update.ts";
-import { MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
+import type { WriteDeps } from "./write-deps.ts";
 
 export interface BootstrapOptions {
   readonly serviceRange: AddressRange;
@@ -115,16 +115,17 @@ export function internalContext(
 async function addMissingRules(deps: WriteDeps, context: RequestContext, wanted: readonly PolicyRule[]): Promise<void> {
   const { kind } = context;
   if (!kind) return;
-  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const stored = await deps.objects.read(kind, "", context.info.name);
-    if (!stored) return;
-    const rules = (stored.object["rules"] ?? []) as readonly PolicyRule[];
-    const missing = wanted.filter((rule) => !covers(rules, rule));
-    const isFrozen = stored.object.metadata.annotations?.["rbac.authorization.kubernetes.io/autoupdate"] === "false";
-    if (missing.length === 0 || isFrozen) return;
-    const options = { dryRun: false, fieldManager: MANAGER, fieldValidation: "Ignore", force: undefined } as const;
-    await change(deps, context, kind, { options, next: (old) => ({ ...old, rules: [...rules, ...missing] }) });
-  }
+  const stored = await deps.objects.read(kind, "", context.info.name);
+  if (!stored || withMissingRules(stored.object, wanted) === stored.object) return;
+  const options = { dryRun: false, fieldManager: MANAGER, fieldValidation: "Ignore", force: undefined } as const;
+  await change(deps, context, kind, { options, next: (old) => withMissingRules(old, wanted) });
+}
+
+function withMissingRules(role: ApiObject, wanted: readonly PolicyRule[]): ApiObject {
+  const rules = (role["rules"] ?? []) as readonly PolicyRule[];
+  const missing = wanted.filter((rule) => !covers(rules, rule));
+  const isFrozen = role.metadata.annotations?.["rbac.authorization.kubernetes.io/autoupdate"] === "false";
+  return missing.length === 0 || isFrozen ? role : { ...role, rules: [...rules, ...missing] };
 }
 
 function kubernetesService({ serviceRange, securePort }: BootstrapOptions): Service {

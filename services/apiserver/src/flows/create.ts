@@ -18,7 +18,8 @@ import type { RequestContext, StoredObject, WriteCause } from "../core/model.ts"
 import { generatedName } from "../core/names.ts";
 import { writeOptionsOf, type WriteOptions } from "../core/options.ts";
 import { recordUpdate } from "../core/ownership.ts";
-import { canonical, decodeBody } from "../core/wire.ts";
+import { encodeObject } from "../core/stored.ts";
+import { decodeBody } from "../core/wire.ts";
 import { admitCreate } from "./admit.ts";
 import { admitIntoNamespace } from "./namespace-gate.ts";
 import { AlongsideRefused, NamespaceChanged } from "./object-store.ts";
@@ -96,10 +97,10 @@ export async function createObject(
 
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const reservation = await reserve(deps, kind, object);
-    const ready = canonical(object, kind);
+    const ready = encodeObject(object);
     if (options.dryRun) {
-      await refuseExisting(deps, kind, ready);
-      return { object: ready };
+      await refuseExisting(deps, kind, ready.object);
+      return { object: ready.object };
     }
     try {
       return await deps.objects.create(kind, ready, {

@@ -2,15 +2,17 @@
 import type { ApiResponse } from "@pilothouse/api/http";
 import type { Service } from "@pilothouse/api/types/core-v1";
 import type { DeleteOptions } from "@pilothouse/api/types/meta-v1";
-import { conflict, forbidden, notFound, OBJECT_MODIFIED } from "@pilothouse/errors";
+import { forbidden, notFound } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { checkDeleteOptions, planDelete, preconditionProblem } from "../core/delete-rules.ts";
-import type { RequestContext, StoredObject } from "../core/model.ts";
+import type { ObjectStore, RequestContext, StoredObject } from "../core/model.ts";
 import { deleteOptionsOfQuery } from "../core/options.ts";
 import { selectionOf } from "../core/select.ts";
-import { canonical, decodeBody, objectAnswer } from "../core/wire.ts";
+import { encodeObject } from "../core/stored.ts";
+import { decodeBody, objectAnswer } from "../core/wire.ts";
 import { isService, writtenAnswer } from "./create.ts";
-import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
+import { ended, writeFromOrigin } from "./origin.ts";
+import { causeOf, type WriteDeps } from "./write-deps.ts";
 
 const STATUS_KIND = { group: "", version: "v1", kind: "Status" } as const;
 const DELETE_OPTIONS = { group: "", version: "v1", kind: "DeleteOptions" } as const;
@@ -38,7 +40,7 @@ export interface Deleted {
 }
 
 /** Deletes or marks one object. Throws 404, or 409 when its preconditions do not hold. */
-export async function deleteObject(
+export function deleteObject(
   deps: WriteDeps,
   context: RequestContext,
   kind: KindDefinition,
@@ -46,36 +48,40 @@ export async function deleteObject(
   name: string,
   options: DeleteOptions,
 ): Promise<Deleted> {
-  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const stored = await deps.objects.read(kind, namespace, name);
+  const isDryRun = (options.dryRun ?? []).length > 0;
+  return writeFromOrigin<Deleted>(deps, context, { kind, namespace, name }, async (stored) => {
     if (!stored) throw notFound(kind, name);
     const problem = preconditionProblem(kind, stored.object, options);
     if (problem) throw problem;
     const plan = planDelete(kind, stored.object, options, deps.time.clock.now());
-    if (plan.action === "pending") return { gone: false, object: stored.object };
-    const dryRun = (options.dryRun ?? []).length > 0;
+    if (plan.action === "pending") return { kind: "tell", answer: { gone: false, object: stored.object } };
     if (plan.action === "remove") {
-      if (dryRun || (await removeStored(deps, context, kind, stored))) return { gone: true, object: stored.object };
-    } else {
-      const marked = canonical(plan.object, kind);
-      if (dryRun) return { gone: false, object: marked };
-      const written = await deps.objects.replace(kind, marked, stored.revision, causeOf(context));
-      if (written) return { gone: false, object: written.object };
+      const gone = { gone: true, object: stored.object };
+      if (isDryRun) return { kind: "tell", answer: gone };
+      return { kind: "write", run: async () => ended(await removeStored(deps, context, kind, stored), () => gone) };
     }
-  }
-  throw conflict(kind, name, OBJECT_MODIFIED);
+    const marked = encodeObject(plan.object);
+    if (isDryRun) return { kind: "tell", answer: { gone: false, object: marked.object } };
+    return {
+      kind: "write",
+      run: async () => {
+        const outcome = await deps.objects.replace(kind, marked, stored.revision, causeOf(context));
+        return ended(outcome, ({ object }) => ({ gone: false, object }));
+      },
+    };
+  });
 }
 
-/** Takes the key away together with what the object holds; false when the race was lost. */
-export async function removeStored(
+/** Takes the key away together with what the object holds. */
+export function removeStored(
   deps: WriteDeps,
   context: RequestContext,
   kind: KindDefinition,
-  stored: StoredObject,
-): Promise<boolean> {
-  const held = isService(kind) ? deps.allocations.release(stored.object as unknown as Service).alongside : undefined;
-  const removed = await deps.objects.remove(kind, stored, { ...causeOf(context), alongside: held });
-  return removed !== undefined;
+  { object, revision }: Pick<StoredObject, "object" | "revision">,
+): ReturnType<ObjectStore["remove"]> {
+  const { namespace = "", name = "" } = object.metadata;
+  const held = isService(kind) ? deps.allocations.release(object as unknown as Service).alongside : undefined;
+  return deps.objects.remove(kind, namespace, name, revision, { ...causeOf(context), alongside: held });
 }
 
 export async function deleteCollection(

@@ -1,25 +1,31 @@
 import { expect, test } from "vitest";
 import { seededIds, seededRandom } from "@pilothouse/clock/seeded";
 import { manualClock } from "@pilothouse/clock/manual";
-import { kindOf, type ApiObject, type KindDefinition } from "@pilothouse/kinds";
+import { kindOf, type KindDefinition } from "@pilothouse/kinds";
 import { StoreUnavailable, type Store } from "@pilothouse/store";
 import { memoryStore } from "@pilothouse/store/memory";
 import { raiseRvBase, readRvBase } from "@pilothouse/store/rv-base";
-import { electionKey, storeKey, type WriteCause } from "../core/model.ts";
-import { decodeDeleteCause, deleteCauseKey } from "../core/stored.ts";
+import { electionKey, storeKey, type EncodedObject, type WriteCause, type WriteOutcome } from "../core/model.ts";
+import { decodeDeleteCause, deleteCauseKey, encodeObject } from "../core/stored.ts";
 import { createObjectStore, NamespaceChanged } from "./object-store.ts";
 
 const configMaps = kindOf("", "v1", "configmaps") as KindDefinition;
 const trace = { traceId: "0af7651916cd43dd8448eb211c80319c", spanId: "b7ad6b7169203331", sampled: true };
 const cause: WriteCause = { trace };
 
-function configMap(name: string, value = "1"): ApiObject {
-  return {
+function configMap(name: string, value = "1"): EncodedObject {
+  return encodeObject({
     apiVersion: "v1",
     kind: "ConfigMap",
     metadata: { name, namespace: "shop", uid: `uid-${name}` },
     data: { value },
-  };
+  });
+}
+
+/** What was written; a lost race fails the test. */
+function written<T>(outcome: WriteOutcome<T>): T {
+  if (outcome.kind === "lost") throw new Error("the race was lost");
+  return outcome.stored;
 }
 
 function setUp(overrides: Partial<Store> = {}, rvBase = 0) {
@@ -35,19 +41,32 @@ test("create, read, replace and remove, each at its own revision", async () => {
   expect(await objects.read(configMaps, "shop", "a")).toEqual(created);
   expect(created.object.metadata.resourceVersion).toBe(String(created.revision));
 
-  const replaced = await objects.replace(configMaps, configMap("a", "2"), created.revision, cause);
-  expect(replaced?.revision).toBe(created.revision + 1);
-  expect(await objects.replace(configMaps, configMap("a", "3"), created.revision, cause)).toBeUndefined();
+  const replaced = written(await objects.replace(configMaps, configMap("a", "2"), created.revision, cause));
+  expect(replaced.revision).toBe(created.revision + 1);
+  expect(JSON.parse(Buffer.from(replaced.bytes).toString())).toEqual(replaced.object);
 
-  expect(await objects.remove(configMaps, created, cause)).toBeUndefined();
-  const removed = await objects.remove(configMaps, replaced!, cause);
-  expect(JSON.parse(Buffer.from(removed!.bytes).toString())).toEqual(removed!.object);
-  expect(removed!.object.metadata.resourceVersion).toBe(String(created.revision + 2));
+  const removed = written(await objects.remove(configMaps, "shop", "a", replaced.revision, cause));
+  expect(removed.revision).toBe(created.revision + 2);
   expect(await objects.read(configMaps, "shop", "a")).toBeUndefined();
 
   const key = storeKey(configMaps, "shop", "a");
   const { entry } = await store.get(deleteCauseKey(key));
   expect(decodeDeleteCause(entry!.value)).toMatchObject({ key, trace });
+});
+
+test("a lost race writes nothing and brings what is there", async () => {
+  const { objects } = setUp();
+  const created = await objects.create(configMaps, configMap("a"), cause);
+  const replaced = written(await objects.replace(configMaps, configMap("a", "2"), created.revision, cause));
+  const lost = { kind: "lost", found: replaced };
+  expect(await objects.replace(configMaps, configMap("a", "3"), created.revision, cause)).toEqual(lost);
+  expect(await objects.remove(configMaps, "shop", "a", created.revision, cause)).toEqual(lost);
+  expect(await objects.read(configMaps, "shop", "a")).toEqual(replaced);
+
+  await objects.remove(configMaps, "shop", "a", replaced.revision, cause);
+  const gone = { kind: "lost", found: undefined };
+  expect(await objects.replace(configMaps, configMap("a", "3"), replaced.revision, cause)).toEqual(gone);
+  expect(await objects.remove(configMaps, "shop", "a", replaced.revision, cause)).toEqual(gone);
 });
 
 test("a name taken is 409", async () => {
@@ -73,7 +92,7 @@ test("a deposed leader's write is refused, whatever else holds", async () => {
     objects.create(configMaps, configMap("b"), led),
     objects.create(configMaps, configMap("a"), led),
     objects.replace(configMaps, configMap("a", "2"), created.revision, led),
-    objects.remove(configMaps, created, led),
+    objects.remove(configMaps, "shop", "a", created.revision, led),
   ])
     await expect(write).rejects.toMatchObject({ reason: "LeadershipLost" });
   expect(await objects.read(configMaps, "shop", "a")).toEqual(created);
@@ -113,9 +132,9 @@ test("a write that landed but whose answer was lost is a success; one that did n
   const { objects } = setUp(lossy);
   const created = await objects.create(configMaps, configMap("a"), cause);
   expect(created.revision).toBe(2);
-  const replaced = await objects.replace(configMaps, configMap("a", "2"), created.revision, cause);
-  expect(replaced?.revision).toBe(3);
-  expect((await objects.remove(configMaps, replaced!, cause))?.revision).toBe(4);
+  const replaced = written(await objects.replace(configMaps, configMap("a", "2"), created.revision, cause));
+  expect(replaced.revision).toBe(3);
+  expect(written(await objects.remove(configMaps, "shop", "a", replaced.revision, cause)).revision).toBe(4);
 
   lands = false;
   await expect(objects.create(configMaps, configMap("b"), cause)).rejects.toMatchObject({ code: 504 });
@@ -140,7 +159,7 @@ test("after a restore all revisions are ahead of etcd's by the base (C8)", async
   expect(await readRvBase(store)).toBe(1_000_000_000);
   const created = await objects.create(configMaps, configMap("a"), cause);
   expect(created.revision).toBe(1_000_000_003);
-  const replaced = await objects.replace(configMaps, configMap("a", "2"), created.revision, cause);
+  const replaced = written(await objects.replace(configMaps, configMap("a", "2"), created.revision, cause));
   expect(await objects.read(configMaps, "shop", "a")).toEqual(replaced);
 });
 

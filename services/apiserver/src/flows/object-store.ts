@@ -15,7 +15,7 @@ import {
   type StatusError,
 } from "@pilothouse/errors";
 import type { Clock, Ids } from "@pilothouse/clock";
-import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import type { KindDefinition } from "@pilothouse/kinds/kind";
 import {
   StoreUnavailable,
   type Compare,
@@ -25,17 +25,24 @@ import {
   type TransactionResult,
 } from "@pilothouse/store";
 import { isTooLongKey } from "@pilothouse/store/limits";
-import { electionKey, storeKey, type ObjectStore, type StoredObject, type WriteCause } from "../core/model.ts";
+import {
+  electionKey,
+  storeKey,
+  type EncodedObject,
+  type ObjectStore,
+  type StoredObject,
+  type WriteCause,
+} from "../core/model.ts";
 import {
   decodeDeleteCause,
   decodeStored,
   deleteCauseKey,
   encodeDeleteCause,
-  encodeStored,
   MAX_STORED_BYTES,
   readStored,
+  storedAt,
+  storedValue,
   UnreadableValue,
-  type EncodedObject,
   type ReadObject,
 } from "../core/stored.ts";
 
@@ -67,43 +74,62 @@ export interface ObjectStorePorts {
 export function createObjectStore(ports: ObjectStorePorts, rvBase: number): ObjectStore {
   const { store, ids } = ports;
   const leases = expiryLeases(ports);
-  const written = (object: ApiObject, encoded: EncodedObject, storeRevision: number): StoredObject => {
-    const revision = storeRevision + rvBase;
-    const metadata = { ...object.metadata, resourceVersion: String(revision) };
-    return { object: { ...object, metadata }, revision, bytes: encoded.served(revision) };
+  const read = (kind: KindDefinition, entry: StoreEntry | undefined): StoredObject | undefined => {
+    if (!entry) return undefined;
+    const revision = entry.modRevision + rvBase;
+    const { object, bytes, foreign } = readOrRefuse(kind, entry, revision);
+    return { object, bytes, revision, ...(foreign || entry.outdated ? { foreign: true } : {}) };
   };
+  const put = async (
+    kind: KindDefinition,
+    encoded: EncodedObject,
+    expectedRevision: number,
+    cause: WriteCause,
+  ): Promise<WriteResult> => {
+    const { namespace = "", name = "" } = encoded.object.metadata;
+    const key = storeKey(kind, namespace, name);
+    const writeId = ids.uuid();
+    const value = storedValue(encoded, writeId, cause.trace);
+    if (value.length > MAX_STORED_BYTES || isTooLongKey(key)) throw tooLarge("etcdserver: request is too large");
+    return runWrite(store, {
+      key,
+      expectedRevision,
+      cause,
+      rvBase,
+      ops: [{ op: "put", key, value, ...(await leases(kind)) }],
+      settle: async () => {
+        const { entry } = await store.get(key);
+        return entry && decodeStored(entry.value).trailer.writeId === writeId ? entry.modRevision : undefined;
+      },
+    });
+  };
+
   return {
     async read(kind, namespace, name) {
       const key = storeKey(kind, namespace, name);
       // What the store would not take as a key is nobody's name.
       if (isTooLongKey(key)) return undefined;
-      const { entry } = await orUnavailable(store.get(key));
-      if (!entry) return undefined;
-      const revision = entry.modRevision + rvBase;
-      const { object, bytes, foreign } = readOrRefuse(kind, entry, revision);
-      return { object, bytes, revision, ...(foreign || entry.outdated ? { foreign: true } : {}) };
+      return read(kind, (await orUnavailable(store.get(key))).entry);
     },
 
-    async create(kind, object, cause) {
-      const name = object.metadata.name ?? "";
-      const write = newWrite(kind, object, cause, ids.uuid(), 0, rvBase, await leases(kind));
-      const revision = await runPut(store, write);
-      if (revision === undefined) throw alreadyExists(kind, name);
-      return written(object, write.encoded, revision);
+    async create(kind, encoded, cause) {
+      const end = await put(kind, encoded, 0, cause);
+      if (end.kind === "lost") throw alreadyExists(kind, encoded.object.metadata.name ?? "");
+      return storedAt(encoded, end.revision + rvBase);
     },
 
-    async replace(kind, object, expectedRevision, cause) {
-      const write = newWrite(kind, object, cause, ids.uuid(), expectedRevision - rvBase, rvBase, await leases(kind));
-      const revision = await runPut(store, write);
-      return revision === undefined ? undefined : written(object, write.encoded, revision);
+    async replace(kind, encoded, expectedRevision, cause) {
+      const end = await put(kind, encoded, expectedRevision - rvBase, cause);
+      if (end.kind === "lost") return { kind: "lost", found: read(kind, end.found) };
+      return { kind: "written", stored: storedAt(encoded, end.revision + rvBase) };
     },
 
-    async remove(kind, { object, revision: expectedRevision }, cause) {
+    async remove(kind, namespace, name, expectedRevision, cause) {
       const writeId = ids.uuid();
-      const key = storeKey(kind, object.metadata.namespace ?? "", object.metadata.name ?? "");
+      const key = storeKey(kind, namespace, name);
       const causeKey = deleteCauseKey(key);
       const value = encodeDeleteCause({ key, writeId, trace: cause.trace });
-      const revision = await runWrite(store, {
+      const end = await runWrite(store, {
         key,
         expectedRevision: expectedRevision - rvBase,
         cause,
@@ -117,14 +143,10 @@ export function createObjectStore(ports: ObjectStorePorts, rvBase: number): Obje
           return entry && decodeDeleteCause(entry.value)?.writeId === writeId ? entry.modRevision : undefined;
         },
       });
-      if (revision === undefined) return undefined;
-      return written(object, encodeStored(object, writeId, cause.trace), revision);
+      if (end.kind === "lost") return { kind: "lost", found: read(kind, end.found) };
+      return { kind: "written", stored: { revision: end.revision + rvBase } };
     },
   };
-}
-
-interface PutWrite extends Write {
-  readonly encoded: EncodedObject;
 }
 
 interface Write {
@@ -138,41 +160,12 @@ interface Write {
   settle(): Promise<number | undefined>;
 }
 
-function newWrite(
-  kind: KindDefinition,
-  object: ApiObject,
-  cause: WriteCause,
-  writeId: string,
-  expectedRevision: number,
-  rvBase: number,
-  lease: { readonly leaseId?: string },
-): Omit<PutWrite, "settle"> & { readonly writeId: string } {
-  const key = storeKey(kind, object.metadata.namespace ?? "", object.metadata.name ?? "");
-  const encoded = encodeStored(object, writeId, cause.trace);
-  if (encoded.value.length > MAX_STORED_BYTES || isTooLongKey(key)) throw tooLarge("etcdserver: request is too large");
-  return {
-    key,
-    encoded,
-    writeId,
-    expectedRevision,
-    cause,
-    rvBase,
-    ops: [{ op: "put", key, value: encoded.value, ...lease }],
-  };
-}
+type WriteResult =
+  | { readonly kind: "written"; readonly revision: number }
+  /** The key was not at the revision expected. */
+  | { readonly kind: "lost"; readonly found: StoreEntry | undefined };
 
-function runPut(store: Store, write: ReturnType<typeof newWrite>): Promise<number | undefined> {
-  return runWrite(store, {
-    ...write,
-    settle: async () => {
-      const { entry } = await store.get(write.key);
-      return entry && decodeStored(entry.value).trailer.writeId === write.writeId ? entry.modRevision : undefined;
-    },
-  });
-}
-
-/** The revision of the write; undefined when the key was not at the revision expected. */
-async function runWrite(store: Store, write: Write): Promise<number | undefined> {
+async function runWrite(store: Store, write: Write): Promise<WriteResult> {
   const { fence, namespaceRevision, alongside } = write.cause;
   const compares: Compare[] = [{ key: write.key, target: "modRevision", equals: write.expectedRevision }];
   const lookups: StoreOp[] = [{ op: "get", key: write.key }];
@@ -195,21 +188,25 @@ async function runWrite(store: Store, write: Write): Promise<number | undefined>
   try {
     result = await store.txn({ compares, then: [...write.ops, ...(alongside?.ops ?? [])], otherwise: lookups });
   } catch (error) {
-    return settled(error, write);
+    return { kind: "written", revision: await settled(error, write) };
   }
-  if (result.succeeded) return result.revision;
-  return refused(result, write);
+  if (result.succeeded) return { kind: "written", revision: result.revision };
+  return { kind: "lost", found: refused(result, write) };
 }
 
-/** Which compare failed: the fence first, since a deposed leader must learn it whatever else is wrong. */
-function refused(result: TransactionResult, { key, cause, expectedRevision, rvBase }: Write): undefined {
+/**
+ * Which compare failed: the fence first, since a deposed leader must learn it whatever else is wrong.
+ *
+ * @returns what was found under the key, which is not at the revision expected
+ */
+function refused(result: TransactionResult, { key, cause, expectedRevision, rvBase }: Write): StoreEntry | undefined {
   const found = [...result.gets];
   const object = found.shift();
   if (cause.fence) {
     const election = found.shift();
     if ((election?.createRevision ?? 0) !== cause.fence.createRevision) throw leadershipLost(cause.fence.election);
   }
-  if ((object?.modRevision ?? 0) !== expectedRevision) return undefined;
+  if ((object?.modRevision ?? 0) !== expectedRevision) return object;
   if (cause.namespaceRevision) {
     const namespace = found.shift();
     if ((namespace?.modRevision ?? 0) + rvBase !== cause.namespaceRevision.modRevision)

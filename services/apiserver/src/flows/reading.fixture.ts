@@ -9,7 +9,8 @@ import { memoryStore } from "@pilothouse/store/memory";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { Encodings } from "../cache/encodings.ts";
 import { WatchCache, type CacheOptions } from "../cache/watch-cache.ts";
-import type { Flow, RequestContext, StoredObject, WriteCause } from "../core/model.ts";
+import type { Flow, RequestContext, StoredObject, WriteCause, WriteOutcome } from "../core/model.ts";
+import { encodeObject } from "../core/stored.ts";
 import { createObjectStore } from "./object-store.ts";
 import { getFlow } from "./read.ts";
 import { listFlow } from "./list.ts";
@@ -128,14 +129,18 @@ export async function startWorld<C extends Clock>(options: WorldOptions<C>) {
     put: async (kind: KindDefinition, object: ApiObject): Promise<StoredObject> => {
       const { namespace = "", name: objectName = "" } = object.metadata;
       const before = await objects.read(kind, namespace, objectName);
-      const after = before && (await objects.replace(kind, object, before.revision, cause));
-      const stored = after ?? (await objects.create(kind, object, cause));
+      const encoded = encodeObject(object);
+      const stored = before
+        ? written(await objects.replace(kind, encoded, before.revision, cause))
+        : await objects.create(kind, encoded, cause);
       cache.learn(stored.revision);
       return stored;
     },
-    remove: async (kind: KindDefinition, objectName: string): Promise<StoredObject | undefined> => {
-      const before = await objects.read(kind, kind.namespaced ? "shop" : "", objectName);
-      return before && objects.remove(kind, before, cause);
+    /** The revision of the delete. */
+    remove: async (kind: KindDefinition, objectName: string): Promise<{ readonly revision: number } | undefined> => {
+      const namespace = kind.namespaced ? "shop" : "";
+      const before = await objects.read(kind, namespace, objectName);
+      return before && written(await objects.remove(kind, namespace, objectName, before.revision, cause));
     },
     list: async (kind: KindDefinition, question: Question = {}): Promise<ListAnswer> =>
       JSON.parse(await textOf(await ask("list", kind, question))) as ListAnswer,
@@ -144,6 +149,11 @@ export async function startWorld<C extends Clock>(options: WorldOptions<C>) {
       return new WatchReader(await ask("watch", kind, question, abort), abort);
     },
   };
+}
+
+function written<T>(outcome: WriteOutcome<T>): T {
+  if (outcome.kind === "lost") throw new Error("somebody else was faster");
+  return outcome.stored;
 }
 
 export type World<C extends Clock = Clock> = Awaited<ReturnType<typeof startWorld<C>>>;

@@ -186,7 +186,7 @@ export async function createToken(deps: TokenDeps, context: RequestContext): Pro
     spec: { ...object.spec, audiences, expirationSeconds: seconds },
     status: { token, expirationTimestamp: wholeSeconds(claims.exp * 1_000) },
   };
-  const body = canonical(answered as unknown as ApiObject, TOKEN_REQUEST);
+  const body = canonical(answered, TOKEN_REQUEST);
   return objectAnswer(request.headers["accept"], 201, body, TOKEN_REQUEST);
 }
 

@@ -1,26 +1,23 @@
-/**
- * PUT and PATCH of an object and of its subresources: one loop of read, change, judge, write.
- *
- * The origin is always read from etcd, never from the cache, so that no no-op and no error is ever told from a stale copy (C2).
- */
+/** PUT and PATCH of an object and of its subresources: change, judge and write what `writeFromOrigin` starts from. */
 import type { Service } from "@pilothouse/api/types/core-v1";
 import type { ApiResponse } from "@pilothouse/api/http";
-import { badRequest, conflict, invalid, notFound, OBJECT_MODIFIED } from "@pilothouse/errors";
+import { badRequest, conflict, invalid, isStatus, notFound, OBJECT_MODIFIED } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { keepServerMeta, validateObjectMetaUpdate } from "@pilothouse/kinds/meta";
 import { isReadyToGo, wholeSeconds } from "../core/delete-rules.ts";
-import type { RequestContext, StoredObject } from "../core/model.ts";
+import type { EncodedObject, RequestContext, StoredObject } from "../core/model.ts";
 import { writeOptionsOf, type WriteOptions } from "../core/options.ts";
 import { recordUpdate } from "../core/ownership.ts";
 import { applyPatch, patchTypeOf } from "../core/patch-request.ts";
-import { sameStoredObject } from "../core/stored.ts";
-import { canonical, decodeBody } from "../core/wire.ts";
+import { encodeObject, isUnchanged, storedAt } from "../core/stored.ts";
+import { decodeBody } from "../core/wire.ts";
 import { judgeNodeWrite } from "./admit.ts";
 import type { Reservation } from "./allocate.ts";
 import { createObject, forgetDrawn, isService, placeInNamespace, writtenAnswer, type Created } from "./create.ts";
 import { removeStored } from "./delete.ts";
 import { AlongsideRefused } from "./object-store.ts";
-import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
+import { ended, objectOf, writeFromOrigin, type Decision, type WriteEnd } from "./origin.ts";
+import { causeOf, type WriteDeps } from "./write-deps.ts";
 
 /** Kinds whose PUT creates what does not exist, as upstream has it. */
 const CREATE_ON_UPDATE: readonly string[] = [
@@ -41,15 +38,39 @@ const VERSION_REQUIRED: readonly string[] = ["endpointslices", "poddisruptionbud
 export async function update(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
   const { request, info } = context;
   const options = writeOptionsOf("UpdateOptions", request.query, request.headers["user-agent"]);
-  const given = decodeBody(
-    {
-      body: request.body,
-      contentType: request.headers["content-type"],
-      wanted: kind,
-      fieldValidation: options.fieldValidation,
+  const decoded = (warn: RequestContext["warn"]): ApiObject =>
+    placed(
+      decodeBody(
+        {
+          body: request.body,
+          contentType: request.headers["content-type"],
+          wanted: kind,
+          fieldValidation: options.fieldValidation,
+        },
+        warn,
+      ),
+      context,
+      kind,
+    );
+  // An attempt changes what it takes: the first takes what was judged here, a further one decodes anew.
+  let first: ApiObject | undefined = decoded(context.warn);
+  const changed = await change(deps, context, kind, {
+    options,
+    next: () => {
+      const given = first ?? decoded(ignored);
+      first = undefined;
+      return given;
     },
-    context.warn,
-  );
+    mayCreate: info.subresource === "" && CREATE_ON_UPDATE.includes(kind.resource),
+    needsVersion: VERSION_REQUIRED.includes(kind.resource),
+  });
+  return writtenAnswer(deps, context, kind, changed.created ? 201 : 200, changed);
+}
+
+const ignored = (): void => undefined;
+
+/** The object of a PUT is that of the path. In place. */
+function placed(given: ApiObject, { info }: RequestContext, kind: KindDefinition): ApiObject {
   if (given.metadata.name && given.metadata.name !== info.name) {
     throw badRequest(
       `the name of the object (${given.metadata.name}) does not match the name on the URL (${info.name})`,
@@ -57,13 +78,7 @@ export async function update(deps: WriteDeps, context: RequestContext, kind: Kin
   }
   given.metadata.name = info.name;
   placeInNamespace(kind, given, info.namespace);
-  const changed = await change(deps, context, kind, {
-    options,
-    next: () => structuredCopy(given),
-    mayCreate: info.subresource === "" && CREATE_ON_UPDATE.includes(kind.resource),
-    needsVersion: VERSION_REQUIRED.includes(kind.resource),
-  });
-  return writtenAnswer(deps, context, kind, changed.created ? 201 : 200, changed);
+  return given;
 }
 
 export async function patch(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
@@ -85,13 +100,13 @@ export async function patch(deps: WriteDeps, context: RequestContext, kind: Kind
   const write = { type, body: request.body, kind, options, subresource: info.subresource };
   const changed = await change(deps, context, kind, {
     options,
-    next: (old) => applyPatch(write, old, wholeSeconds(deps.time.clock.now()), context.warn),
+    next: (old, warn) => applyPatch(write, old, wholeSeconds(deps.time.clock.now()), warn),
     // Server-side apply of what does not exist creates it.
     ...(type === "apply" && info.subresource === ""
       ? {
           mayCreate: true,
-          fresh: () =>
-            applyPatch(write, undefined, wholeSeconds(deps.time.clock.now()), context.warn, {
+          fresh: (warn) =>
+            applyPatch(write, undefined, wholeSeconds(deps.time.clock.now()), warn, {
               name: info.name,
               ...(kind.namespaced ? { namespace: info.namespace } : {}),
             }),
@@ -104,11 +119,11 @@ export async function patch(deps: WriteDeps, context: RequestContext, kind: Kind
 
 export interface Change {
   readonly options: WriteOptions;
-  /** The object wanted, given the one there is; called again after a lost race. A fresh copy each time. */
-  next(old: ApiObject): ApiObject;
+  /** The object wanted, given a copy of the one there is; called again after a lost race. A fresh tree each time. */
+  next(old: ApiObject, warn: RequestContext["warn"]): ApiObject;
   /** The object does not exist: create it (from `fresh`, or from `next`'s answer) instead of 404. */
   readonly mayCreate?: boolean;
-  fresh?(): ApiObject;
+  fresh?(warn: RequestContext["warn"]): ApiObject;
   /** An object without resourceVersion is refused. */
   readonly needsVersion?: boolean;
   /** Ownership is already recorded in what `next` returns (server-side apply). */
@@ -121,53 +136,51 @@ export interface Changed extends Created {
   readonly created: boolean;
 }
 
-/** Runs one read-change-write to its end. */
-export async function change(
-  deps: WriteDeps,
-  context: RequestContext,
-  kind: KindDefinition,
-  wish: Change,
-): Promise<Changed> {
+/** Runs one change of an object to its end. */
+export function change(deps: WriteDeps, context: RequestContext, kind: KindDefinition, wish: Change): Promise<Changed> {
   const namespace = kind.namespaced ? context.info.namespace : "";
-  const { name } = context.info;
   const drawnInVain = new Set<string>();
-  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const stored = await deps.objects.read(kind, namespace, name);
-    if (!stored) {
-      const created = await createInstead(deps, context, kind, wish);
-      if (created) return created;
-      continue;
-    }
-    const object = wish.next(structuredCopy(stored.object));
-    judgePreconditions(kind, object, stored, wish);
-    await completeUpdate(deps, context, kind, object, stored.object, wish);
-    const outcome = await write(deps, context, kind, object, stored, wish, drawnInVain);
-    if (outcome) return { ...outcome, created: false };
-  }
-  throw conflict(kind, name, OBJECT_MODIFIED);
+  return writeFromOrigin<Changed>(
+    deps,
+    context,
+    { kind, namespace, name: context.info.name },
+    async (stored, heard) => {
+      if (!stored) return createInstead(deps, heard, kind, wish);
+      const object = wish.next(objectOf(stored.bytes), heard.warn);
+      judgePreconditions(kind, object, stored, wish);
+      await completeUpdate(deps, heard, kind, object, stored.object, wish);
+      const reservation = await reserve(deps, kind, object, stored.object, drawnInVain);
+      return decideWrite(deps, heard, kind, { wish, stored, ready: encodeObject(object), reservation, drawnInVain });
+    },
+  );
 }
 
-/** Undefined when somebody else has created it meanwhile. */
-async function createInstead(
+function createInstead(
   deps: WriteDeps,
   context: RequestContext,
   kind: KindDefinition,
   wish: Change,
-): Promise<Changed | undefined> {
+): Decision<Changed> {
   const { name } = context.info;
   if (!wish.mayCreate) throw notFound(kind, name);
-  const object = wish.fresh ? wish.fresh() : wish.next({ metadata: {} });
+  const object = wish.fresh ? wish.fresh(context.warn) : wish.next({ metadata: {} }, context.warn);
   if (object.metadata.uid) {
     const found = `Precondition failed: UID in precondition: ${object.metadata.uid}, UID in object meta: `;
     throw conflict(kind, name, found);
   }
   if (object.metadata.resourceVersion) throw notFound(kind, name);
-  try {
-    return { ...(await createObject(deps, context, kind, object, optionsOf(wish))), created: true };
-  } catch (error) {
-    if (isAlreadyThere(error)) return undefined;
-    throw error;
-  }
+  return {
+    kind: "write",
+    run: async () => {
+      try {
+        const created = await createObject(deps, context, kind, object, optionsOf(wish));
+        return { kind: "done", answer: { ...created, created: true } };
+      } catch (error) {
+        if (isStatus(error, "AlreadyExists")) return { kind: "lost" };
+        throw error;
+      }
+    },
+  };
 }
 
 function optionsOf({ options, isApplied = false }: Change) {
@@ -202,7 +215,7 @@ async function completeUpdate(
 ): Promise<void> {
   const { subresource } = context.info;
   if (!object.metadata.managedFields && old.metadata.managedFields) {
-    object.metadata.managedFields = structuredCopy(old.metadata.managedFields);
+    object.metadata.managedFields = old.metadata.managedFields;
   }
   object.kind = old.kind ?? kind.kind;
   delete object.metadata.resourceVersion;
@@ -229,40 +242,50 @@ async function completeUpdate(
   }
 }
 
-/** Undefined after a lost race that is worth another round. */
-async function write(
+interface Prepared {
+  readonly wish: Change;
+  readonly stored: StoredObject;
+  readonly ready: EncodedObject;
+  readonly reservation: Reservation | undefined;
+  readonly drawnInVain: Set<string>;
+}
+
+function decideWrite(
   deps: WriteDeps,
   context: RequestContext,
   kind: KindDefinition,
-  object: ApiObject,
-  stored: StoredObject,
-  { options }: Change,
-  drawnInVain: Set<string>,
-): Promise<Created | undefined> {
-  const reservation = await reserve(deps, kind, object, stored.object, drawnInVain);
-  const ready = canonical(object, kind);
-  if (sameStoredObject(stored.object, ready) && !stored.foreign) return stored;
-  if (options.dryRun) {
-    ready.metadata.resourceVersion = String(stored.revision);
-    return { object: ready };
-  }
-  if (isReadyToGo(kind, ready)) {
-    const removed = await removeStored(deps, context, kind, { ...stored, object: ready });
-    return removed
-      ? { object: { ...ready, metadata: { ...ready.metadata, resourceVersion: String(stored.revision) } } }
-      : undefined;
-  }
+  prepared: Prepared,
+): Decision<Changed> {
+  const { wish, stored, ready } = prepared;
+  if (isUnchanged(stored, ready)) return { kind: "tell", answer: { ...stored, created: false } };
+  const asStored = (): Changed => ({ object: storedAt(ready, stored.revision).object, created: false });
+  if (wish.options.dryRun) return { kind: "tell", answer: asStored() };
+  if (!isReadyToGo(kind, ready.object)) return { kind: "write", run: () => replace(deps, context, kind, prepared) };
+  return {
+    kind: "write",
+    run: async () => {
+      const last = { object: ready.object, revision: stored.revision };
+      return ended(await removeStored(deps, context, kind, last), asStored);
+    },
+  };
+}
+
+async function replace(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  { stored, ready, reservation, drawnInVain }: Prepared,
+): Promise<WriteEnd<Changed>> {
+  const cause = { ...causeOf(context), alongside: reservation?.alongside };
   try {
-    return await deps.objects.replace(kind, ready, stored.revision, {
-      ...causeOf(context),
-      alongside: reservation?.alongside,
-    });
+    const outcome = await deps.objects.replace(kind, ready, stored.revision, cause);
+    return ended(outcome, (written) => ({ ...written, created: false }));
   } catch (error) {
     if (!(error instanceof AlongsideRefused)) throw error;
     const refusal = reservation?.refusal(error.key);
     if (refusal) throw refusal;
     drawnInVain.add(error.key);
-    return undefined;
+    return { kind: "lost" };
   }
 }
 
@@ -276,12 +299,4 @@ async function reserve(
   if (!isService(kind)) return undefined;
   for (const key of drawnInVain) forgetDrawn(object as unknown as Service, key);
   return deps.allocations.reserve(object as unknown as Service, old as unknown as Service);
-}
-
-function isAlreadyThere(error: unknown): boolean {
-  return error instanceof Error && "reason" in error && error.reason === "AlreadyExists";
-}
-
-function structuredCopy<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T;
 }

@@ -1,38 +1,15 @@
 /** The cache against a store that lags, compacts, fails and holds nonsense (C1, C4, C5, C7, C8). */
 import { manualClock } from "@pilothouse/clock/manual";
 import { Scope } from "@pilothouse/lifecycle";
-import type { Store, StoreChange, WatchEnd, WatchOptions } from "@pilothouse/store";
+import type { Store } from "@pilothouse/store";
 import { memoryStore } from "@pilothouse/store/memory";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { seededRandom } from "@pilothouse/clock/seeded";
 import { expect, test } from "vitest";
 import { COMPACTED_KEY } from "../cache/load.ts";
+import { heldWatch } from "../held-watch.fixture.ts";
 import { startCompacting } from "./compact.ts";
 import { cause, configMaps, newObject, nodes, startWorld } from "./reading.fixture.ts";
-
-/** A store whose watch can be held back, ended, and counted. */
-function heldWatch(store: Store) {
-  const held: (readonly StoreChange[])[] = [];
-  const state = { holds: false, reconnects: 0, end: (_cause: WatchEnd): void => undefined };
-  let deliver = (_changes: readonly StoreChange[]): void => undefined;
-  const wrapped: Store = {
-    ...store,
-    watch: (options: WatchOptions) => {
-      deliver = (changes) => options.onChanges(changes);
-      state.end = (end) => options.onEnd(end);
-      const watch = store.watch({
-        ...options,
-        onChanges: (changes) => (state.holds ? void held.push(changes) : options.onChanges(changes)),
-      });
-      return { close: () => watch.close(), reconnect: () => void state.reconnects++ };
-    },
-  };
-  const release = (): void => {
-    state.holds = false;
-    for (const changes of held.splice(0)) deliver(changes);
-  };
-  return { wrapped, state, release };
-}
 
 test("use through B what was created through A, while B's stream lags (C7)", async () => {
   const clock = manualClock();
