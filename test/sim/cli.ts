@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
+import { Coverage } from "./coverage.ts";
 import { runSeeds, type SeedReport } from "./shards.ts";
 import { RUNTIME, type StoryLine } from "./world.ts";
 
@@ -15,12 +16,14 @@ const { values } = parseArgs({
     story: { type: "boolean", default: false },
     /** Takes a rule away (mutants.ts); stops at the first seed that notices. */
     mutant: { type: "string" },
+    /** Prints how often each fault came true, and under how many seeds. */
+    coverage: { type: "boolean", default: false },
   },
 });
 const from = Number(values.from);
 const count = Number(values.seeds);
 if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
-  process.stderr.write("usage: npm run sim -- --seeds N [--from S] [--story] [--mutant NAME]\n");
+  process.stderr.write("usage: npm run sim -- --seeds N [--from S] [--story] [--coverage] [--mutant NAME]\n");
   process.exit(2);
 }
 
@@ -28,10 +31,12 @@ const all = createHash("sha256");
 const failed: number[] = [];
 const startedMs = performance.now();
 let cpuMs = 0;
+const coverage = new Coverage();
 const seeds = Array.from({ length: count }, (_, i) => from + i);
 for await (const report of runSeeds({ seeds, mutant: values.mutant })) {
   all.update(`${report.seed} ${report.digest}\n`);
   cpuMs += report.cpuMs;
+  coverage.add(report.counts);
   if (report.failure) failed.push(report.seed);
   print(summary(report));
   if (report.failure || values.story) printStory(report);
@@ -40,6 +45,7 @@ for await (const report of runSeeds({ seeds, mutant: values.mutant })) {
 print(
   failed.length === 0 ? `\n${count} seeds hold` : `\n${failed.length} of ${count} seeds failed: ${failed.join(", ")}`,
 );
+if (values.coverage) print(`\n${coverage.text()}\n`);
 const tookSeconds = (performance.now() - startedMs) / 1_000;
 print(`${tookSeconds.toFixed(0)} s, ${(cpuMs / 1_000).toFixed(0)} s of the cores`);
 print(`digest ${all.digest("hex")} on ${RUNTIME}`);

@@ -1,15 +1,21 @@
 /**
- * A whole control plane in a world: two apiservers, two controller-managers, two schedulers, two nodes with their kubelets and
- * runtimes, each started by its own `service.ts`, over one store and one bus. No Kubernetes logic lives here.
+ * A whole cluster in a world: two apiservers, two controller-managers, two schedulers, two nodes with their kubelets, runtimes,
+ * proxies and packet filters, a dns, each started by its own `service.ts`, over one store and one bus. No Kubernetes logic
+ * lives here.
  */
 import { start as startApiserver, type ApiserverService } from "@pilothouse/apiserver";
 import { createApiClient, type ApiClient } from "@pilothouse/client";
 import { start as startControllerManager } from "@pilothouse/controller-manager";
 import { memoryCrypto } from "@pilothouse/crypto/memory";
 import type { SeenKey } from "@pilothouse/election";
+import { start as startDns, type DnsPorts } from "@pilothouse/dns";
 import { start as startKubelet } from "@pilothouse/kubelet";
 import { memoryFiles } from "@pilothouse/kubelet/memory-files";
 import { Scope } from "@pilothouse/lifecycle";
+import type { PacketFilter } from "@pilothouse/packet-filter";
+import { memoryPacketFilter } from "@pilothouse/packet-filter/memory";
+import { start as startProxy } from "@pilothouse/proxy";
+import { readTable, type TracedTable } from "@pilothouse/proxy/trace-packet";
 import { memoryRuntime } from "@pilothouse/runtime/memory";
 import { defaultConfig, start as startScheduler } from "@pilothouse/scheduler";
 import { seededIds } from "@pilothouse/clock/seeded";
@@ -26,11 +32,21 @@ export const victims: Victims = {
   apiservers: ["apiserver-1", "apiserver-2"],
   leaders: ["controller-manager-1", "controller-manager-2", "scheduler-1", "scheduler-2"],
   nodes: ["node-1", "node-2"],
+  servants: ["proxy-1", "proxy-2", "dns-1"],
 };
 
+export const RANGES = { pods: "198.18.0.0/16", services: "198.19.0.0/16" } as const;
+const TABLE = "pilothouse";
+/** What the store keeps of its history differs from world to world: sometimes less than a process sleeps. */
+const COMPACTION_INTERVALS_MS = [5_000, 10_000, 60_000] as const;
+
 export const IMAGES = { "web:v1": { pullMs: 300, stopMs: 400 }, "web:v2": { pullMs: 700, stopMs: 900 } };
+export const DOMAIN = "cluster.local";
 const RESTARTS_AFTER_MS = 1_000;
 const PROBE_MS = 1;
+
+/** Gives the answer to a DNS query. */
+type Responder = Parameters<DnsPorts["listen"]>[0];
 
 export class Cluster {
   readonly world: World;
@@ -40,6 +56,10 @@ export class Cluster {
   /** The same user's, asking the other apiserver first. */
   readonly otherClient: ApiClient;
   readonly clientLife: Life;
+  /** What each node's kernel does to packets, by proxy. */
+  readonly filters = new Map<string, PacketFilter>();
+  /** What answers the cluster's DNS, once it listens. */
+  dns: Responder | undefined;
   readonly #incidents: readonly Incident[];
   readonly #bus: SimulatedBus;
   readonly #processes = new Map<string, Process>();
@@ -55,13 +75,21 @@ export class Cluster {
     this.#servers = victims.apiservers.map((name) => this.#apiserver(name));
     for (const name of victims.leaders) this.#add(name, (life, scope) => this.#startLeader(name, life, scope));
     for (const [index, name] of victims.nodes.entries()) this.#addNode(name, index + 1);
+    for (const name of victims.servants)
+      if (kindOf(name) === "proxy") this.#addProxy(name);
+      else this.#addDns(name);
     this.clientLife = new Machine(world, "client").boot();
-    const user = { user: "admin", groups: ["system:masters"] };
-    this.client = this.#clientOf(this.clientLife, user, "kubectl", this.#servers);
-    this.otherClient = this.#clientOf(this.clientLife, user, "kubectl", this.#servers.toReversed());
+    [this.client, this.otherClient] = this.clientsOf(this.clientLife);
     this.#incidents = plan.incidents;
     for (const incident of plan.incidents) this.#expect(incident);
     world.at(plan.untilMs, "no more faults", () => this.#armed.clear());
+  }
+
+  /** A user's clients: one that asks the first apiserver first, and one that asks the other first. */
+  clientsOf(life: Life): readonly [ApiClient, ApiClient] {
+    const user = { user: "admin", groups: ["system:masters"] };
+    const reversed = this.#servers.toReversed();
+    return [this.#clientOf(life, user, "kubectl", this.#servers), this.#clientOf(life, user, "kubectl", reversed)];
   }
 
   /** Starts every process. */
@@ -105,10 +133,17 @@ export class Cluster {
           world.at(incident.forMs, "the bus may be up", () => this.#endOutage());
           return;
         case "lag":
+        case "memberLag":
           world.tell(
             incident.machine,
             `LAG: the store's news come up to ${incident.lagMs} ms late for ${seconds(incident)}`,
           );
+          return;
+        case "behind":
+          world.tell(incident.machine, `BEHIND: no news of the store for ${seconds(incident)}`);
+          return;
+        case "freeze":
+          world.tell(incident.machine, `FROZEN: no news of ${incident.resource} for ${seconds(incident)}`);
           return;
         case "partition":
           world.tell(incident.machine, `PARTITION from ${incident.from} for ${seconds(incident)}`);
@@ -132,6 +167,9 @@ export class Cluster {
 
   #apiserver(name: string): Server {
     let service: { readonly of: Life; readonly api: ApiserverService } | undefined;
+    const intervals = COMPACTION_INTERVALS_MS;
+    const luck = this.world.random.fork("compaction").next();
+    const compactionIntervalMs = intervals[Math.floor(luck * intervals.length)] ?? intervals[0];
     const { machine } = this.#add(name, async (life) => {
       const api = await startApiserver(
         {
@@ -142,7 +180,7 @@ export class Cluster {
           telemetry: this.#telemetry(life),
           nodeProxy: { get: () => Promise.reject(new Error("kubelets are not proxied to in the simulation")) },
         },
-        { name, advertiseAddress: `198.51.100.${10 + Number(name.at(-1))}`, securePort: 6443 },
+        { name, advertiseAddress: `198.51.100.${10 + Number(name.at(-1))}`, securePort: 6443, compactionIntervalMs },
       );
       service = { of: life, api };
     });
@@ -173,7 +211,7 @@ export class Cluster {
         this.#clientOf(life, { user, groups: [] }, component, this.#serversFor(life), fence),
     };
     if (component === "scheduler") startScheduler(ports, defaultConfig);
-    else startControllerManager(ports, { clusterCidr: "198.18.0.0/16", rootCa: "CA" });
+    else startControllerManager(ports, { clusterCidr: RANGES.pods, rootCa: "CA" });
     return Promise.resolve();
   }
 
@@ -207,6 +245,58 @@ export class Cluster {
         nodeConfig(name, `198.51.100.${20 + index}`),
       );
     });
+  }
+
+  /** The kernel's rules outlive the proxy. */
+  #addProxy(name: string): void {
+    const filter = memoryPacketFilter();
+    this.filters.set(name, filter);
+    this.#add(name, async (life, scope) => {
+      const identity = { user: "system:kube-proxy", groups: [] };
+      startProxy(
+        {
+          ...life.time,
+          client: this.#clientOf(life, identity, "proxy", this.#serversFor(life)),
+          bus: this.#bus.connect(life),
+          telemetry: this.#telemetry(life),
+          scope,
+          filter: portOf(life, "filter", filter),
+          network: { prepare: () => Promise.resolve([]), forgetUdp: () => Promise.resolve() },
+        },
+        {
+          table: TABLE,
+          nodeName: name.replace("proxy", "node"),
+          podRange: RANGES.pods,
+          serviceRange: RANGES.services,
+          clusterDns: undefined,
+          bridge: "ph0",
+        },
+      );
+    });
+  }
+
+  #addDns(name: string): void {
+    this.#add(name, async (life, scope) => {
+      this.dns = undefined;
+      const identity = { user: "system:dns", groups: [] };
+      startDns(
+        {
+          ...life.time,
+          client: this.#clientOf(life, identity, "dns", this.#serversFor(life)),
+          bus: this.#bus.connect(life),
+          telemetry: this.#telemetry(life),
+          scope,
+          upstream: { ask: () => Promise.reject(new Error("there is no other name server")) },
+          listen: (respond) => Promise.resolve(void (this.dns = respond)),
+        },
+        { domain: DOMAIN, ranges: Object.values(RANGES) },
+      );
+    });
+  }
+
+  /** The rules in a proxy's kernel, as services/proxy reads them. */
+  async tableOf(proxy: string): Promise<TracedTable> {
+    return readTable((await this.filters.get(proxy)?.list({ family: "ip", name: TABLE })) ?? []);
   }
 
   /** Asks `servers` in their order. */
@@ -339,7 +429,7 @@ function nodeConfig(nodeName: string, nodeIp: string): Parameters<typeof startKu
     nodeIp,
     port: 10250,
     clusterDns: ["198.19.0.10"],
-    clusterDomain: "cluster.local",
+    clusterDomain: DOMAIN,
     cgroupRoot: "/sim",
     logsDir: "/logs",
     bridgeName: "ph0",

@@ -3,7 +3,7 @@
  * often) and its own incidents (what befalls which machine when). All of it ends at one time: from there on nothing fails.
  */
 import type { Random } from "@pilothouse/clock";
-import { noFaults, type StoreFaults } from "@pilothouse/store/faulty";
+import { noFaults, type CallFate, type StoreFaults } from "@pilothouse/store/faulty";
 import type { World } from "./world.ts";
 
 export interface RequestFate {
@@ -26,9 +26,9 @@ export interface MessageFate {
 }
 
 export interface Faults {
-  request(client: string, server: string): RequestFate;
+  request(client: string, server: string, path: string): RequestFate;
   /** One for each copy that arrives: none for a lost message. */
-  message(from: string, to: string): readonly MessageFate[];
+  message(from: string, to: string, subject: string): readonly MessageFate[];
   subscribeMs(): number;
   store(machine: string): StoreFaults;
   /** True while the two cannot hear each other. */
@@ -46,7 +46,6 @@ export interface Weather {
   readonly storeReplyLost: number;
   readonly storeRefused: number;
   readonly storeWatchBreaks: number;
-  readonly storeStale: number;
   readonly leaseLost: number;
   /** The longest usual delay on the wire. */
   readonly latencyMs: number;
@@ -64,13 +63,23 @@ export type Incident =
     }
   /** The bus is down, and everybody knows. */
   | { readonly atMs: number; readonly forMs: number; readonly kind: "busDown"; readonly machine: "bus" }
-  /** The store's news reach this apiserver late. */
+  /** The store's news reach this apiserver late; or all who hear them from this member of the store's cluster. */
   | {
       readonly atMs: number;
       readonly forMs: number;
-      readonly kind: "lag";
+      readonly kind: "lag" | "memberLag";
       readonly machine: string;
       readonly lagMs: number;
+    }
+  /** The store's news do not reach this apiserver at all. */
+  | { readonly atMs: number; readonly forMs: number; readonly kind: "behind"; readonly machine: string }
+  /** Nothing new of one resource reaches this machine, by the bus or by HTTP. */
+  | {
+      readonly atMs: number;
+      readonly forMs: number;
+      readonly kind: "freeze";
+      readonly machine: string;
+      readonly resource: string;
     }
   | {
       readonly atMs: number;
@@ -98,7 +107,6 @@ const WORST: Readonly<Record<Exclude<keyof Weather, "latencyMs">, number>> = {
   storeReplyLost: 0.01,
   storeRefused: 0.01,
   storeWatchBreaks: 0.03,
-  storeStale: 0.3,
   leaseLost: 0.02,
 };
 
@@ -106,7 +114,23 @@ export interface Victims {
   readonly apiservers: readonly string[];
   readonly leaders: readonly string[];
   readonly nodes: readonly string[];
+  /** What serves a node beside its kubelet. */
+  readonly servants: readonly string[];
 }
+
+/** Members of the store's cluster. */
+export const MEMBERS = 3;
+/** What may be frozen. */
+const RESOURCES = [
+  "pods",
+  "replicasets",
+  "deployments",
+  "services",
+  "endpointslices",
+  "nodes",
+  "namespaces",
+  "configmaps",
+];
 
 export function planFaults(random: Random, victims: Victims, fromMs: number, untilMs: number): FaultPlan {
   const weatherRandom = random.fork("weather");
@@ -125,9 +149,9 @@ export const calm: Weather = {
 };
 
 function planIncidents(random: Random, victims: Victims, fromMs: number, untilMs: number): Incident[] {
-  const { apiservers, leaders, nodes } = victims;
-  const everybody = [...apiservers, ...leaders, ...nodes];
-  const count = Math.floor(random.next() * 14);
+  const { apiservers, leaders, nodes, servants } = victims;
+  const everybody = [...apiservers, ...leaders, ...nodes, ...servants];
+  const count = Math.floor(random.next() * 18);
   const incidents: Incident[] = [];
   for (let i = 0; i < count; i++) {
     const atMs = Math.round(fromMs + random.next() * (untilMs - fromMs));
@@ -144,22 +168,40 @@ function planIncidents(random: Random, victims: Victims, fromMs: number, untilMs
         const late = random.next() < 0.5 ? apiservers : [pick(random, apiservers)];
         for (const machine of late) incidents.push({ kind: "lag", atMs, forMs: forMs + 3_000, machine, lagMs });
       }
-    } else if (what < 0.4)
+    } else if (what < 0.37)
       incidents.push({ kind: "pause", atMs, forMs, machine: pick(random, what < 0.3 ? leaders : everybody) });
-    else if (what < 0.45) incidents.push({ kind: "busDown", atMs, forMs, machine: "bus" });
-    else if (what < 0.7) incidents.push({ kind: "crash", atMs, forMs, machine: pick(random, everybody) });
-    else if (what < 0.85) {
+    else if (what < 0.41) incidents.push({ kind: "busDown", atMs, forMs, machine: "bus" });
+    else if (what < 0.6) incidents.push({ kind: "crash", atMs, forMs, machine: pick(random, everybody) });
+    else if (what < 0.65) {
+      // Long enough for the node to be taken for lost, and it comes back.
+      const lostMs = Math.min(untilMs - atMs, Math.round(45_000 + random.next() * 30_000));
+      incidents.push({ kind: "crash", atMs, forMs: lostMs, machine: pick(random, nodes) });
+    } else if (what < 0.75) {
       const lagMs = Math.round(100 + random.next() * 4_000);
-      incidents.push({ kind: "lag", atMs, forMs, machine: pick(random, apiservers), lagMs });
+      if (random.next() < 0.7) incidents.push({ kind: "lag", atMs, forMs, machine: pick(random, apiservers), lagMs });
+      else incidents.push({ kind: "memberLag", atMs, forMs, machine: memberOf(random.next() * MEMBERS), lagMs });
+    } else if (what < 0.8) {
+      const behindMs = Math.min(untilMs - atMs, forMs + 5_000);
+      incidents.push({ kind: "behind", atMs, forMs: behindMs, machine: pick(random, apiservers) });
+    } else if (what < 0.88) {
+      const resource = pick(random, RESOURCES);
+      incidents.push({
+        kind: "freeze",
+        atMs,
+        forMs,
+        machine: pick(random, [...leaders, ...nodes, ...servants]),
+        resource,
+      });
     } else {
       const from = pick(random, [...apiservers, "bus"]);
-      incidents.push({ kind: "partition", atMs, forMs, machine: pick(random, [...leaders, ...nodes]), from });
+      const machine = pick(random, [...leaders, ...nodes, ...servants]);
+      incidents.push({ kind: "partition", atMs, forMs, machine, from });
     }
   }
   return incidents.sort((a, b) => a.atMs - b.atMs);
 }
 
-/** The faults of a plan. Crashes and pauses are the cluster's to carry out; the rest is answered here. */
+/** The faults of a plan. Crashes and pauses are the cluster's to carry out; the rest is answered here, and counted. */
 export function plannedFaults(world: World, { weather, incidents, untilMs }: FaultPlan): Faults {
   const random = world.random.fork("faults");
   const streams = new Map<string, Random>();
@@ -170,42 +212,63 @@ export function plannedFaults(world: World, { weather, incidents, untilMs }: Fau
     return stream;
   };
   const now = (): Weather => (world.nowMs < untilMs ? weather : calm);
-  const current = (): Incident[] =>
-    incidents.filter(({ atMs, forMs }) => atMs <= world.nowMs && world.nowMs < atMs + forMs);
-  const happens = (stream: Random, rate: number): boolean => stream.next() < rate;
+  const isCurrent = ({ atMs, forMs }: Incident): boolean => atMs <= world.nowMs && world.nowMs < atMs + forMs;
+  const current = (kind: Incident["kind"], machine: string): Incident | undefined =>
+    incidents.find((incident) => incident.kind === kind && incident.machine === machine && isCurrent(incident));
   const delay = (stream: Random): number => 0.2 + Math.round(stream.next() ** 3 * now().latencyMs * 1_000) / 1_000;
+  /** Draws in any case: that one fault comes true shifts no other. */
+  const happens = (stream: Random, fault: Exclude<keyof Weather, "latencyMs">): boolean => {
+    const isSo = stream.next() < now()[fault];
+    if (isSo) world.count(fault);
+    return isSo;
+  };
+  const counted = (fault: string, isSo: boolean): boolean => {
+    if (isSo) world.count(fault);
+    return isSo;
+  };
+  const isFrozen = (machine: string, isAbout: (resource: string) => boolean): boolean =>
+    incidents.some(
+      (incident) =>
+        incident.kind === "freeze" &&
+        incident.machine === machine &&
+        isCurrent(incident) &&
+        counted("frozen", isAbout(incident.resource)),
+    );
 
   const faults: Faults = {
     partitioned: (a, b) =>
-      current().some(
+      incidents.some(
         (incident) =>
           incident.kind === "partition" &&
-          ((incident.machine === a && incident.from === b) || (incident.machine === b && incident.from === a)),
+          ((incident.machine === a && incident.from === b) || (incident.machine === b && incident.from === a)) &&
+          counted("partitioned", isCurrent(incident)),
       ),
 
-    request(client, server) {
+    request(client, server, path) {
       const stream = of(`request ${client} ${server}`);
       const isApart = (): boolean => faults.partitioned(client, server);
+      const isWatch = path.includes("watch=true");
       return {
         outMs: delay(stream),
         backMs: delay(stream),
-        requestLost: happens(stream, now().requestLost) || isApart(),
-        replyLost: happens(stream, now().replyLost),
+        requestLost: happens(stream, "requestLost") || isApart(),
+        replyLost: happens(stream, "replyLost"),
         chunkMs: () => delay(stream),
         chunk: () => {
-          const isCut = happens(stream, now().streamCut);
-          if (isApart()) return "silent";
+          const isCut = happens(stream, "streamCut");
+          if (isApart() || (isWatch && isFrozen(client, (resource) => path.includes(`/${resource}?`)))) return "silent";
           return isCut ? "cut" : "carried";
         },
       };
     },
 
-    message(from, to) {
+    message(from, to, subject) {
       const stream = of(`message ${from} ${to}`);
-      const lost = happens(stream, now().messageLost);
-      const copies = happens(stream, now().messageDoubled) ? 2 : 1;
-      const late = happens(stream, now().messageLate);
+      const lost = happens(stream, "messageLost");
+      const copies = happens(stream, "messageDoubled") ? 2 : 1;
+      const late = happens(stream, "messageLate");
       if (lost || faults.partitioned(from, "bus") || faults.partitioned(to, "bus")) return [];
+      if (isFrozen(to, (resource) => subject.split(".").includes(resource))) return [];
       return Array.from({ length: copies }, (_, copy) => ({
         delayMs: delay(stream) + (late || copy > 0 ? Math.round(stream.next() * 3_000) : 0),
         inOrder: !late && copy === 0,
@@ -216,32 +279,40 @@ export function plannedFaults(world: World, { weather, incidents, untilMs }: Fau
 
     store(machine) {
       const stream = of(`store ${machine}`);
+      const lagOf = (kind: "lag" | "memberLag", who: string): number => {
+        const incident = current(kind, who);
+        return incident && "lagMs" in incident && counted(kind, true) ? stream.next() * incident.lagMs : 0;
+      };
       return {
         ...noFaults,
-        call: () => {
+        call: (call) => {
           const luck = stream.next();
           const { storeReplyLost, storeRefused } = now();
-          const end =
-            luck < storeReplyLost / 2
-              ? "requestLost"
-              : luck < storeReplyLost
-                ? "replyLost"
-                : luck < storeReplyLost + storeRefused
-                  ? "refused"
-                  : "answered";
+          const ends: readonly [CallFate["end"], number][] = [
+            ["requestLost", storeReplyLost / 2],
+            ["replyLost", storeReplyLost],
+            ["refused", storeReplyLost + storeRefused],
+          ];
+          const end = ends.find(([, below]) => luck < below)?.[0] ?? "answered";
+          if (end === "replyLost") world.count(call === "txn" ? "committedUnanswered" : "storeReplyLost");
+          else if (end !== "answered") world.count(end === "refused" ? "storeRefused" : "storeRequestLost");
           return { outMs: delay(stream), backMs: delay(stream), end };
         },
-        watchLagMs: () => {
-          const lag = current().find((incident) => incident.kind === "lag" && incident.machine === machine);
-          return delay(stream) + (lag?.kind === "lag" ? stream.next() * lag.lagMs : 0);
+        watchLagMs: (member) => {
+          const behind = current("behind", machine);
+          if (behind && counted("behind", true)) return behind.atMs + behind.forMs - world.nowMs;
+          return delay(stream) + lagOf("lag", machine) + lagOf("memberLag", memberOf(member));
         },
-        breaksWatch: () => happens(stream, now().storeWatchBreaks),
-        staleRevisions: () => (happens(stream, now().storeStale) ? Math.floor(stream.next() * 50) : 0),
-        losesLease: () => happens(stream, now().leaseLost),
+        breaksWatch: () => happens(stream, "storeWatchBreaks"),
+        losesLease: () => happens(stream, "leaseLost"),
       };
     },
   };
   return faults;
+}
+
+function memberOf(index: number): string {
+  return `store-${Math.floor(index) + 1}`;
 }
 
 function pick<T>(random: Random, items: readonly T[]): T {

@@ -17,12 +17,16 @@
  * I7 Acknowledged means done. Every revision that the user was told is in the store's history of that object, and a read
  *    after it never shows an older one.
  * I8 Revisions rise, one commit after the other.
+ * I9 What the recorded users (users.ts) were told is linearizable and durable; their lists are snapshots, their watches have
+ *    etcd's nine properties: judged by test/history.
+ * I10, I11: ownership.ts.
  */
 import type { Deployment, ReplicaSet } from "@pilothouse/api/types/apps-v1";
 import type { EndpointSlice } from "@pilothouse/api/types/discovery-v1";
-import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { Pod, Service } from "@pilothouse/api/types/core-v1";
 import type { KubernetesObject } from "@pilothouse/client";
 import type { StoreChange } from "@pilothouse/store";
+import { namespaceOf, Ownership } from "./ownership.ts";
 import { changedKey, type Commit } from "./store.ts";
 import { Violation, type World } from "./world.ts";
 
@@ -35,7 +39,8 @@ const REPLICA_SETS = "/registry/apps/replicasets/";
 const SLICES = "/registry/discovery.k8s.io/endpointslices/";
 const DEPLOYMENTS = "/registry/apps/deployments/";
 const UNFENCED = ["/registry/core/events/", "/registry/events.k8s.io/", "/registry/coordination.k8s.io/leases/"];
-const USERS_OWN = [DEPLOYMENTS, "/registry/core/services/"];
+const SERVICES = "/registry/core/services/";
+const USERS_OWN = [DEPLOYMENTS, SERVICES];
 
 const ELECTION_OF: Readonly<Record<string, string>> = {
   "system:kube-scheduler": "kube-scheduler",
@@ -90,6 +95,8 @@ export class Invariants {
   readonly replicaSets = new Map<string, KnownReplicaSet>();
   readonly deployments = new Map<string, KnownDeployment>();
   readonly slices = new Map<string, EndpointSlice>();
+  readonly services = new Map<string, Service>();
+  readonly ownership: Ownership;
   /** When something other than heartbeats was last written, and what. */
   lastWrite: { atMs: number; what: string } = { atMs: 0, what: "nothing" };
   readonly #world: World;
@@ -103,11 +110,12 @@ export class Invariants {
 
   constructor(world: World) {
     this.#world = world;
+    this.ownership = new Ownership(world);
   }
 
   /** The user was told that this is so. */
-  acknowledged(object: KubernetesObject): void {
-    const key = `${object.kind ?? ""} ${object.metadata.name ?? ""}`;
+  acknowledged(object: KubernetesObject & { readonly kind?: string }): void {
+    const key = nameOf(object);
     const revision = Number(object.metadata.resourceVersion);
     const before = this.#acknowledged.get(key) ?? 0;
     if (revision < before)
@@ -126,32 +134,29 @@ export class Invariants {
       this.#violated(`I8: revision ${commit.revision} came after ${this.#revision}`);
     this.#revision = commit.revision;
     this.#judgeFence(commit);
+    this.ownership.judge(commit);
     for (const change of commit.changes) {
       this.#note(change, commit);
       const key = changedKey(change);
       if (key.startsWith(ELECTIONS)) this.#onElection(change);
-      else if (key.startsWith(PODS)) this.#onPod(key, change, commit);
-      else if (key.startsWith(REPLICA_SETS)) this.#onReplicaSet(key, change, commit);
-      else if (key.startsWith(DEPLOYMENTS)) this.#onDeployment(key, change);
-      else if (key.startsWith(SLICES)) this.#onSlice(key, change);
-      if (
-        change.type === "delete" &&
-        USERS_OWN.some((prefix) => key.startsWith(prefix)) &&
-        commit.cause?.user !== "admin"
-      )
+      else if (key.startsWith(PODS)) this.#onPod(key, commit);
+      else if (key.startsWith(REPLICA_SETS)) this.#onReplicaSet(key, commit);
+      else if (key.startsWith(DEPLOYMENTS)) this.#onDeployment(key, commit);
+      else if (key.startsWith(SLICES)) this.#onSlice(key, commit);
+      else if (key.startsWith(SERVICES)) this.#onService(key, commit);
+      const isOurs = commit.cause?.user === "admin" || this.ownership.isGoing(namespaceOf(key));
+      if (change.type === "delete" && USERS_OWN.some((prefix) => key.startsWith(prefix)) && !isOurs)
         this.#violated(`I5: ${key} was deleted by ${commit.cause?.user ?? "nobody"}`);
     }
   }
 
   /** The commit as a line of the story, and for I7. */
-  #note(change: StoreChange, { revision, life, cause }: Commit): void {
+  #note(change: StoreChange, { revision, life, cause, objects }: Commit): void {
     const key = changedKey(change);
-    if (key.startsWith("/registry/")) {
-      const object = change.type === "put" ? (parse(change.entry.value) as KubernetesObject) : undefined;
-      if (object) {
-        const named = `${object.kind ?? ""} ${object.metadata.name ?? ""}`;
-        this.#history.set(named, (this.#history.get(named) ?? new Set()).add(revision));
-      }
+    const object = objects.get(key);
+    if (object) {
+      const named = nameOf(object);
+      this.#history.set(named, (this.#history.get(named) ?? new Set()).add(revision));
     }
     if (isHeartbeat(key)) return;
     const what = change.type === "delete" ? "removed" : change.previous ? "changed" : "created";
@@ -160,7 +165,7 @@ export class Invariants {
     const by = cause ? `${cause.user} (${cause.method})` : (life ?? "a lease that ended");
     this.#world.tell(
       life ?? "store",
-      `${revision}: ${key.replace("/registry/", "")} ${what}${detailOf(change)}, by ${by}`,
+      `${revision}: ${key.replace("/registry/", "")} ${what}${detailOf(object)}, by ${by}`,
     );
   }
 
@@ -192,9 +197,9 @@ export class Invariants {
     this.#lastFence.set(election, createRevision);
   }
 
-  #onPod(key: string, change: StoreChange, commit: Commit): void {
+  #onPod(key: string, commit: Commit): void {
     const before = this.pods.get(key);
-    const after = change.type === "put" ? (parse(change.entry.value) as Pod) : undefined;
+    const after = commit.objects.get(key) as Pod | undefined;
     if (after && before && before.metadata.uid === after.metadata.uid) this.#judgeBinding(key, before, after);
     const isMarked = (pod: Pod | undefined): boolean => pod?.metadata.deletionTimestamp !== undefined;
     if (before && !isMarked(before) && (!after || isMarked(after))) this.#judgeDelete(key, before, commit);
@@ -226,6 +231,7 @@ export class Invariants {
     if (cause?.user === "admin") replicaSet?.deletedByUserAtMs.push(this.#world.nowMs);
     if (cause?.user === "admin" || this.#askedToDelete.has(pod.metadata.uid ?? "") || isEnded(pod)) return;
     if (!replicaSet || replicaSet.object.metadata.deletionTimestamp !== undefined) return;
+    if (this.ownership.isGoing(pod.metadata.namespace ?? "")) return;
     const active = this.activePodsOf(replicaSet.object).length;
     const { nowMs } = this.#world;
     const unseen = replicaSet.deletedByUserAtMs.filter((atMs) => atMs >= nowMs - RECENT_MS).length;
@@ -242,16 +248,17 @@ export class Invariants {
       this.#violated(`I5: ${key} runs on ${node} and was removed by ${cause?.user ?? "nobody"}`);
   }
 
-  #onReplicaSet(key: string, change: StoreChange, { cause }: Commit): void {
+  #onReplicaSet(key: string, { cause, objects }: Commit): void {
     const known = this.replicaSets.get(key);
-    if (change.type === "delete") {
+    const object = objects.get(key) as ReplicaSet | undefined;
+    if (!object) {
       const asked = known?.object.spec.replicas ?? 0;
-      if (asked > 0 && cause?.user !== "admin" && this.#deploymentOf(known?.object))
+      const isOurs = cause?.user === "admin" || this.ownership.isGoing(namespaceOf(key));
+      if (asked > 0 && !isOurs && this.#deploymentOf(known?.object))
         this.#violated(`I5: ${key}, which asks for ${asked} pods, was deleted by ${cause?.user ?? "nobody"}`);
       this.replicaSets.delete(key);
       return;
     }
-    const object = parse(change.entry.value) as ReplicaSet;
     const before = known?.object.spec.replicas ?? 0;
     const asked = object.spec.replicas ?? 1;
     if (known) known.object = object;
@@ -275,12 +282,12 @@ export class Invariants {
       );
   }
 
-  #onDeployment(key: string, change: StoreChange): void {
-    if (change.type === "delete") {
+  #onDeployment(key: string, { objects }: Commit): void {
+    const object = objects.get(key) as Deployment | undefined;
+    if (!object) {
       this.deployments.delete(key);
       return;
     }
-    const object = parse(change.entry.value) as Deployment;
     const known = this.deployments.get(key) ?? { object, most: new Recent() };
     known.object = object;
     this.deployments.set(key, known);
@@ -288,14 +295,22 @@ export class Invariants {
     known.most.set(replicas + surgeOf(object, replicas), this.#world.nowMs);
   }
 
-  #onSlice(key: string, change: StoreChange): void {
-    if (change.type === "delete") this.slices.delete(key);
-    else this.slices.set(key, parse(change.entry.value) as EndpointSlice);
+  #onSlice(key: string, { objects }: Commit): void {
+    const slice = objects.get(key) as EndpointSlice | undefined;
+    if (slice) this.slices.set(key, slice);
+    else this.slices.delete(key);
+  }
+
+  #onService(key: string, { objects }: Commit): void {
+    const service = objects.get(key) as Service | undefined;
+    if (service) this.services.set(key, service);
+    else this.services.delete(key);
   }
 
   /** The addresses that a Service of the default namespace sends to, sorted. */
   endpointsOf(service: string): string[] {
     return [...this.slices.values()]
+      .filter(({ metadata }) => metadata.namespace === "default")
       .filter(({ metadata }) => metadata.labels?.["kubernetes.io/service-name"] === service)
       .flatMap(({ endpoints }) => endpoints ?? [])
       .filter(({ conditions }) => conditions?.ready !== false)
@@ -337,6 +352,13 @@ export function isHeartbeat(key: string): boolean {
   return !key.startsWith("/registry/") || UNFENCED.some((prefix) => key.startsWith(prefix));
 }
 
+function nameOf({
+  kind = "",
+  metadata: { namespace = "", name = "" },
+}: KubernetesObject & { readonly kind?: string }): string {
+  return `${kind} ${namespace}/${name}`;
+}
+
 function isFenced(key: string): boolean {
   return key.startsWith("/registry/") && !UNFENCED.some((prefix) => key.startsWith(prefix));
 }
@@ -350,9 +372,9 @@ function surgeOf({ spec }: Deployment, replicas: number): number {
   return typeof surge === "number" ? surge : Math.ceil((Number.parseInt(surge, 10) / 100) * replicas);
 }
 
-function detailOf(change: StoreChange): string {
-  if (change.type === "delete") return "";
-  const { metadata, spec, status } = parse(change.entry.value) as {
+function detailOf(object: KubernetesObject | undefined): string {
+  if (!object) return "";
+  const { metadata, spec, status } = object as {
     metadata?: KubernetesObject["metadata"];
     spec?: { replicas?: number; nodeName?: string };
     status?: { phase?: string; conditions?: { type: string; status: string }[] };
@@ -366,11 +388,4 @@ function detailOf(change: StoreChange): string {
     metadata?.deletionTimestamp === undefined ? "" : "DELETING",
   ].filter((detail) => detail !== "");
   return details.length === 0 ? "" : ` (${details.join(", ")})`;
-}
-
-/** The object before the newline; keys that hold none are not read. */
-function parse(value: Uint8Array): unknown {
-  const text = Buffer.from(value).toString("utf8");
-  const newline = text.lastIndexOf("\n");
-  return JSON.parse(newline < 0 ? text : text.slice(0, newline));
 }

@@ -35,7 +35,10 @@ export function simulatedTransport(
   return {
     endpoint: server.name,
     send: (request) =>
-      new Exchange(world, faults.request(client.machine.name, server.name), client, server).send(request, identity),
+      new Exchange(world, faults.request(client.machine.name, server.name, request.path), client, server).send(
+        request,
+        identity,
+      ),
     close: () => Promise.resolve(),
   };
 }
@@ -307,7 +310,7 @@ export class SimulatedBus {
         if (subscriber.live) subscriber.handle(message);
       });
     const what = `${life.name} hears ${message.subject} ${message.headers["Ph-Revision"] ?? ""}`;
-    for (const { delayMs, inOrder } of this.#faults.message(from.machine.name, life.machine.name)) {
+    for (const { delayMs, inOrder } of this.#faults.message(from.machine.name, life.machine.name, message.subject)) {
       if (inOrder) line.push(delayMs, what, hear);
       else this.#world.at(delayMs, what, hear);
     }

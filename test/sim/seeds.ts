@@ -1,9 +1,13 @@
 /** One seed from beginning to end: the cluster starts, the user's story is told under faults, all converges, all is quiet. */
 import { Cluster, victims } from "./cluster.ts";
 import { planFaults, type FaultPlan } from "./faults.ts";
+import { unconverged, unserved } from "./convergence.ts";
 import { Invariants } from "./invariants.ts";
-import { ENDS_WITH, tellStory } from "./story.ts";
+import { Machine } from "./machine.ts";
+import { Recorder } from "./recorder.ts";
+import { tellStory } from "./story.ts";
 import { inContext, setTraps } from "./traps.ts";
+import { startUsers } from "./users.ts";
 import { Violation, World, type StoryLine } from "./world.ts";
 
 export interface SeedResult {
@@ -14,6 +18,8 @@ export interface SeedResult {
   readonly plan: FaultPlan;
   readonly steps: number;
   readonly virtualMs: number;
+  /** How often each fault, and each of the users' doings, came true. */
+  readonly counts: ReadonlyMap<string, number>;
 }
 
 const FAULTS_FROM_MS = 10_000;
@@ -40,16 +46,18 @@ export async function runSeed(seed: number): Promise<SeedResult> {
     process.off("unhandledRejection", unhandled);
     freeTraps();
   }
-  const { story, steps, nowMs } = world;
-  return { seed, digest: world.digest(), failure, story, plan, steps, virtualMs: nowMs };
+  const { story, steps, nowMs, counts } = world;
+  return { seed, digest: world.digest(), failure, story, plan, steps, virtualMs: nowMs, counts };
 }
 
 async function play(world: World, plan: FaultPlan): Promise<void> {
   const cluster = new Cluster(world, plan);
   const invariants = new Invariants(world);
+  const recorder = new Recorder(world);
   world.check = () => {
     for (const commit of cluster.truth.takeCommits()) {
       invariants.judge(commit);
+      recorder.committed(commit);
       cluster.committed(commit);
     }
   };
@@ -65,8 +73,13 @@ async function play(world: World, plan: FaultPlan): Promise<void> {
       acknowledged: (object: Parameters<Invariants["acknowledged"]>[0]) => invariants.acknowledged(object),
       deletes: (uid: string) => invariants.userDeletes(uid),
     };
-    const telling = inContext({ life: life.name }, () => tellStory(ports));
-    telling.then(
+    const users = new Machine(world, "users").boot();
+    const asking = { life: users, clients: cluster.clientsOf(users), recorder, untilMs: FAULTS_UNTIL_MS };
+    const telling = [
+      inContext({ life: life.name }, () => tellStory(ports)),
+      inContext({ life: users.name }, () => startUsers(asking)),
+    ];
+    Promise.all(telling).then(
       () => (told = true),
       (error: unknown) => world.fail(error),
     );
@@ -82,38 +95,13 @@ async function play(world: World, plan: FaultPlan): Promise<void> {
     faultlessMs + CONVERGES_WITHIN_MS + QUIET_MS,
     () => isQuiet() && unconverged(invariants) === undefined,
   );
+  recorder.judge();
   const within = `within ${CONVERGES_WITHIN_MS / 1_000} s after the last fault`;
-  const missing = unconverged(invariants);
+  const missing = unconverged(invariants) ?? (await unserved(cluster, invariants));
   if (missing !== undefined) throw new Violation(`not converged ${within}: ${missing}`);
   if (!isQuiet()) throw new Violation(`still writing ${within}: ${invariants.lastWrite.what}`);
   world.tell(
     "world",
     `converged ${((invariants.lastWrite.atMs - faultlessMs) / 1_000).toFixed(1)} s after the last fault, and quiet`,
   );
-}
-
-/** What is still missing; undefined when the cluster is as the story's end wants it. */
-function unconverged(invariants: Invariants): string | undefined {
-  const { deployments, replicaSets, pods } = invariants;
-  const { deployment: name, replicas, image } = ENDS_WITH;
-  const deployment = deployments.get(`/registry/apps/deployments/default/${name}`)?.object;
-  if (!deployment) return "there is no Deployment";
-  const { status, metadata } = deployment;
-  if (status?.observedGeneration !== metadata.generation) return "the Deployment's last change is not observed";
-  for (const field of ["replicas", "updatedReplicas", "readyReplicas", "availableReplicas"] as const)
-    if (status?.[field] !== replicas) return `the Deployment says ${field}: ${status?.[field] ?? 0}`;
-  const owned = [...replicaSets.values()].filter(({ object }) => (object.spec.replicas ?? 1) > 0);
-  if (owned.length !== 1) return `${owned.length} ReplicaSets ask for pods`;
-  const [current] = owned;
-  if (current?.object.spec.template?.spec?.containers[0]?.image !== image) return `the ReplicaSet is not of ${image}`;
-  if (pods.size !== replicas) return `there are ${pods.size} pods`;
-  for (const pod of pods.values()) {
-    const ready = pod.status?.conditions?.find(({ type }) => type === "Ready")?.status;
-    if (ready !== "True" || pod.status?.phase !== "Running")
-      return `${pod.metadata.name ?? ""} is ${pod.status?.phase ?? "new"}, ready ${ready ?? "unknown"}`;
-  }
-  const wanted = [...pods.values()].map(({ status }) => status?.podIP ?? "").sort();
-  const found = invariants.endpointsOf("web");
-  if (found.join() !== wanted.join()) return `the Service's endpoints are ${found.join()}, its pods ${wanted.join()}`;
-  return undefined;
 }

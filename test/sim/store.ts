@@ -1,8 +1,9 @@
 /** The truth behind all apiservers, and each process's own bad connection to it. */
+import type { KubernetesObject } from "@pilothouse/client";
 import { allKeys, type Store, type StoreChange, type Transaction } from "@pilothouse/store";
 import { faultyStore } from "@pilothouse/store/faulty";
 import { memoryStore } from "@pilothouse/store/memory";
-import type { Faults } from "./faults.ts";
+import { MEMBERS, type Faults } from "./faults.ts";
 import type { Life } from "./machine.ts";
 import { currentContext, type Cause } from "./traps.ts";
 import type { World } from "./world.ts";
@@ -11,6 +12,8 @@ import type { World } from "./world.ts";
 export interface Commit {
   readonly revision: number;
   readonly changes: readonly StoreChange[];
+  /** What was put below /registry/, by key; without resourceVersion. */
+  readonly objects: ReadonlyMap<string, KubernetesObject & { readonly kind?: string }>;
   /** The process that asked for it; undefined when a lease ended. */
   readonly life: string | undefined;
   /** The request that it was done for. */
@@ -25,7 +28,11 @@ export class Truth {
 
   constructor(world: World) {
     const memory = memoryStore({ clock: world.clock });
-    this.store = { ...memory, txn: (txn) => this.#noted(memory, txn) };
+    this.store = {
+      ...memory,
+      txn: (txn) => this.#noted(memory, txn),
+      compact: (revision) => memory.compact(revision).then(() => world.count("compacted")),
+    };
     memory.watch({
       range: allKeys,
       startRevision: 1,
@@ -44,7 +51,7 @@ export class Truth {
     return [...byRevision].map(([revision, changes]) => {
       const author = this.#authors.get(revision);
       this.#authors.delete(revision);
-      return { revision, changes, life: author?.life, cause: author?.cause };
+      return { revision, changes, objects: objectsOf(changes), life: author?.life, cause: author?.cause };
     });
   }
 
@@ -63,18 +70,27 @@ export class Truth {
 /** A process's connection to the store: what the network does to it, and nothing after the process's end. */
 export function storeOf(life: Life, truth: Store, world: World, faults: Faults): Store {
   const { name } = life.machine;
-  const store = faultyStore(truth, { clock: world.clock, faults: faults.store(name), members: 3 });
+  const store = faultyStore(truth, { clock: world.clock, faults: faults.store(name), members: MEMBERS });
   life.onEnd(() => void store.close());
   return portOf(life, "store", store, {
     watch: (options) =>
       store.watch({
         ...options,
-        onChanges: (changes) => life.run(() => options.onChanges(changes)),
-        onEnd: (cause) => life.run(() => options.onEnd(cause)),
+        onChanges: (changes) => {
+          if (changes.length >= WHOLE_BATCH) world.count("batchOf1000");
+          life.run(() => options.onChanges(changes));
+        },
+        onEnd: (cause) => {
+          if (cause.reason === "compacted") world.count("reloaded");
+          life.run(() => options.onEnd(cause));
+        },
         onHealth: (healthy) => life.run(() => options.onHealth?.(healthy)),
       }),
   });
 }
+
+/** Who is further behind gets the store's news in batches of at least so many changes. */
+const WHOLE_BATCH = 1_000;
 
 /** A port as one life has it: each answer comes as an event of that life; a dead life's calls are never made. */
 export function portOf<T extends object>(life: Life, name: string, port: T, own: Partial<T> = {}): T {
@@ -90,6 +106,20 @@ export function portOf<T extends object>(life: Life, name: string, port: T, own:
       };
     },
   });
+}
+
+function objectsOf(changes: readonly StoreChange[]): Map<string, KubernetesObject> {
+  const objects = new Map<string, KubernetesObject>();
+  for (const change of changes)
+    if (change.type === "put" && change.entry.key.startsWith("/registry/"))
+      objects.set(change.entry.key, storedObject(change.entry.value));
+  return objects;
+}
+
+/** The object stands before the newline; behind it is the trailer. */
+function storedObject(value: Uint8Array): KubernetesObject {
+  const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString("utf8");
+  return JSON.parse(text.slice(0, text.lastIndexOf("\n"))) as KubernetesObject;
 }
 
 export function changedKey(change: StoreChange): string {

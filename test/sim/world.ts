@@ -41,6 +41,8 @@ export class World {
   readonly random: Random;
   /** What a person wants to read when a run fails; part of the digest. */
   readonly story: StoryLine[] = [];
+  /** How often what a world is made to show came true, by name: a fault that never does is no fault. */
+  readonly counts = new Map<string, number>();
   /** Time for what is on no machine: the store's cluster, the wires. */
   readonly clock: Clock;
   /** Called after each event; throws a Violation when something is not as it must be. */
@@ -93,6 +95,11 @@ export class World {
   tell(who: string, what: string): void {
     this.story.push({ atMs: this.#nowMs, who, what });
     this.#note(`${who}: ${what}`);
+  }
+
+  /** `what` came true once more. */
+  count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
   }
 
   /** Ends the run with this error after the present event. */

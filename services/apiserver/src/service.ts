@@ -59,6 +59,8 @@ export interface ApiserverConfig {
   readonly serviceAccountIssuer?: string;
   /** Default 400. */
   readonly maxInFlight?: number;
+  /** Between two compactions of etcd; history of twice as long is kept. Default 5 minutes. */
+  readonly compactionIntervalMs?: number;
   /** Default true. */
   readonly withClusterDns?: boolean;
   /** PEM of the authority of client certificates, as the ConfigMap extension-apiserver-authentication publishes it. */
@@ -148,7 +150,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
   await onceStoreAnswers({ clock, log }, scope, () => bootstrap(writes, telemetry, clusterObjects, scope.signal));
   isBootstrapped = true;
   startPublishing({ bus, cache, clock }, { apiserver: config.name, kinds }, scope);
-  startCompacting({ store, clock, log }, scope);
+  startCompacting({ store, clock, log }, scope, config.compactionIntervalMs);
   keepOwnEndpoints(
     { ...writes, store },
     telemetry,

@@ -1,8 +1,8 @@
 /**
- * Compaction: history of at least ten minutes is kept, older is given up, by one apiserver at a time (C5).
+ * Compaction: history of at least two intervals is kept, older is given up, by one apiserver at a time (C5).
  *
  * Each apiserver notes the store's revision at each interval and, by a compare on one key, at most one of them compacts in
- * an interval, to a revision that it noted ten minutes ago or earlier by its own monotonic clock.
+ * an interval, to a revision that it noted two intervals ago or earlier by its own monotonic clock.
  */
 import { sleep, type Clock } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
@@ -11,7 +11,8 @@ import type { Logger } from "@pilothouse/telemetry";
 import { COMPACTED_KEY } from "../cache/load.ts";
 
 const INTERVAL_MS = 5 * 60_000;
-const KEEP_MS = 10 * 60_000;
+/** History of so many intervals is kept. */
+const KEPT_INTERVALS = 2;
 
 export interface CompactPorts {
   readonly store: Store;
@@ -20,7 +21,8 @@ export interface CompactPorts {
 }
 
 /** Compacts now and then until the scope closes. */
-export function startCompacting({ store, clock, log }: CompactPorts, scope: Scope): void {
+export function startCompacting({ store, clock, log }: CompactPorts, scope: Scope, intervalMs = INTERVAL_MS): void {
+  const keepMs = KEPT_INTERVALS * intervalMs;
   scope.run("compact", async (signal) => {
     const notes: { readonly atMs: number; readonly revision: number }[] = [];
     let seenTurn = 0;
@@ -28,17 +30,17 @@ export function startCompacting({ store, clock, log }: CompactPorts, scope: Scop
       try {
         const { entry, revision } = await store.get(COMPACTED_KEY, { signal });
         const turn = entry?.modRevision ?? 0;
-        const due = notes.findLast(({ atMs }) => clock.monotonicMs() - atMs >= KEEP_MS);
+        const due = notes.findLast(({ atMs }) => clock.monotonicMs() - atMs >= keepMs);
         // A key that moved since the last look means that another apiserver had this interval's turn.
         if (due && turn === seenTurn) await compactTo(store, due.revision, turn);
         seenTurn = turn;
         notes.push({ atMs: clock.monotonicMs(), revision });
-        if (notes.length > 2 * (KEEP_MS / INTERVAL_MS)) notes.shift();
+        if (notes.length > 2 * KEPT_INTERVALS) notes.shift();
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
         log.warn("compaction was skipped", { error });
       }
-      await sleep(clock, INTERVAL_MS, signal);
+      await sleep(clock, intervalMs, signal);
     }
   });
 }
