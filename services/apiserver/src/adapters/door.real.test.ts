@@ -1,5 +1,5 @@
 /** The door on loopback: certificates, limits, streams, and a tunnel to a kubelet that is a small HTTPS server here. */
-import { createServer, request as httpsRequest, type RequestOptions, type Server } from "node:https";
+import { Agent, createServer, request as httpsRequest, type RequestOptions, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ApiRequest, ApiResponse } from "@pilothouse/api/http";
@@ -8,6 +8,7 @@ import { seededRandom } from "@pilothouse/clock/seeded";
 import { createAuthority, issueCertificate, type KeyPair } from "@pilothouse/pki";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { until } from "../../../../test/harness/index.ts";
 import type { Handler } from "../flows/handle.ts";
 import { openDoor, type Door } from "./express-door.ts";
 import { kubeletProxy } from "./kubelet-proxy.ts";
@@ -202,4 +203,32 @@ describe("the door", () => {
     const refused = await ask({ path: "/refused", headers: { connection: "Upgrade", upgrade: "echo" } });
     expect(refused).toMatchObject({ status: 403, text: "no" });
   });
+
+  it("closes though clients whose watch has ended ask again at once on the connection that they have", async () => {
+    const order = Promise.withResolvers<void>();
+    let watches = 0;
+    const body = async function* () {
+      watches++;
+      yield Buffer.from("{}\n");
+      await order.promise;
+    };
+    serve = () => Promise.resolve({ status: 200, headers: {}, body: body() });
+    const agent = new Agent({ keepAlive: true });
+    const watchUntilRefused = async (): Promise<void> => {
+      for (let isServed = true; isServed;) isServed = await ask({ agent }).then(isAnswer, () => false);
+    };
+    const clients = Array.from({ length: 20 }, watchUntilRefused);
+    await until("all are being served", () => watches === clients.length);
+    const startMs = systemClock.monotonicMs();
+    const closed = door.close(20_000);
+    order.resolve();
+    await closed;
+    expect(systemClock.monotonicMs() - startMs).toBeLessThan(5_000);
+    await Promise.all(clients);
+    agent.destroy();
+  });
 });
+
+function isAnswer({ status }: Got): boolean {
+  return status === 200;
+}

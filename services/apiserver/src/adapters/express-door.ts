@@ -37,7 +37,7 @@ export interface DoorOptions {
 
 export interface Door {
   readonly port: number;
-  /** Takes no new connections, ends idle ones, and gives running requests this long. */
+  /** Takes no new connections, ends idle ones and those whose request is answered, and gives running requests this long. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -55,7 +55,10 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
+  let isClosing = false;
   app.use((request: IncomingMessage, response: ServerResponse) => {
+    // Else a client that asks again and again, as one does whose watch has ended, keeps its connection and this door open.
+    response.on("finish", () => void (isClosing && request.socket.destroySoon()));
     answer({ ...options, limits }, bodies, request, response).catch((error: unknown) => {
       log.warn("an answer was cut short", { error });
       response.destroy();
@@ -99,7 +102,10 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   await listening(server, options);
   return {
     port: (server.address() as AddressInfo).port,
-    close: (graceMs) => closed(server, tunnels, options.clock, graceMs),
+    close(graceMs) {
+      isClosing = true;
+      return closed(server, tunnels, options.clock, graceMs);
+    },
   };
 }
 
