@@ -73,6 +73,26 @@ export const ERRORS = {
     why: "Each process keeps its last 8,192 spans in memory; a restart forgets them. Or the object was never created here.",
     next: "Apply the object again and ask at once, or follow the work with `npx pilot trace tail`; set OTEL_EXPORTER_OTLP_ENDPOINT to keep spans.",
   },
+  "PH-201": {
+    title: "There is no lab",
+    why: "This clone has no `.lab` folder.",
+    next: "Run `npm run lab -- --masters 3 --workers 2`.",
+  },
+  "PH-202": {
+    title: "No such machine in the lab",
+    why: "The command names a machine, or a number of machines, that the lab cannot have.",
+    next: "Run `npm run lab:fault -- list`; `.lab/inventory.yml` has the machines' names.",
+  },
+  "PH-203": {
+    title: "The lab could not be made",
+    why: "A machine's base, disk, network or boot failed; the message has the failed program's own words.",
+    next: "Run the command again: it goes on where it stopped. `.lab/machines/<name>/console.log` is what the machine said while it booted.",
+  },
+  "PH-204": {
+    title: "The fault could not be made or undone",
+    why: "There is no such fault, an option is wrong, or this kernel has not what the fault is made with.",
+    next: "Run `npm run lab:fault -- list`.",
+  },
 } as const satisfies Readonly<Record<string, { title: string; why: string; next: string }>>;
 
 export type ErrorId = keyof typeof ERRORS;

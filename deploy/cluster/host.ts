@@ -204,13 +204,13 @@ export function removeCgroups(cgroup: string): void {
 }
 
 /** The one folder of cgroup v2, or one for each controller of v1. */
-function cgroupHierarchies(): readonly string[] {
+export function cgroupHierarchies(): readonly string[] {
   if (existsSync("/sys/fs/cgroup/cgroup.controllers")) return ["/sys/fs/cgroup"];
   return readdirSync("/sys/fs/cgroup").map((name) => join("/sys/fs/cgroup", name));
 }
 
 /** A cgroup goes by rmdir only, children first. */
-function removeFolders(folder: string): void {
+export function removeFolders(folder: string): void {
   if (!existsSync(folder)) return;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.isDirectory()) removeFolders(join(folder, entry.name));
