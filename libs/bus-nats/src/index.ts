@@ -24,6 +24,8 @@ export interface NatsBusOptions {
   readonly maxPendingBytes?: number;
   /** Default 250. */
   readonly reconnectDelayMs?: number;
+  /** How often the connection is tried; it counts as dead after two tries without an answer. Default 5,000. */
+  readonly pingIntervalMs?: number;
   /** Called with what the connection reports and with failures of handlers. */
   readonly onError: (error: unknown) => void;
 }
@@ -189,7 +191,7 @@ function connectionOptions(options: NatsBusOptions): ConnectionOptions {
     reconnectTimeWait: options.reconnectDelayMs ?? 250,
     reconnectJitter: 100,
     reconnectJitterTLS: 100,
-    pingInterval: 5_000,
+    pingInterval: options.pingIntervalMs ?? 5_000,
     maxPingOut: 2,
     // Servers that a cluster tells of may be known to it by addresses that we cannot reach or that our certificates do not name.
     ignoreClusterUpdates: true,
