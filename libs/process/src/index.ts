@@ -82,6 +82,7 @@ export async function runProcess<S extends Settings>(service: ServiceProcess<S>)
     logLevel: common["log-level"] as "debug" | "info" | "warn" | "error",
     otlpEndpoint: common["otlp-endpoint"] ?? process.env["OTEL_EXPORTER_OTLP_ENDPOINT"],
   });
+  process.on("exit", () => telemetry.flush());
   report = (task, error) => telemetry.log.error(`${task} failed`, { error });
   scope.defer(() => bus.close());
   endOnSignals(scope, telemetry);

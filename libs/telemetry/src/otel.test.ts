@@ -104,10 +104,10 @@ describe("spans on the bus", () => {
 describe("log lines", () => {
   it("are JSON with trace ids, and without secrets", () => {
     const lines: string[] = [];
-    const log = jsonLogger({
+    const { log } = jsonLogger({
       clock: manualClock(0),
       base: { service: "dns" },
-      destination: { write: (line) => lines.push(line) },
+      write: (line) => lines.push(line),
     });
     const trace: TraceContext = { traceId: "a".repeat(32), spanId: "b".repeat(16), sampled: true };
     log
@@ -126,6 +126,26 @@ describe("log lines", () => {
       token: "[redacted]",
       request: { authorization: "[redacted]" },
     });
+  });
+});
+
+describe("log lines in a hurry", () => {
+  it("wait for each other, but not when something is wrong", () => {
+    const written: string[] = [];
+    const { log, flush } = jsonLogger({ clock: manualClock(0), base: {}, write: (lines) => written.push(lines) });
+    log.info("one");
+    log.info("two");
+    expect(written).toEqual([]);
+    log.error("three");
+    const [together = ""] = written;
+    const messages = together
+      .trimEnd()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { msg: string }).msg);
+    expect(messages).toEqual(["one", "two", "three"]);
+    log.info("four");
+    flush();
+    expect(written).toHaveLength(2);
   });
 });
 

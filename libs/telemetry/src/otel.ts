@@ -35,7 +35,12 @@ export interface OtelTelemetryOptions {
   readonly otlpEndpoint?: string | undefined;
 }
 
-export async function otelTelemetry(options: OtelTelemetryOptions): Promise<Telemetry> {
+/** Log lines wait a moment in the process: the owner flushes them before it ends. */
+export interface OtelTelemetry extends Telemetry {
+  readonly flush: () => void;
+}
+
+export async function otelTelemetry(options: OtelTelemetryOptions): Promise<OtelTelemetry> {
   const { service, instance, clock, random, scope, bus } = options;
   const metrics = promMetrics(service);
   const dropped = metrics.counter("telemetry_spans_dropped_total", "Spans that nobody got.", ["to"]);
@@ -52,11 +57,12 @@ export async function otelTelemetry(options: OtelTelemetryOptions): Promise<Tele
     sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
     spanProcessors: processors,
   });
-  return {
-    tracer: tracerOf(provider, clock),
-    log: jsonLogger({ clock, base: { service, instance }, ...(options.logLevel ? { level: options.logLevel } : {}) }),
-    metrics,
-  };
+  const logger = jsonLogger({
+    clock,
+    base: { service, instance },
+    ...(options.logLevel ? { level: options.logLevel } : {}),
+  });
+  return { tracer: tracerOf(provider, clock), ...logger, metrics };
 }
 
 const KINDS = {
@@ -65,6 +71,14 @@ const KINDS = {
   client: SpanKind.CLIENT,
   producer: SpanKind.PRODUCER,
   consumer: SpanKind.CONSUMER,
+} as const;
+
+const KIND_NAMES = {
+  [SpanKind.INTERNAL]: "internal",
+  [SpanKind.SERVER]: "server",
+  [SpanKind.CLIENT]: "client",
+  [SpanKind.PRODUCER]: "producer",
+  [SpanKind.CONSUMER]: "consumer",
 } as const;
 
 function tracerOf(provider: TracerProvider, clock: Clock): Tracer {
@@ -117,7 +131,6 @@ function outletProcessor(outlet: SpanOutlet, service: string, instance: string):
 }
 
 function recordOf(span: ReadableSpan, service: string, instance: string): ServiceSpan {
-  const kind = (Object.keys(KINDS) as (keyof typeof KINDS)[]).find((name) => KINDS[name] === span.kind);
   return {
     service,
     instance,
@@ -125,7 +138,7 @@ function recordOf(span: ReadableSpan, service: string, instance: string): Servic
     context: traceContextOf(span.spanContext()),
     parent: span.parentSpanContext ? traceContextOf(span.parentSpanContext) : undefined,
     links: span.links.map((link) => traceContextOf(link.context)),
-    kind: kind ?? "internal",
+    kind: KIND_NAMES[span.kind],
     startTimeMs: hrTimeToMilliseconds(span.startTime),
     endTimeMs: hrTimeToMilliseconds(span.endTime),
     attributes: span.attributes as SpanAttributes,

@@ -22,9 +22,18 @@ export function randomSpanId(random: Random): string {
 /** Never all zeros, which W3C trace context forbids. */
 function randomHex(random: Random, digits: number): string {
   let hex = "";
-  while (hex.length < digits)
-    hex += Math.floor(random.next() * 2 ** 32)
-      .toString(16)
-      .padStart(8, "0");
-  return /^0+$/.test(hex) ? randomHex(random, digits) : hex;
+  let isZero = true;
+  while (hex.length < digits) {
+    const bits = Math.floor(random.next() * 2 ** 32);
+    isZero &&= bits === 0;
+    hex += hexOf(bits);
+  }
+  return isZero ? randomHex(random, digits) : hex;
 }
+
+/** Eight digits. */
+function hexOf(bits: number): string {
+  return `${BYTES[bits >>> 24]}${BYTES[(bits >>> 16) & 0xff]}${BYTES[(bits >>> 8) & 0xff]}${BYTES[bits & 0xff]}`;
+}
+
+const BYTES: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));

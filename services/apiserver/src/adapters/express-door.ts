@@ -116,7 +116,9 @@ async function answer(
   response: ServerResponse,
 ): Promise<void> {
   const gone = new AbortController();
-  response.on("close", () => gone.abort(new Error("the client has gone")));
+  response.on("close", () => {
+    if (!response.writableFinished) gone.abort(new Error("the client has gone"));
+  });
   const reply = (it: ApiResponse): Promise<void> => send(response, it, { clock, stalledReaderMs, gone: gone.signal });
   try {
     await bodies.use(request, async (body) => reply(await handler.handle(apiRequest(request, body, gone.signal))));

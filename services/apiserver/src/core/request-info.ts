@@ -47,9 +47,10 @@ export function nameInSelector(query: URLSearchParams): string {
 }
 
 function decodedSegments(path: string): readonly string[] | undefined {
-  const trimmed = path.replace(/^\/+|\/+$/g, "");
+  const segments = path.replace(/^\/+|\/+$/g, "").split("/");
+  if (!path.includes("%")) return segments;
   try {
-    return trimmed.split("/").map(decodeURIComponent);
+    return segments.map(decodeURIComponent);
   } catch {
     return undefined;
   }

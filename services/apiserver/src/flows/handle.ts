@@ -16,6 +16,7 @@ import {
   tooManyRequests,
   type Status,
 } from "@pilothouse/errors";
+import type { KindDefinition } from "@pilothouse/kinds/kind";
 import { StoreUnavailable } from "@pilothouse/store";
 import { parseTraceparent, type Span, type Telemetry } from "@pilothouse/telemetry";
 import { attributesOf } from "../core/authorize.ts";
@@ -68,8 +69,7 @@ export function createHandler(deps: HandlerDeps): Handler {
   );
   let inFlight = 0;
 
-  const judged = async (request: ApiRequest, span: Span, note: AuditNote): Promise<Judged> => {
-    const info = requestInfoOf(request.method, request.path, request.query);
+  const judged = async ({ request, info, kind, span, note }: Arrival): Promise<Judged> => {
     if (!info) throw badRequest("the path of the request is not well-formed");
     const verified = await deps.authenticator.authenticate(request);
     note.user = verified.name;
@@ -85,16 +85,17 @@ export function createHandler(deps: HandlerDeps): Handler {
       info,
       user,
       span,
-      kind: info.isResourceRequest ? servedKind(info.group, info.version, info.resource) : undefined,
+      kind,
       fence: fenceOf(user, info, request.headers),
       warn: (text) => void (warnings.includes(text) || warnings.push(text)),
     };
     return { context, warnings };
   };
 
-  const answered = async (request: ApiRequest, span: Span, note: AuditNote): Promise<ApiResponse> => {
-    const { context, warnings } = await judged(request, span, note);
-    const response = context.info.isResourceRequest ? await dispatch(deps, context) : await systemAnswer(deps, request);
+  const answered = async (arrival: Arrival): Promise<ApiResponse> => {
+    const { context, warnings } = await judged(arrival);
+    const { isResourceRequest } = context.info;
+    const response = isResourceRequest ? await dispatch(deps, context) : await systemAnswer(deps, arrival.request);
     return warnings.length === 0
       ? response
       : { ...response, headers: { ...response.headers, warning: warningHeaders(warnings) } };
@@ -103,25 +104,28 @@ export function createHandler(deps: HandlerDeps): Handler {
   /** Runs one request from span to audit line; never rejects. */
   const served = async <T extends { readonly status: number }>(
     request: ApiRequest,
-    work: (span: Span, note: AuditNote) => Promise<T>,
+    work: (arrival: Arrival) => Promise<T>,
     refused: (error: unknown, span: Span) => T,
   ): Promise<{ readonly result: T; readonly auditId: string }> => {
     const startMs = deps.time.clock.monotonicMs();
     const note: AuditNote = { auditId: deps.time.ids.uuid() };
-    const span = deps.telemetry.tracer.start(spanName(request), {
+    const info = requestInfoOf(request.method, request.path, request.query);
+    const kind = info?.isResourceRequest ? servedKind(info.group, info.version, info.resource) : undefined;
+    const span = deps.telemetry.tracer.start(spanName(request, info, kind), {
       kind: "server",
       parent: parseTraceparent(request.headers["traceparent"]),
       attributes: { "http.request.method": request.method, "url.path": request.path },
     });
+    const arrival: Arrival = { request, info, kind, span, note };
     let result: T;
     try {
-      result = await work(span, note);
+      result = await work(arrival);
     } catch (error) {
       result = refused(error, span);
     }
     span.set({ "http.response.status_code": result.status });
     span.end();
-    measured(request, result.status, (deps.time.clock.monotonicMs() - startMs) / 1_000, note, span);
+    measured(arrival, result.status, (deps.time.clock.monotonicMs() - startMs) / 1_000);
     return { result, auditId: note.auditId };
   };
 
@@ -144,9 +148,9 @@ export function createHandler(deps: HandlerDeps): Handler {
       try {
         const { result, auditId } = await served(
           request,
-          (span, note) => {
+          (arrival) => {
             if (isFull) throw tooManyRequests("too many requests, please try again later", 1);
-            return answered(request, span, note);
+            return answered(arrival);
           },
           (error, span) => errorAnswer(request, error, span),
         );
@@ -159,8 +163,8 @@ export function createHandler(deps: HandlerDeps): Handler {
     async upgrade(request) {
       const { result } = await served<UpgradeResult>(
         request,
-        async (span, note) => {
-          const { context } = await judged(request, span, note);
+        async (arrival) => {
+          const { context } = await judged(arrival);
           const { info } = context;
           const isStream = ["exec", "attach", "portforward"].includes(info.subresource) && info.resource === "pods";
           if (!isStream || info.group !== "") throw badRequest("this path takes no upgrade");
@@ -171,6 +175,16 @@ export function createHandler(deps: HandlerDeps): Handler {
       return "target" in result ? { target: result.target } : { refusal: result.refusal };
     },
   };
+}
+
+/** A request, and what its path and method mean, from span to audit line. */
+interface Arrival {
+  readonly request: ApiRequest;
+  /** Undefined for a path that no client may mean. */
+  readonly info: RequestInfo | undefined;
+  readonly kind: KindDefinition | undefined;
+  readonly span: Span;
+  readonly note: AuditNote;
 }
 
 /** What the audit line says of a request beside its path. */
@@ -204,10 +218,8 @@ function measures({ telemetry, name }: HandlerDeps) {
     LATENCY_SECONDS,
     ["verb", "resource"],
   );
-  return (request: ApiRequest, code: number, tookSeconds: number, note: AuditNote, span: Span): void => {
-    const info = requestInfoOf(request.method, request.path, request.query);
-    const served = info?.isResourceRequest ? servedKind(info.group, info.version, info.resource) : undefined;
-    const labels = { verb: info?.verb ?? "", resource: served?.resource ?? "" };
+  return ({ request, info, kind, span, note }: Arrival, code: number, tookSeconds: number): void => {
+    const labels = { verb: info?.verb ?? "", resource: kind?.resource ?? "" };
     requests.add({ ...labels, code: String(code) });
     seconds.observe(tookSeconds, labels);
     if (ALWAYS_ANSWERED.includes(request.path)) return;
@@ -226,9 +238,8 @@ function measures({ telemetry, name }: HandlerDeps) {
 }
 
 /** `create pods`, `patch deployments/status`: few names, so that they can be counted by. */
-function spanName({ method, path, query }: ApiRequest): string {
-  const info = requestInfoOf(method, path, query);
-  if (!info?.isResourceRequest || !servedKind(info.group, info.version, info.resource)) return `${method} request`;
+function spanName({ method }: ApiRequest, info: RequestInfo | undefined, kind: KindDefinition | undefined): string {
+  if (!info || !kind) return `${method} request`;
   return `${info.verb} ${info.resource}${info.subresource === "" ? "" : `/${info.subresource}`}`;
 }
 
