@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Transport } from "@pilothouse/client";
 import { httpsTransport } from "@pilothouse/client/https";
 import { systemClock } from "@pilothouse/clock/system";
-import { nodeFlags } from "../../deploy/cluster/processes.ts";
+import { nodeEnvironment, nodeFlags } from "../../deploy/cluster/processes.ts";
 import type { Credentials } from "./credentials.ts";
 import { startProcess, type TestProcess } from "./process.ts";
 import { until } from "./until.ts";
@@ -66,7 +66,7 @@ export async function apiserverProcess(options: ApiserverOptions): Promise<Apise
         command: process.execPath,
         args: commandLine(options),
         directory,
-        env: { NODE_COMPILE_CACHE: join(options.directory, "cache") },
+        env: nodeEnvironment(join(options.directory, "cache")),
       });
     },
     async untilReady(timeoutMs = 60_000) {

@@ -26,6 +26,7 @@ export class Contents {
   readonly #rvBase: number;
   readonly #log: Logger;
   readonly #slabs = new Slabs();
+  readonly #room = (lengthBytes: number): Uint8Array => this.#slabs.room(lengthBytes);
   /** By `/registry/<group>/<resource>/`. */
   readonly #kinds: ReadonlyMap<string, KindCache>;
 
@@ -92,7 +93,7 @@ export class Contents {
   /** Undefined for a value that cannot be read, which is then remembered as broken. */
   #read({ kind, broken }: KindCache, stored: StoreEntry): Entry | undefined {
     try {
-      return readEntry(kind, stored, this.#rvBase);
+      return readEntry(kind, stored, this.#rvBase, this.#room);
     } catch (error) {
       this.#log.error("a stored value cannot be read", { key: stored.key, error });
       broken.set(stored.key, error instanceof UnreadableValue ? error.message : "the value is no such object");

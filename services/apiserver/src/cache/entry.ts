@@ -2,7 +2,7 @@
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { CacheEntry } from "../core/model.ts";
-import { factsOf, readStored, UnreadableValue, type EntryFacts } from "../core/stored.ts";
+import { factsOf, readStored, UnreadableValue, type EntryFacts, type RoomFor } from "../core/stored.ts";
 import type { StoreEntry } from "@pilothouse/store";
 import type { Placed, Slab } from "./slab.ts";
 
@@ -47,13 +47,13 @@ export class Entry implements CacheEntry, Placed {
 }
 
 /**
- * A stored entry as the cache and lists from etcd hold it.
+ * A stored entry as the cache and lists from etcd hold it; its bytes lie in `room`, or anywhere.
  *
  * @throws UnreadableValue
  */
-export function readEntry(kind: KindDefinition, stored: StoreEntry, rvBase: number): Entry {
+export function readEntry(kind: KindDefinition, stored: StoreEntry, rvBase: number, room?: RoomFor): Entry {
   if (stored.unreadable !== undefined) throw new UnreadableValue(stored.unreadable);
   const revision = stored.modRevision + rvBase;
-  const { object, bytes, trailer } = readStored(kind, stored.value, revision);
+  const { object, bytes, trailer } = readStored(kind, stored.value, revision, room);
   return new Entry(stored.key, kind, revision, trailer.trace, factsOf(kind, object), bytes);
 }

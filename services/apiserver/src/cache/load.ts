@@ -1,5 +1,5 @@
 /** Reads the whole store at one revision, as old as it still has it, so that what follows is also history (C5). */
-import { allKeys, RevisionCompacted, type Store } from "@pilothouse/store";
+import { allKeys, RevisionCompacted, type RangePage, type Store } from "@pilothouse/store";
 import { Contents, type ContentsOptions } from "./contents.ts";
 
 /** Where the compactor leaves the revision that it compacts to, before it does (flows/compact.ts). */
@@ -29,13 +29,16 @@ export async function loadStore(
   const head = await store.revision(signal);
   const at = await oldestLoadable(store, head, lookBack);
   const contents = new Contents(options, at + options.rvBase);
-  for (let { from } = allKeys; ;) {
-    const page = await store.range({ from, to: allKeys.to }, { revision: at, limit: PAGE_ENTRIES, signal });
-    for (const entry of page.entries) contents.load(entry);
-    const last = page.entries.at(-1);
-    if (!page.more || !last) return { contents, at, head };
-    from = `${last.key}\0`;
+  const pageFrom = (from: string): Promise<RangePage> =>
+    store.range({ from, to: allKeys.to }, { revision: at, limit: PAGE_ENTRIES, signal });
+  for (let next: Promise<RangePage> | undefined = pageFrom(allKeys.from); next;) {
+    const { entries, more }: RangePage = await next;
+    const last = entries.at(-1);
+    // The store reads the next page while this one is taken in.
+    next = more && last ? pageFrom(`${last.key}\0`) : undefined;
+    for (const entry of entries) contents.load(entry);
   }
+  return { contents, at, head };
 }
 
 async function oldestLoadable(store: Store, head: number, lookBack: number): Promise<number> {

@@ -32,22 +32,29 @@ export class Slabs {
     return this.#residentBytes;
   }
 
-  /** Copies the entry's bytes into a slab. */
+  /** Room for the bytes of an entry that is placed next, so that they need not be copied there. */
+  room(lengthBytes: number): Uint8Array {
+    if (lengthBytes > OWN_BUFFER_BYTES) return new Uint8Array(lengthBytes);
+    if (this.#filling.usedBytes + lengthBytes > SLAB_BYTES) this.#nextSlab();
+    const { buffer, usedBytes } = this.#filling;
+    return buffer.subarray(usedBytes, usedBytes + lengthBytes);
+  }
+
+  /** Takes the entry's bytes in: as they lie when they lie in the `room` given last, else as a copy. */
   place(entry: Placed): void {
     const { bytes } = entry;
     if (bytes.length > OWN_BUFFER_BYTES) {
-      entry.bytes = Uint8Array.from(bytes);
+      if (bytes.length !== bytes.buffer.byteLength) entry.bytes = Uint8Array.from(bytes);
       this.#residentBytes += bytes.length;
       return;
     }
-    if (this.#filling.usedBytes + bytes.length > SLAB_BYTES) this.#nextSlab();
+    const room = this.room(bytes.length);
+    if (bytes.buffer !== room.buffer || bytes.byteOffset !== room.byteOffset) room.set(bytes);
     const slab = this.#filling;
-    const start = slab.usedBytes;
-    slab.buffer.set(bytes, start);
-    slab.usedBytes += bytes.length;
-    slab.liveBytes += bytes.length;
+    slab.usedBytes += room.length;
+    slab.liveBytes += room.length;
     slab.entries.add(entry);
-    entry.bytes = slab.buffer.subarray(start, slab.usedBytes);
+    entry.bytes = room;
     entry.slab = slab;
   }
 

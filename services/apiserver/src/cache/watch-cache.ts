@@ -46,7 +46,10 @@ export interface CacheOptions {
 /** What hears of changes: called with all changes of one kind of one delivery, in order; must not throw. */
 export interface ChangeListener {
   onChanges(kind: KindDefinition, changes: readonly EntryChange[]): void;
-  /** A new epoch has begun: nothing follows from what was heard before. */
+  /**
+   * A new epoch has begun, and what was replayed of the time before it is over: nothing follows from what was heard before,
+   * and whatever comes after the revision of now will be heard.
+   */
   onEpoch(): void;
 }
 
@@ -76,6 +79,8 @@ export class WatchCache implements ObjectCache {
   #loads = 0;
   /** The store's revision when the load began: what a replay must reach before the cache may say that it is ready. */
   #readyAt = 0;
+  /** What the watch delivers is history: it was news before this load, and listeners are not told. */
+  #replaying = false;
   #watch: StoreWatch | undefined;
 
   constructor(ports: CachePorts, options: CacheOptions) {
@@ -194,15 +199,18 @@ export class WatchCache implements ObjectCache {
   }
 
   async #loadUntilDone(scope: Scope): Promise<void> {
-    for (let lookBack = this.#replayRevisions; ;) {
+    let compactions = 0;
+    for (;;) {
       try {
+        // Compacted under our feet: the compactor has left word up to where, which holds until its next turn. Should that be
+        // gone too, somebody else compacts as well, and what is newest must do.
+        const lookBack = compactions > 1 ? 0 : this.#replayRevisions;
         const load = await loadStore(this.#ports.store, this.#contentsOptions, lookBack, scope.signal);
         if (!scope.closed) this.#begin(load, scope);
         return;
       } catch (error) {
         if (scope.closed) return;
-        // Compacted under our feet: the next attempt takes what is newest.
-        if (error instanceof RevisionCompacted) lookBack = 0;
+        if (error instanceof RevisionCompacted) compactions++;
         this.#ports.log.warn("loading the store failed: trying again", { error });
         await sleep(this.#ports.clock, RETRY_LOAD_MS, scope.signal);
       }
@@ -218,7 +226,8 @@ export class WatchCache implements ObjectCache {
     this.#readyAt = head + rvBase;
     this.#gate.advance(at + rvBase);
     this.#gate.learn(head + rvBase);
-    for (const listener of this.#listeners) listener.onEpoch();
+    this.#replaying = at < head;
+    if (!this.#replaying) for (const listener of this.#listeners) listener.onEpoch();
     for (const wakers of this.#wakers.values()) for (const wake of wakers) this.#fanOut.wake(wake);
     this.#watch?.close();
     this.#watch = this.#ports.store.watch({
@@ -252,8 +261,12 @@ export class WatchCache implements ObjectCache {
     const revision = last.type === "put" ? last.entry.modRevision : last.modRevision;
     this.#gate.advance(revision + this.#contentsOptions.rvBase);
     for (const { kind, changes: ofKind } of told) {
-      for (const listener of this.#listeners) listener.onChanges(kind, ofKind);
+      if (!this.#replaying) for (const listener of this.#listeners) listener.onChanges(kind, ofKind);
       for (const wake of this.#wakersOf(kind)) this.#fanOut.wake(wake);
+    }
+    if (this.#replaying && this.#gate.revision >= this.#readyAt) {
+      this.#replaying = false;
+      for (const listener of this.#listeners) listener.onEpoch();
     }
   }
 

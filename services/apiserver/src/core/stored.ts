@@ -100,11 +100,16 @@ export function decodeStored(value: Uint8Array): StoredValue {
 }
 
 /** A stored value as an object of its kind at a resourceVersion; foreign ones get today's defaults (C1). */
-export function readStored(kind: KindDefinition, value: Uint8Array, resourceVersion: number): ReadObject {
+export function readStored(
+  kind: KindDefinition,
+  value: Uint8Array,
+  resourceVersion: number,
+  room: RoomFor = newRoom,
+): ReadObject {
   const stored = decodeStored(value);
   const object = parseObject(stored.body);
   if (!stored.foreign) {
-    const bytes = splice(stored.body, stored.trailer.spliceOffset, resourceVersion);
+    const bytes = splice(stored.body, stored.trailer.spliceOffset, resourceVersion, room);
     return { object: withRevision(object, resourceVersion), bytes, trailer: stored.trailer, foreign: false };
   }
   kind.defaults?.(object);
@@ -153,16 +158,21 @@ export function isUnchanged(
   { bytes, revision, foreign }: StoredObject,
   { body, spliceOffset }: EncodedObject,
 ): boolean {
-  return foreign !== true && splice(body, spliceOffset, revision).equals(bytes);
+  return foreign !== true && Buffer.compare(splice(body, spliceOffset, revision), bytes) === 0;
 }
 
+/** Where served bytes are to be written. */
+export type RoomFor = (lengthBytes: number) => Uint8Array;
+
+const newRoom: RoomFor = (lengthBytes) => Buffer.allocUnsafe(lengthBytes);
+
 /** Inserts `"resourceVersion":"…"` into the metadata of an object's JSON. */
-export function splice(body: Uint8Array, offset: number, resourceVersion: number): Buffer {
+export function splice(body: Uint8Array, offset: number, resourceVersion: number, room: RoomFor = newRoom): Uint8Array {
   const isOnlyMember = body[offset] === CLOSING_BRACE;
   const member = `"resourceVersion":"${resourceVersion}"${isOnlyMember ? "" : ","}`;
-  const bytes = Buffer.allocUnsafe(body.length + member.length);
+  const bytes = room(body.length + member.length);
   bytes.set(body.subarray(0, offset), 0);
-  bytes.write(member, offset, "latin1");
+  for (let i = 0; i < member.length; i++) bytes[offset + i] = member.charCodeAt(i);
   bytes.set(body.subarray(offset), offset + member.length);
   return bytes;
 }

@@ -1,7 +1,7 @@
 /** The cache against a store that lags, compacts, fails and holds nonsense (C1, C4, C5, C7, C8). */
 import { manualClock } from "@pilothouse/clock/manual";
 import { Scope } from "@pilothouse/lifecycle";
-import type { Store } from "@pilothouse/store";
+import { allKeys, type Store } from "@pilothouse/store";
 import { memoryStore } from "@pilothouse/store/memory";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { seededRandom } from "@pilothouse/clock/seeded";
@@ -102,6 +102,54 @@ test("after a restart clients resume: a cold start replays the history that the 
   expect(await watch.story(3)).toEqual(["ADDED c8 10", "ADDED c9 11", "DELETED c3 12"]);
   const tooOld = await after.watch(configMaps, { query: "resourceVersion=4" });
   expect(await tooOld.next()).toMatchObject({ type: "ERROR", object: { message: "too old resource version: 4 (5)" } });
+});
+
+test("what a cold start replays is history to watchers, and news to nobody (C5, C15)", async () => {
+  const clock = manualClock();
+  const before = await startWorld({ clock });
+  for (let i = 0; i < 5; i++) await before.put(configMaps, newObject(configMaps, `c${i}`));
+  const lag = heldWatch(before.store);
+  lag.state.holds = true;
+  const after = await startWorld({ clock, store: before.store, apiserver: "b", faults: () => lag.wrapped });
+  const heard: string[] = [];
+  after.cache.listen({
+    onChanges: (_kind, changes) => void heard.push(...changes.map(({ entry }) => entry.name)),
+    onEpoch: () => void heard.push(`epoch at ${after.cache.revision()}`),
+  });
+  const watch = await after.watch(configMaps, { query: "resourceVersion=4" });
+  await clock.advance(0);
+  expect([after.cache.ready(), heard]).toEqual([false, []]);
+  lag.release();
+  await before.put(configMaps, newObject(configMaps, "new"));
+  await after.cache.waitUntilCurrent();
+  expect([after.cache.ready(), heard]).toEqual([true, ["epoch at 6", "new"]]);
+  expect(await watch.story(3)).toEqual(["ADDED c3 5", "ADDED c4 6", "ADDED new 7"]);
+});
+
+test("a load that the compactor overtakes begins again where the compactor left word: clients still resume (C5)", async () => {
+  const clock = manualClock();
+  const before = await startWorld({ clock });
+  for (let i = 0; i < 10; i++) await before.put(configMaps, newObject(configMaps, `c${i}`));
+  const { store } = before;
+  const overtake = async (): Promise<void> => {
+    await store.txn({ compares: [], then: [{ op: "put", key: COMPACTED_KEY, value: Buffer.from("5") }] });
+    await store.compact(5);
+  };
+  let pages = 0;
+  const overtaken = (inner: Store): Store => ({
+    ...inner,
+    range: async (range, options) => {
+      if (range.from === allKeys.from && pages++ === 0) await overtake();
+      return inner.range(range, options);
+    },
+  });
+  const starting = startWorld({ clock, store, apiserver: "b", faults: overtaken });
+  await clock.advance(500);
+  const after = await starting;
+  await after.cache.waitUntilCurrent();
+  expect([pages, after.cache.floor(configMaps)]).toEqual([2, 5]);
+  const watch = await after.watch(configMaps, { query: "resourceVersion=9" });
+  expect(await watch.story(2)).toEqual(["ADDED c8 10", "ADDED c9 11"]);
 });
 
 test("a delete knows its cause; an expiry or a delete by hand has none (C1)", async () => {
