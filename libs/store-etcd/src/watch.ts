@@ -76,12 +76,12 @@ export class EtcdWatch implements StoreWatch {
       onBreak: () => void (this.#attempt === attempt && this.#broken()),
     });
     this.#attempt = attempt;
-    const { from, to } = this.#options.range;
+    const { range, withPrevious = false } = this.#options;
     attempt.start({
-      key: Buffer.from(from),
-      range_end: Buffer.from(to),
+      key: Buffer.from(range.from),
+      range_end: Buffer.from(range.to),
       start_revision: this.#nextRevision,
-      prev_kv: true,
+      prev_kv: withPrevious,
       fragment: true,
     });
   }

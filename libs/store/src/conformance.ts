@@ -338,6 +338,7 @@ function follow(store: Store, range: KeyRange, startRevision: number): Followed 
   const watch = store.watch({
     range,
     startRevision,
+    withPrevious: true,
     onChanges(batch) {
       const before = changes.at(-1);
       const first = batch[0];

@@ -183,6 +183,7 @@ class FaultyWatch implements StoreWatch {
     this.#stream = this.#truth.watch({
       range: this.#options.range,
       startRevision: this.#nextRevision,
+      withPrevious: this.#options.withPrevious ?? false,
       onChanges: (changes) => this.#receive(changes),
       onEnd: (cause) => {
         this.close();

@@ -110,6 +110,8 @@ export interface WatchOptions {
   readonly range: KeyRange;
   /** The first revision wanted, at least 1; above the last compaction, for etcd 3.4 keeps no delete of that very revision. */
   readonly startRevision: number;
+  /** Whether changes bring what stood there before, which costs the store a read of each. Default false. */
+  readonly withPrevious?: boolean;
   /** Called with all changes of one or more whole revisions, in order. */
   onChanges(changes: readonly StoreChange[]): void;
   /** Called once, when the watch ended by itself: history compacted (reload), or closed. Breaks of the connection are resumed inside. */

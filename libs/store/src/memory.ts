@@ -191,8 +191,10 @@ class MemoryWatch implements StoreWatch {
   #deliver(): void {
     try {
       let batch: StoreChange[] = [];
+      const { range, withPrevious = false } = this.#options;
       for (const { revision, changes } of this.#keyspace.changesFrom(this.#nextRevision)) {
-        batch.push(...changes.filter((change) => rangeHolds(this.#options.range, changedKey(change))));
+        const inRange = changes.filter((change) => rangeHolds(range, changedKey(change)));
+        batch.push(...(withPrevious ? inRange : inRange.map((change) => ({ ...change, previous: undefined }))));
         this.#nextRevision = revision + 1;
         if (batch.length < WATCH_BATCH) continue;
         if (!this.#hand(batch)) return;
