@@ -135,6 +135,36 @@ describe("own writes", () => {
   });
 });
 
+describe("a controller that reads its own writes", () => {
+  const made: Pod = {
+    metadata: { name: "a", namespace: "n", uid: "u1", resourceVersion: "7" },
+    spec: { containers: [] },
+  };
+
+  it("decides again only when the informer shows them, and looks once more then, though no news tells of them", async () => {
+    const world = setUp();
+    const ownWrites = new OwnWrites();
+    let revision = 6;
+    const times: number[] = [];
+    const reconcile = async (key: string): Promise<Outcome> => {
+      times.push(world.clock.monotonicMs());
+      if (times.length === 1) ownWrites.wrote(key, { get: () => undefined, revision: () => revision }, made);
+      return done;
+    };
+    run(world, reconcile, { ownWrites });
+    world.queue.add("a");
+    await world.clock.advance(500);
+    world.queue.add("a");
+    await world.clock.advance(1_000);
+    expect(times).toEqual([0]);
+    // Made and taken back before the informer saw it: it has nothing to tell.
+    revision = 9;
+    await world.clock.advance(5_000);
+    expect(times).toEqual([0, 2_000]);
+    expect(world.queue.idle).toBe(true);
+  });
+});
+
 describe("carrying out", () => {
   it("keeps to its bound, tries all, and then fails with the first failure", async () => {
     let now = 0;

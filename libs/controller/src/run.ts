@@ -3,6 +3,7 @@ import { isStatus } from "@pilothouse/errors";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { Logger, Span, Telemetry, TraceContext } from "@pilothouse/telemetry";
 import type { WorkItem, WorkQueue } from "@pilothouse/workqueue";
+import type { OwnWrites } from "./own-writes.ts";
 
 /** How a reconcile ended. `retry` waits with growing back-off; `requeue` for a time that the reconcile knows. */
 export type Outcome =
@@ -33,6 +34,11 @@ export interface ControllerOptions {
   readonly queue: WorkQueue;
   readonly workers: number;
   readonly reconcile: (key: string, context: ReconcileContext) => Promise<Outcome>;
+  /**
+   * What the reconciles did. No key is decided about again before its informers show it; and each is looked at once more after
+   * it was to be shown: what somebody took back before the informers saw it is told by no news.
+   */
+  readonly ownWrites?: OwnWrites;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   /** Closing it shuts the queue down and waits for the workers. */
@@ -40,6 +46,9 @@ export interface ControllerOptions {
   /** Called when the apiserver says that this process leads no more (C11); the key is not retried. */
   readonly onLeadershipLost?: () => void;
 }
+
+/** The informers' news wakes a controller when own writes are seen; this is for the case that there is none. */
+const OWN_WRITES_SAFETY_MS = 1_000;
 
 /** Starts the workers; they end with the scope. */
 export function runController(options: ControllerOptions): void {
@@ -56,7 +65,7 @@ export function runController(options: ControllerOptions): void {
 }
 
 async function reconcileOne(
-  { name, queue, clock, telemetry, reconcile, onLeadershipLost }: ControllerOptions,
+  { name, queue, clock, telemetry, reconcile, ownWrites, onLeadershipLost }: ControllerOptions,
   item: WorkItem,
   signal: AbortSignal,
 ): Promise<{ readonly outcome: Outcome; readonly trace: TraceContext }> {
@@ -66,7 +75,8 @@ async function reconcileOne(
   const startMs = clock.monotonicMs();
   let outcome: Outcome = done;
   try {
-    outcome = await reconcile(key, { trace: span.context, span, log, signal });
+    if (ownWrites?.seen(key) !== false) outcome = await reconcile(key, { trace: span.context, span, log, signal });
+    if (ownWrites?.seen(key) === false) outcome = soon(outcome);
   } catch (error) {
     span.fail(error);
     if (isStatus(error, "LeadershipLost")) onLeadershipLost?.();
@@ -88,6 +98,11 @@ async function reconcileOne(
     )
     .observe((clock.monotonicMs() - startMs) / 1_000, { controller: name, outcome: outcome.type });
   return { outcome, trace: span.context };
+}
+
+function soon(outcome: Outcome): Outcome {
+  const isSooner = outcome.type !== "done" && (outcome.type === "retry" || outcome.afterMs <= OWN_WRITES_SAFETY_MS);
+  return isSooner ? outcome : requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
 }
 
 function settle(

@@ -6,7 +6,7 @@
  */
 import type { Namespace } from "@pilothouse/api/types/core-v1";
 import type { KubernetesObject } from "@pilothouse/client";
-import { done, followChanges, OwnWrites, requeueAfter, runController, type Outcome } from "@pilothouse/controller";
+import { done, followChanges, OwnWrites, runController, type Outcome } from "@pilothouse/controller";
 import type { ReconcileContext } from "@pilothouse/controller";
 import { isStatus } from "@pilothouse/errors";
 import type { Informer } from "@pilothouse/informer";
@@ -25,8 +25,6 @@ export interface PerNamespaceOptions<T extends KubernetesObject> {
 }
 
 const WORKERS = 2;
-/** The informers' news wakes the controller when own writes are seen; this is for the case that they say nothing. */
-const OWN_WRITES_SAFETY_MS = 1_000;
 
 export function startPerNamespaceController<T extends KubernetesObject>(
   ports: ControllerPorts,
@@ -46,12 +44,11 @@ export function startPerNamespaceController<T extends KubernetesObject>(
       ownWrites.forget(key);
       return done;
     }
-    if (!ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
     const action = options.plan(namespace, informer.get(key, objectName));
     await execute(ports, informer, action, { key, trace, signal, ownWrites });
     return done;
   };
-  runController({ name, queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+  runController({ name, queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost, ownWrites });
 }
 
 async function execute<T extends KubernetesObject>(

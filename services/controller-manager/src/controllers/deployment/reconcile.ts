@@ -18,7 +18,6 @@ import { plan, type DeploymentPlan, type ReplicaSetUpdate } from "./plan.ts";
 import { conditionOf, deadlineMs, restingStatus, rolloutStatus, type RolloutNews } from "./plan-status.ts";
 
 const WORKERS = 5;
-const OWN_WRITES_SAFETY_MS = 1_000;
 
 export function startDeploymentController(ports: ControllerPorts): void {
   const { clock, telemetry, scope, onLeadershipLost } = ports;
@@ -26,7 +25,17 @@ export function startDeploymentController(ports: ControllerPorts): void {
   const controller = new DeploymentController(ports);
   follow(ports, queue);
   const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
-  runController({ name: "deployment", queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+  runController({
+    name: "deployment",
+    queue,
+    workers: WORKERS,
+    reconcile,
+    clock,
+    telemetry,
+    scope,
+    onLeadershipLost,
+    ownWrites: controller.ownWrites,
+  });
 }
 
 function follow({ scope, informers }: ControllerPorts, queue: WorkQueue): void {
@@ -55,7 +64,7 @@ function follow({ scope, informers }: ControllerPorts, queue: WorkQueue): void {
 
 class DeploymentController {
   readonly #ports: ControllerPorts;
-  readonly #ownWrites = new OwnWrites();
+  readonly ownWrites = new OwnWrites();
   readonly #events;
 
   constructor(ports: ControllerPorts) {
@@ -68,11 +77,10 @@ class DeploymentController {
     const { namespace, name } = splitKey(key);
     const deployment = informers.deployments.get(namespace, name);
     if (!deployment) {
-      this.#ownWrites.forget(key);
+      this.ownWrites.forget(key);
       return done;
     }
-    if (!this.#ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
-    const cause: Cause = { key, trace, signal, ownWrites: this.#ownWrites };
+    const cause: Cause = { key, trace, signal, ownWrites: this.ownWrites };
     const candidates = [
       ...informers.replicaSets.byIndex(BY_CONTROLLER, deployment.metadata.uid ?? ""),
       ...informers.replicaSets.byIndex(BY_ORPHAN_NAMESPACE, namespace),
@@ -128,7 +136,7 @@ class DeploymentController {
         isControlledBy(existing, deployment) &&
         templateText(existing.spec.template ?? {}) === templateText(deployment.spec.template);
       if (!isOurs) return { news: { news: "collision" } };
-      this.#ownWrites.wrote(cause.key, informers.replicaSets, existing);
+      this.ownWrites.wrote(cause.key, informers.replicaSets, existing);
       return { news: { news: "found", replicaSet: name }, created: existing };
     }
   }

@@ -1,5 +1,5 @@
 /** The Endpoints controller: one Endpoints object for each Service with a selector. */
-import { done, followChanges, OwnWrites, requeueAfter, runController } from "@pilothouse/controller";
+import { done, followChanges, OwnWrites, runController } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { keyOf, splitKey } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
@@ -11,7 +11,6 @@ import { isManaged } from "../endpointslice/rules.ts";
 import { plan } from "./plan.ts";
 
 const WORKERS = 5;
-const OWN_WRITES_SAFETY_MS = 1_000;
 const MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by";
 
 export function startEndpointsController(ports: ControllerPorts): void {
@@ -22,7 +21,17 @@ export function startEndpointsController(ports: ControllerPorts): void {
   followChanges(scope, informers.endpoints, ({ object, trace }) => void queue.add(keyOf(object), trace));
   const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> =>
     reconcileService(ports, ownWrites, key, context);
-  runController({ name: "endpoints", queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+  runController({
+    name: "endpoints",
+    queue,
+    workers: WORKERS,
+    reconcile,
+    clock,
+    telemetry,
+    scope,
+    onLeadershipLost,
+    ownWrites,
+  });
 }
 
 async function reconcileService(
@@ -33,7 +42,6 @@ async function reconcileService(
 ): Promise<Outcome> {
   const { informers, executor } = ports;
   const { namespace, name } = splitKey(key);
-  if (!ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
   const cause: Cause = { key, trace, signal, ownWrites };
   const service = informers.services.get(namespace, name);
   const existing = informers.endpoints.get(namespace, name);

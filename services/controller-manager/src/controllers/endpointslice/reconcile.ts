@@ -1,7 +1,7 @@
 /** The EndpointSlice controller: hears of Services, pods and slices; keeps the slices of each Service with a selector. */
 import type { Service } from "@pilothouse/api/types/core-v1";
 import type { EndpointSlice } from "@pilothouse/api/types/discovery-v1";
-import { done, followChanges, OwnWrites, requeueAfter, runController } from "@pilothouse/controller";
+import { done, followChanges, OwnWrites, runController } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { splitKey } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
@@ -14,7 +14,6 @@ import { MANAGED_BY, MANAGED_BY_LABEL, plan, SERVICE_NAME_LABEL } from "./plan.t
 import { isManaged } from "./rules.ts";
 
 const WORKERS = 5;
-const OWN_WRITES_SAFETY_MS = 1_000;
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 
 export function startEndpointSliceController(ports: ControllerPorts): void {
@@ -38,6 +37,7 @@ export function startEndpointSliceController(ports: ControllerPorts): void {
     telemetry,
     scope,
     onLeadershipLost,
+    ownWrites,
   });
 }
 
@@ -55,7 +55,6 @@ async function reconcileService(
     ownWrites.forget(key);
     return done;
   }
-  if (!ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
   const cause: Cause = { key, trace, signal, ownWrites };
   const zoneOf = (node: string): string | undefined => informers.nodes.get("", node)?.metadata.labels?.[ZONE_LABEL];
   const planned = plan(service, informers.pods.byIndex(BY_NAMESPACE, namespace), managedSlices(ports, service), zoneOf);

@@ -7,7 +7,7 @@
  * Does not promise: IPv6, or moving a node's block.
  */
 import type { Node } from "@pilothouse/api/types/core-v1";
-import { done, followChanges, OwnWrites, requeueAfter, runController, type Outcome } from "@pilothouse/controller";
+import { done, followChanges, OwnWrites, runController, type Outcome } from "@pilothouse/controller";
 import type { ReconcileContext } from "@pilothouse/controller";
 import type { InformerChange } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
@@ -17,8 +17,6 @@ import { blockSpace, type BlockSpace } from "./rules.ts";
 
 /** Each node gets 256 addresses. */
 const NODE_BITS = 24;
-/** The informer's news wakes the controller when own writes are seen; this is for the case that it says nothing. */
-const OWN_WRITES_SAFETY_MS = 1_000;
 
 export function startNodeIpamController(ports: ControllerPorts): void {
   const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
@@ -36,7 +34,17 @@ export function startNodeIpamController(ports: ControllerPorts): void {
     if (change.type !== "deleted") queue.add(object.metadata.name ?? "", trace);
   });
   const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
-  runController({ name: "node-ipam", queue, workers: 1, reconcile, clock, telemetry, scope, onLeadershipLost });
+  runController({
+    name: "node-ipam",
+    queue,
+    workers: 1,
+    reconcile,
+    clock,
+    telemetry,
+    scope,
+    onLeadershipLost,
+    ownWrites: controller.ownWrites,
+  });
 }
 
 /** Also one whose name another node has already. */
@@ -50,7 +58,7 @@ class NodeIpamController {
   readonly #ports: ControllerPorts;
   readonly #space: BlockSpace;
   readonly #events;
-  readonly #ownWrites = new OwnWrites();
+  readonly ownWrites = new OwnWrites();
   readonly #promised = new Map<string, number>();
   #last = -1;
 
@@ -68,10 +76,9 @@ class NodeIpamController {
     const { informers, executor } = this.#ports;
     const node = informers.nodes.get("", key);
     if (!node) {
-      this.#ownWrites.forget(key);
+      this.ownWrites.forget(key);
       return done;
     }
-    if (!this.#ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
     const { uid = "", resourceVersion = "" } = node.metadata;
     if (podCidrs(node).length > 0) this.#promised.delete(uid);
     const action = plan(node, {
@@ -91,7 +98,7 @@ class NodeIpamController {
         this.#last = action.block;
         const spec = { podCIDR: action.podCidr, podCIDRs: [action.podCidr] };
         const body = { metadata: { uid, resourceVersion }, spec };
-        await executor.patch(informers.nodes, node, body, { key, trace, signal, ownWrites: this.#ownWrites });
+        await executor.patch(informers.nodes, node, body, { key, trace, signal, ownWrites: this.ownWrites });
         return done;
       }
     }

@@ -23,7 +23,6 @@ import { isBeingLeft, isToBeLeft, paceOf, readyStatus } from "./rules.ts";
 
 const WORKERS = 4;
 const PARALLEL_PODS = 16;
-const OWN_WRITES_SAFETY_MS = 1_000;
 
 export function startNodeLifecycleController(ports: ControllerPorts): void {
   const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
@@ -48,7 +47,17 @@ export function startNodeLifecycleController(ports: ControllerPorts): void {
   const controller = new NodeLifecycleController(ports, heartbeats);
   const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
   const name = "node-lifecycle";
-  runController({ name, queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+  runController({
+    name,
+    queue,
+    workers: WORKERS,
+    reconcile,
+    clock,
+    telemetry,
+    scope,
+    onLeadershipLost,
+    ownWrites: controller.ownWrites,
+  });
 }
 
 function concernsPods(node: Node): boolean {
@@ -59,7 +68,7 @@ function concernsPods(node: Node): boolean {
 class NodeLifecycleController {
   readonly #ports: ControllerPorts;
   readonly #heartbeats: Heartbeats;
-  readonly #ownWrites = new OwnWrites();
+  readonly ownWrites = new OwnWrites();
   readonly #nodeEvents;
   readonly #taintEvents;
   /** When the last node was given up. */
@@ -76,11 +85,10 @@ class NodeLifecycleController {
     const { informers, clock } = this.#ports;
     const node = informers.nodes.get("", key);
     if (!node) {
-      this.#ownWrites.forget(key);
+      this.ownWrites.forget(key);
       return done;
     }
-    if (!this.#ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
-    const cause: Cause = { key, trace, signal, ownWrites: this.#ownWrites };
+    const cause: Cause = { key, trace, signal, ownWrites: this.ownWrites };
     const silentMs = await this.#silentMs(node, cause);
     const pods = concernsPods(node) ? informers.pods.byIndex(BY_NODE, key) : [];
     const mayEvict = isToBeLeft(node) && this.#mayBeGivenUp(node);

@@ -17,6 +17,7 @@ import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
 import type { ControllerPorts } from "../../controller-ports.ts";
+import { isStatus } from "@pilothouse/errors";
 import { isNamespaceLeaving } from "../../core/namespace-leaving.ts";
 import { nameSuffix } from "../../core/names.ts";
 import { controllerOf, controllerReference, isControlledBy } from "../../core/ownership.ts";
@@ -28,7 +29,6 @@ import { nextAvailabilityMs, plan, statusOf, type CreateFailure, type ReplicaSet
 const WORKERS = 5;
 const PARALLEL_DELETES = 16;
 /** Pods' events wake the controller when own writes are seen; this is for the case that they were all others'. */
-const OWN_WRITES_SAFETY_MS = 1_000;
 
 export function startReplicaSetController(ports: ControllerPorts): void {
   const { clock, telemetry, scope, onLeadershipLost } = ports;
@@ -36,7 +36,17 @@ export function startReplicaSetController(ports: ControllerPorts): void {
   const controller = new ReplicaSetController(ports);
   followReplicaSetsAndPods(ports, queue);
   const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
-  runController({ name: "replicaset", queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+  runController({
+    name: "replicaset",
+    queue,
+    workers: WORKERS,
+    reconcile,
+    clock,
+    telemetry,
+    scope,
+    onLeadershipLost,
+    ownWrites: controller.ownWrites,
+  });
 }
 
 function followReplicaSetsAndPods({ scope, informers }: ControllerPorts, queue: WorkQueue): void {
@@ -59,7 +69,7 @@ function followReplicaSetsAndPods({ scope, informers }: ControllerPorts, queue: 
 
 class ReplicaSetController {
   readonly #ports: ControllerPorts;
-  readonly #ownWrites = new OwnWrites();
+  readonly ownWrites = new OwnWrites();
   readonly #events;
 
   constructor(ports: ControllerPorts) {
@@ -72,11 +82,10 @@ class ReplicaSetController {
     const { namespace, name } = splitKey(key);
     const replicaSet = informers.replicaSets.get(namespace, name);
     if (!replicaSet) {
-      this.#ownWrites.forget(key);
+      this.ownWrites.forget(key);
       return done;
     }
-    if (!this.#ownWrites.seen(key)) return requeueAfter(OWN_WRITES_SAFETY_MS, "own writes are not seen yet");
-    const cause: Cause = { key, trace, signal, ownWrites: this.#ownWrites };
+    const cause: Cause = { key, trace, signal, ownWrites: this.ownWrites };
     const pods = [
       ...informers.pods.byIndex(BY_CONTROLLER, replicaSet.metadata.uid ?? ""),
       ...informers.pods.byIndex(BY_ORPHAN_NAMESPACE, namespace),
@@ -119,10 +128,13 @@ class ReplicaSetController {
     }
     try {
       await inParallel(of("delete"), PARALLEL_DELETES, async (pod) => {
-        await executor.delete(informers.pods, pod, cause);
+        // Only as it was judged: a pod that somebody took away meanwhile is not ours to delete.
+        const { resourceVersion = "" } = pod.metadata;
+        await executor.delete(informers.pods, pod, cause, { resourceVersion });
         this.#record(replicaSet, "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata.name ?? ""}`, cause);
       });
     } catch (error) {
+      if (isStatus(error, "Conflict")) throw error;
       this.#record(replicaSet, "Warning", "FailedDelete", `Error deleting: ${messageOf(error)}`, cause);
       return { failure: { reason: "FailedDelete", message: messageOf(error) }, error };
     }

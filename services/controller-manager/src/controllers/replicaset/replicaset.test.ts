@@ -6,6 +6,7 @@ import { StatusError } from "@pilothouse/errors";
 import * as fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { controllerWorld, type ControllerWorld } from "../../world.fixture.ts";
+import { BY_CONTROLLER } from "../../informers.ts";
 import { plan } from "./plan.ts";
 import { startReplicaSetController } from "./reconcile.ts";
 import { inDeletionOrder } from "./rules.ts";
@@ -72,6 +73,26 @@ describe("the ReplicaSet controller", () => {
     await world.pass(300);
     expect(world.pods()).toHaveLength(0);
     expect(world.failures).toEqual([]);
+  });
+
+  it("deletes a pod only as it was judged: one that was taken away meanwhile stays", async () => {
+    const world = await started();
+    await world.client.create(resources.replicaSets, replicaSet(1));
+    await world.pass(300);
+    const [mine] = world.pods();
+    const merge = (body: object) => ({ type: "application/merge-patch+json", body }) as const;
+    const { pods } = world.ports.informers;
+    const stale = pods.list();
+    const spy = vi.spyOn(pods, "byIndex").mockImplementation((index) => (index === BY_CONTROLLER ? stale : []));
+    const relabelled = merge({ metadata: { labels: { app: "mine" } } });
+    await world.client.patch(resources.pods, "default", mine?.metadata.name ?? "", relabelled);
+    await world.client.patch(resources.replicaSets, "default", "web", merge({ spec: { replicas: 0 } }));
+    await world.pass(300);
+    spy.mockRestore();
+    await world.pass(2_000);
+    expect(world.pods().map(({ metadata }) => metadata.labels)).toEqual([{ app: "mine" }]);
+    const conditions = (world.server.peek("replicasets", "default/web") as unknown as ReplicaSet).status?.conditions;
+    expect(conditions).toBeUndefined();
   });
 
   it("replaces a pod that is deleted, and stops writing when all is well", async () => {
