@@ -1,14 +1,17 @@
 /**
  * `npm run sim -- --seeds N [--from S]`: runs seeds on all cores, tells of each, and the whole story of each that fails.
  * What stopped halfway goes on with `--from` the first seed that is missing.
+ * `npm run sim -- --sieve [CONTROLLER] [--point NAME]`: sweeps the scenarios of single controllers.
  */
 import { createHash } from "node:crypto";
 import { parseArgs } from "node:util";
 import { Coverage } from "./coverage.ts";
 import { runSeeds, type SeedReport } from "./shards.ts";
+import { reportSweeps } from "./sieve/report.ts";
 import { RUNTIME, type StoryLine } from "./world.ts";
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seeds: { type: "string", default: "20" },
     from: { type: "string", default: "1" },
@@ -18,12 +21,21 @@ const { values } = parseArgs({
     mutant: { type: "string" },
     /** Prints how often each fault came true, and under how many seeds. */
     coverage: { type: "boolean", default: false },
+    /** Sweeps the controller that is named, or all of them, instead of running seeds (sieve/). */
+    sieve: { type: "boolean", default: false },
+    /** Only this point of the sweep, with its whole story if it fails. */
+    point: { type: "string" },
   },
 });
+if (values.sieve)
+  process.exit(Math.min(1, await reportSweeps({ scenario: positionals[0], point: values.point }, print)));
+
 const from = Number(values.from);
 const count = Number(values.seeds);
 if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count) || count < 1) {
-  process.stderr.write("usage: npm run sim -- --seeds N [--from S] [--story] [--coverage] [--mutant NAME]\n");
+  process.stderr.write(
+    "usage: npm run sim -- --seeds N [--from S] [--story] [--coverage] [--mutant NAME] | --sieve [CONTROLLER] [--point NAME]\n",
+  );
   process.exit(2);
 }
 

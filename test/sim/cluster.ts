@@ -395,7 +395,7 @@ const NO_METRICS: Metrics = {
 };
 
 /** What a service logs for people, as lines of the story. Requests are no news. */
-function storyLog(world: World, who: string, base: LogFields): Logger {
+export function storyLog(world: World, who: string, base: LogFields): Logger {
   const at =
     (level: string) =>
     (message: string, fields: LogFields = {}): void => {
@@ -413,7 +413,7 @@ function storyLog(world: World, who: string, base: LogFields): Logger {
   };
 }
 
-function textOf(error: unknown): string {
+export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
@@ -423,7 +423,7 @@ function answers(): Promise<{ readonly ok: boolean; readonly detail: string }> {
   return Promise.resolve({ ok: true, detail: "" });
 }
 
-function nodeConfig(nodeName: string, nodeIp: string): Parameters<typeof startKubelet>[1] {
+export function nodeConfig(nodeName: string, nodeIp: string): Parameters<typeof startKubelet>[1] {
   return {
     nodeName,
     nodeIp,

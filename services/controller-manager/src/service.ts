@@ -28,7 +28,7 @@ export interface ControllerManagerPorts extends ElectedPorts {
   readonly openApi: (fence: () => string | undefined) => ApiClient;
 }
 
-export type { ControllerManagerConfig } from "./controller-ports.ts";
+export type { ControllerManagerConfig, ControllerPorts } from "./controller-ports.ts";
 
 export interface ControllerManagerService {
   /** What is unwell; empty when all is well. */
@@ -36,22 +36,30 @@ export interface ControllerManagerService {
   readonly leading: () => boolean;
 }
 
-const CONTROLLERS: readonly ((ports: ControllerPorts) => void)[] = [
-  startReplicaSetController,
-  startDeploymentController,
-  startEndpointSliceController,
-  startEndpointsController,
-  startNodeIpamController,
-  startServiceAccountController,
-  startRootCaController,
-  startNamespaceController,
-  startGarbageCollector,
-  startNodeLifecycleController,
-  startPodGcController,
-];
+/** Runs until the ports' scope closes. */
+export type StartController = (ports: ControllerPorts) => void;
 
-/** Starts at once; ends with the ports' scope. */
-export function start(ports: ControllerManagerPorts, config: ControllerManagerConfig): ControllerManagerService {
+/** By the folder's name. */
+export const controllers: Readonly<Record<string, StartController>> = {
+  replicaset: startReplicaSetController,
+  deployment: startDeploymentController,
+  endpointslice: startEndpointSliceController,
+  endpoints: startEndpointsController,
+  "node-ipam": startNodeIpamController,
+  serviceaccount: startServiceAccountController,
+  "root-ca": startRootCaController,
+  namespace: startNamespaceController,
+  "garbage-collector": startGarbageCollector,
+  "node-lifecycle": startNodeLifecycleController,
+  "pod-gc": startPodGcController,
+};
+
+/** Starts at once; ends with the ports' scope. @param toStart all, unless a test is about some */
+export function start(
+  ports: ControllerManagerPorts,
+  config: ControllerManagerConfig,
+  toStart: readonly StartController[] = Object.values(controllers),
+): ControllerManagerService {
   const { clock, random, telemetry, bus } = ports;
   const life = electedLife(ports, "kube-controller-manager");
   const client = ports.openApi(life.fence);
@@ -62,7 +70,7 @@ export function start(ports: ControllerManagerPorts, config: ControllerManagerCo
     const events = (component: string) => eventRecorder({ client, clock, scope, telemetry, component });
     return new Promise((resolve) => {
       const controllerPorts = { client, clock, random, telemetry, scope, bus, informers, executor, events, config };
-      for (const startController of CONTROLLERS) startController({ ...controllerPorts, onLeadershipLost: resolve });
+      for (const startController of toStart) startController({ ...controllerPorts, onLeadershipLost: resolve });
       if (signal.aborted) resolve();
       signal.addEventListener("abort", () => resolve(), { once: true });
     });

@@ -1,0 +1,9 @@
+/** A small scenario for each controller, and one for the scheduler. To add one: a row here; the sweep finds its points itself. */
+import type { Scenario } from "./scenario.ts";
+import { namespaces } from "./scenarios/namespaces.ts";
+import { nodes } from "./scenarios/nodes.ts";
+import { owners } from "./scenarios/owners.ts";
+import { services } from "./scenarios/services.ts";
+import { workloads } from "./scenarios/workloads.ts";
+
+export const scenarios: readonly Scenario[] = [...workloads, ...services, ...namespaces, ...owners, ...nodes];

@@ -1,0 +1,98 @@
+/** Services whose pods come, become ready, move and go: what their Endpoints and EndpointSlices must follow. */
+import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { EndpointSlice } from "@pilothouse/api/types/discovery-v1";
+import { resources, type ApiClient, type KubernetesObject } from "@pilothouse/client";
+import type { Scenario, Step } from "../scenario.ts";
+import { controllerManager } from "../subjects.ts";
+import { account, merge, NAMESPACE } from "./acts.ts";
+
+const pod =
+  (name: string, ip: string, app = "web") =>
+  async (client: ApiClient): Promise<void> => {
+    const made = await client.create<Pod>(resources.pods, {
+      metadata: { name, namespace: NAMESPACE, labels: { app } },
+      spec: {
+        nodeName: "node-1",
+        automountServiceAccountToken: false,
+        containers: [{ name: "web", image: "web", ports: [{ name: "http", containerPort: 8080 }] }],
+      },
+    });
+    const status = { phase: "Running", podIP: ip, podIPs: [{ ip }], conditions: [ready("False")] };
+    await client.update(resources.pods, { ...made, status }, { subresource: "status" });
+  };
+
+const ready = (status: string) => ({ type: "Ready", status, lastTransitionTime: "2026-01-01T00:00:00Z" });
+
+const setReady = (name: string, status: string) => (client: ApiClient) =>
+  client.patch(resources.pods, NAMESPACE, name, merge({ status: { conditions: [ready(status)] } }), {
+    subresource: "status",
+  });
+
+const remove = (name: string) => (client: ApiClient) =>
+  client.delete(resources.pods, NAMESPACE, name, { gracePeriodSeconds: 0 });
+
+const service = (client: ApiClient) =>
+  client.create(resources.services, {
+    metadata: { name: "web", namespace: NAMESPACE },
+    spec: { clusterIP: "198.19.0.99", selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] },
+  });
+
+const steps: readonly Step[] = [
+  { afterMs: 0, does: "makes the account that pods run as", run: account },
+  { afterMs: 200, does: "makes a pod", run: pod("a", "198.18.0.1") },
+  { afterMs: 500, does: "makes a Service", run: service },
+  { afterMs: 1_000, does: "finds the pod ready", run: setReady("a", "True") },
+  { afterMs: 500, does: "makes another pod", run: pod("b", "198.18.0.2") },
+  { afterMs: 500, does: "finds it ready", run: setReady("b", "True") },
+  { afterMs: 500, does: "makes a pod that is not meant", run: pod("c", "198.18.0.3", "other") },
+  {
+    afterMs: 500,
+    does: "means it after all",
+    run: (client) => client.patch(resources.pods, NAMESPACE, "c", merge({ metadata: { labels: { app: "web" } } })),
+  },
+  { afterMs: 500, does: "finds the first one not ready", run: setReady("a", "False") },
+  { afterMs: 500, does: "removes the second one", run: remove("b") },
+  {
+    afterMs: 500,
+    does: "labels the Service",
+    run: (client) =>
+      client.patch(resources.services, NAMESPACE, "web", merge({ metadata: { labels: { tier: "front" } } })),
+  },
+  {
+    afterMs: 500,
+    does: "makes another Service",
+    run: (client) =>
+      client.create(resources.services, {
+        metadata: { name: "old", namespace: NAMESPACE },
+        spec: { clusterIP: "198.19.0.98", selector: { app: "web" }, ports: [{ port: 81, targetPort: 8080 }] },
+      }),
+  },
+  { afterMs: 500, does: "finds the first one ready again", run: setReady("a", "True") },
+];
+
+export const services: readonly Scenario[] = [
+  { name: "endpointslice", subject: controllerManager("endpointslice"), end: inOrder, steps },
+  {
+    name: "endpoints",
+    subject: controllerManager("endpoints"),
+    steps: [
+      ...steps,
+      {
+        afterMs: 500,
+        does: "deletes the other Service",
+        run: (client) => client.delete(resources.services, NAMESPACE, "old"),
+      },
+    ],
+  },
+];
+
+/** Endpoints stay where they were put first: their order is history. */
+function inOrder(objects: readonly KubernetesObject[]): readonly KubernetesObject[] {
+  return objects.map((object) => {
+    const { endpoints } = object as EndpointSlice;
+    const addressOf = (endpoint: (typeof endpoints)[number]): string => endpoint.addresses[0] ?? "";
+    return endpoints
+      ? { ...object, endpoints: [...endpoints].sort((a, b) => (addressOf(a) < addressOf(b) ? -1 : 1)) }
+      : object;
+  });
+}
