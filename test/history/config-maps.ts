@@ -1,13 +1,18 @@
-/** ConfigMaps as a recorded client speaks of them: requests, answers and watch lines, over any transport. */
-import { jsonLines, readAll } from "@pilothouse/client/json-lines";
+/** ConfigMaps as a recorded client speaks of them: requests and answers, over any transport. */
+import { readAll } from "@pilothouse/client/json-lines";
 import type { Transport, TransportRequest } from "@pilothouse/client";
 import type { Clock } from "@pilothouse/clock";
-import type { Fields, Request, Version, WatchEvent, WatchRequest } from "./history.ts";
+import type { Fields, Request, Version } from "./history.ts";
 import { fieldsOf } from "./truth.ts";
+import type { Collection } from "./watch-requests.ts";
 
 export const NAMESPACE = "default";
-export const STORE_PREFIX = `/registry/core/configmaps/${NAMESPACE}/`;
 const PATH = `/api/v1/namespaces/${NAMESPACE}/configmaps`;
+export const configMaps: Collection = {
+  namespace: NAMESPACE,
+  path: PATH,
+  storePrefix: `/registry/core/configmaps/${NAMESPACE}/`,
+};
 
 export interface Answer {
   readonly status: number;
@@ -20,7 +25,6 @@ interface ConfigMap {
     readonly uid: string;
     readonly resourceVersion: string;
     readonly labels?: Readonly<Record<string, string>>;
-    readonly annotations?: Readonly<Record<string, string>>;
   };
   readonly data?: Readonly<Record<string, string>>;
 }
@@ -70,20 +74,6 @@ export function listRequest(limit: number, token: string | undefined): Omit<Tran
   return { method: "GET", path: `${PATH}?${query.toString()}`, headers: {} };
 }
 
-export function watchRequest({ revision, initial, selection }: WatchRequest, timeoutSeconds: number): TransportRequest {
-  const labels = Object.entries(selection.labels ?? {}).map(([name, value]) => `${name}=${value}`);
-  const query = new URLSearchParams({
-    watch: "true",
-    allowWatchBookmarks: "true",
-    timeoutSeconds: String(timeoutSeconds),
-    ...(revision === undefined ? {} : { resourceVersion: String(revision) }),
-    ...(initial ? { sendInitialEvents: "true", resourceVersionMatch: "NotOlderThan" } : {}),
-    ...(labels.length === 0 ? {} : { labelSelector: labels.join(",") }),
-    ...(selection.name === undefined ? {} : { fieldSelector: `metadata.name=${selection.name}` }),
-  });
-  return { method: "GET", path: `${PATH}?${query.toString()}`, headers: {} };
-}
-
 export function versionOf(body: Uint8Array): Version {
   return versionOfObject(JSON.parse(Buffer.from(body).toString()) as ConfigMap);
 }
@@ -106,40 +96,6 @@ export function listPageOf(body: Uint8Array): ListPage {
     ),
     next: metadata.continue,
   };
-}
-
-type WatchLine =
-  | { readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK"; readonly object: ConfigMap }
-  | { readonly type: "ERROR"; readonly object: { readonly code?: number; readonly message?: string } };
-
-/** The events of a watch's body as they come; `instant` gives each its time. */
-export async function* watchEvents(body: AsyncIterable<Uint8Array>, instant: () => number): AsyncGenerator<WatchEvent> {
-  for await (const value of jsonLines(body)) {
-    const line = value as WatchLine;
-    const atMs = instant();
-    if (line.type === "ERROR") {
-      yield { type: "ERROR", atMs, code: line.object.code ?? 0, message: line.object.message ?? "" };
-      continue;
-    }
-    const { metadata } = line.object;
-    const revision = Number(metadata.resourceVersion);
-    const endsInitial = metadata.annotations?.["k8s.io/initial-events-end"] === "true";
-    if (line.type === "BOOKMARK") yield { type: "BOOKMARK", atMs, revision, endsInitial };
-    else
-      yield {
-        type: line.type,
-        atMs,
-        key: `${NAMESPACE}/${metadata.name}`,
-        revision,
-        object: textWithoutRevision(line.object),
-      };
-  }
-}
-
-/** As the store holds it: equal objects have equal texts, for the order of names is kept. */
-export function textWithoutRevision(object: ConfigMap): string {
-  const { resourceVersion: _, ...metadata } = object.metadata;
-  return JSON.stringify({ ...object, metadata });
 }
 
 function versionOfObject(object: ConfigMap): Version {

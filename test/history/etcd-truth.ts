@@ -1,5 +1,6 @@
 /** What really happened, from etcd's own JSON gateway: none of our code is between the store and this record. */
 import type { Change } from "./history.ts";
+import { changeOf, type Collection } from "./watch-requests.ts";
 
 interface WatchAnswer {
   readonly result?: {
@@ -12,15 +13,14 @@ interface WatchAnswer {
   readonly error?: { readonly message?: string };
 }
 
-/** Every change of keys under a prefix, in order, from the first revision on. `head`: the revision up to which it is read. */
+/** Every change of a collection, in order, from the first revision on. `head`: the revision up to which it is read. */
 export class EtcdTruth {
   readonly changes: Change[] = [];
-  readonly #prefix: string;
+  readonly #collection: Collection;
   #head = 0;
 
-  /** Keys are told as what stands between `/registry/core/configmaps/` and their end: `namespace/name`. */
-  constructor(prefix: string) {
-    this.#prefix = prefix;
+  constructor(collection: Collection) {
+    this.#collection = collection;
   }
 
   get head(): number {
@@ -46,13 +46,10 @@ export class EtcdTruth {
         if (error || result?.compact_revision) throw new Error(`etcd's history is not whole: ${answer.slice(0, 200)}`);
         for (const { type, kv } of result?.events ?? []) {
           this.#head = Number(kv.mod_revision);
+          const value = type === "DELETE" ? undefined : Buffer.from(kv.value ?? "", "base64");
           const key = Buffer.from(kv.key, "base64").toString();
-          if (key.startsWith(this.#prefix))
-            this.changes.push({
-              key: key.split("/").slice(-2).join("/"),
-              revision: this.#head,
-              object: type === "DELETE" ? undefined : objectText(Buffer.from(kv.value ?? "", "base64").toString()),
-            });
+          const change = changeOf(this.#collection, key, this.#head, value);
+          if (change) this.changes.push(change);
         }
         // Each revision has an event of some key, so the last one is surely told.
         if (this.#head >= head) return;
@@ -71,11 +68,6 @@ async function currentRevision(endpoint: string): Promise<number> {
   });
   const { header } = (await response.json()) as { readonly header: { readonly revision: string } };
   return Number(header.revision);
-}
-
-/** The object before the trailer, as JSON of the same order of names. */
-function objectText(value: string): string {
-  return JSON.stringify(JSON.parse(value.slice(0, value.lastIndexOf("\n"))));
 }
 
 async function* lines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {

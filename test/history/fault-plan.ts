@@ -2,6 +2,8 @@
 import type { Random } from "@pilothouse/clock";
 
 export interface FaultEvent {
+  /** The faults of one lane never overlap. */
+  readonly lane: number;
   readonly atMs: number;
   readonly forMs: number;
   readonly fault: Fault;
@@ -56,7 +58,7 @@ const LANES: readonly Lane[] = [
 
 /** In the order in which they begin; all are over by `untilMs`. */
 export function planFaults(random: Random, untilMs: number): FaultEvent[] {
-  return LANES.flatMap((lane, i) => laneOf(random.fork(`lane ${i}`), lane, untilMs)).sort(
+  return LANES.flatMap((_, lane) => laneOf(random.fork(`lane ${lane}`), lane, untilMs)).sort(
     (one, other) => one.atMs - other.atMs,
   );
 }
@@ -69,12 +71,13 @@ export function describeFault({ atMs, forMs, fault }: FaultEvent): string {
   return `${(atMs / 1_000).toFixed(1)} s: ${fault.harm} ${where} for ${(forMs / 1_000).toFixed(1)} s`;
 }
 
-function laneOf(random: Random, { pauseMs, lastsMs, draw }: Lane, untilMs: number): FaultEvent[] {
+function laneOf(random: Random, lane: number, untilMs: number): FaultEvent[] {
+  const { pauseMs, lastsMs, draw } = LANES[lane] as Lane;
   const pick: Draw = (all) => all[Math.floor(random.next() * all.length)] as (typeof all)[number];
   const about = (ms: number): number => Math.round(ms * (0.4 + 1.2 * random.next()));
   const events: FaultEvent[] = [];
   for (let atMs = about(pauseMs); ;) {
-    const event = { atMs, forMs: about(lastsMs), fault: draw(pick) };
+    const event = { lane, atMs, forMs: about(lastsMs), fault: draw(pick) };
     if (atMs + event.forMs > untilMs) return events;
     events.push(event);
     atMs += event.forMs + about(pauseMs);

@@ -7,16 +7,23 @@ import type { Fault, FaultEvent, Harm } from "./fault-plan.ts";
 const DELAY_MS = 150;
 const TRICKLE_BYTES = 6_000;
 
-/** Resolves when every fault has been mended again. */
+/** Settles when nothing of it is under way any more: every fault is mended, or could not be. */
 export async function inflict(plane: ControlPlane, plan: readonly FaultEvent[], clock: Clock): Promise<void> {
-  await Promise.all(
-    plan.map(async ({ atMs, forMs, fault }) => {
-      await sleep(clock, atMs);
-      const mend = await begin(plane, fault);
-      await sleep(clock, forMs);
-      await mend();
+  const startMs = clock.monotonicMs();
+  const lanes = Map.groupBy(plan, ({ lane }) => lane);
+  const ended = await Promise.allSettled(
+    Array.from(lanes.values(), async (events) => {
+      for (const { atMs, forMs, fault } of events) {
+        // On a slow machine mending takes its time, and what comes next in the lane waits for it.
+        await sleep(clock, Math.max(0, startMs + atMs - clock.monotonicMs()));
+        const mend = await begin(plane, fault);
+        await sleep(clock, forMs);
+        await mend();
+      }
     }),
   );
+  const failed = ended.find(({ status }) => status === "rejected");
+  if (failed?.status === "rejected") throw failed.reason;
 }
 
 type Mend = () => Promise<void> | void;

@@ -56,7 +56,8 @@ export function intervalsByKey(history: History): Map<string, Interval<Operation
       } else if (!history.truth) add(operation, { optional: true });
     }
   }
-  for (const list of history.lists) for (const read of readsOf(list, [...byKey.keys()])) add(read);
+  const keys = [...byKey.keys()];
+  for (const list of history.lists) for (const read of readsOf(list, keys)) add(read);
   return byKey;
 }
 
@@ -80,11 +81,11 @@ function versionsByMark({ operations, lists, truth }: History): Map<string, Vers
   return seen;
 }
 
-/** A consistent list reads every object of its namespace while its first page is made. */
+/** A consistent list reads every object of its namespace while its first page is made; what others write is not judged. */
 function readsOf({ id, client, server, namespace, items, ...list }: List, keys: readonly string[]): Operation[] {
   const { invokedMs, answeredMs } = list;
-  const all = new Set([...keys.filter((key) => key.startsWith(`${namespace}/`)), ...Object.keys(items)]);
-  return [...all].map((key) => {
+  const ofNamespace = keys.filter((key) => key.startsWith(`${namespace}/`));
+  return ofNamespace.map((key) => {
     const version = items[key];
     const outcome: Operation["outcome"] = version
       ? { result: "done", version }

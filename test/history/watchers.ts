@@ -1,12 +1,13 @@
 /** Recorded watchers: one stream after the other, each where the last one stopped, at an apiserver of their choice. */
 import { sleep, type Clock, type Random } from "@pilothouse/clock";
-import { NAMESPACE, watchEvents, watchRequest } from "./config-maps.ts";
 import type { Selection, WatchEvent, WatchRequest, WatchStream } from "./history.ts";
 import type { Recorder } from "./recorder.ts";
+import { watchEvents, watchRequest, type Collection } from "./watch-requests.ts";
 import type { Door } from "./writers.ts";
 
 export interface WatcherOptions {
   readonly name: string;
+  readonly collection: Collection;
   readonly doors: readonly Door[];
   readonly recorder: Recorder;
   readonly clock: Clock;
@@ -14,28 +15,27 @@ export interface WatcherOptions {
   readonly selection: Selection;
   /** `initial`: what there is comes first, also after each loss of the place; `revision`: from that revision on. */
   readonly begins: "initial" | { readonly revision: number };
+  /** How long each stream is to last; the last bookmark comes two seconds before its end. */
+  readonly streamSeconds: { readonly least: number; readonly most: number };
 }
 
-/** The last bookmark comes two seconds before the end that the client asked for. */
-const SHORTEST_SECONDS = 3;
-const LONGEST_SECONDS = 8;
 /** How long after that end a stream that still says nothing is given up. */
 const PATIENCE_MS = 2_000;
 const RETRY_MS = 100;
 
 /** Until the signal. */
 export async function runWatcher(options: WatcherOptions, signal: AbortSignal): Promise<void> {
-  const { clock, random, recorder, selection, begins } = options;
+  const { clock, random, recorder, selection, begins, collection, streamSeconds } = options;
   let place = begins === "initial" ? undefined : begins.revision;
   while (!signal.aborted) {
     const door = options.doors[Math.floor(random.next() * options.doors.length)] as Door;
     const request: WatchRequest = {
-      namespace: NAMESPACE,
+      namespace: collection.namespace,
       selection,
       initial: place === undefined,
       ...(place === undefined ? {} : { revision: place }),
     };
-    const seconds = SHORTEST_SECONDS + Math.floor(random.next() * (LONGEST_SECONDS - SHORTEST_SECONDS + 1));
+    const seconds = streamSeconds.least + Math.floor(random.next() * (streamSeconds.most - streamSeconds.least + 1));
     const stream = await recordStream(options, door, request, seconds, signal);
     recorder.watch(stream);
     place = placeAfter(stream, place);
@@ -52,7 +52,7 @@ function placeAfter({ request, events }: WatchStream, place: number | undefined)
 }
 
 async function recordStream(
-  { name, recorder, clock }: WatcherOptions,
+  { name, collection, recorder, clock }: WatcherOptions,
   { server, transport }: Door,
   request: WatchRequest,
   timeoutSeconds: number,
@@ -65,7 +65,10 @@ async function recordStream(
   let end: WatchStream["end"] = "server";
   try {
     const ended = AbortSignal.any([signal, patience.signal]);
-    const { status, body } = await transport.send({ ...watchRequest(request, timeoutSeconds), signal: ended });
+    const { status, body } = await transport.send({
+      ...watchRequest(collection, request, timeoutSeconds),
+      signal: ended,
+    });
     if (status === 200) {
       for await (const event of watchEvents(body, () => recorder.instant()))
         events.push("object" in event ? { ...event, object: recorder.text(event.object) } : event);

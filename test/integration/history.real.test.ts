@@ -13,7 +13,7 @@ import { systemClock } from "@pilothouse/clock/system";
 import { afterAll, afterEach, expect, test } from "vitest";
 import { startControlPlane, type ControlPlane } from "../harness/control-plane.ts";
 import { expectNoLeaks } from "../harness/index.ts";
-import { STORE_PREFIX } from "../history/config-maps.ts";
+import { configMaps } from "../history/config-maps.ts";
 import { EtcdTruth } from "../history/etcd-truth.ts";
 import { describeFault, planFaults } from "../history/fault-plan.ts";
 import { writeHistory, type History } from "../history/history.ts";
@@ -34,6 +34,8 @@ const TRUTH_EVERY_MS = 60_000;
 const NAMES = ["a", "b", "c", "d", "e", "f", "g", "h"];
 const WRITERS = 12;
 const PAUSE_MS = 15;
+/** For watchers to see the last changes. */
+const LAST_NEWS_MS = 1_000;
 
 let plane: ControlPlane | undefined;
 afterEach(() => plane?.stop());
@@ -60,7 +62,7 @@ async function recordedRun(
 ): Promise<History> {
   const clock = systemClock;
   const recorder = new Recorder(clock);
-  const truth = new EtcdTruth(STORE_PREFIX);
+  const truth = new EtcdTruth(configMaps);
   const transports = plane.apiservers.map((apiserver) => apiserver.connect());
   const doors: Door[] = plane.apiservers.map(({ name }, i) => ({
     server: name,
@@ -71,34 +73,45 @@ async function recordedRun(
     { length: WRITERS },
     (_, i) => new Writer({ ...common, name: `c${i}`, names: NAMES, random: random.fork(`writer ${i}`) }),
   );
-  const ending = new AbortController();
-  const watching = watchersOf(plane).map((options, i) =>
-    runWatcher({ ...common, ...options, name: `w${i}`, random: random.fork(`watcher ${i}`) }, ending.signal),
-  );
   const writing = new AbortController();
-  const written = writers.map((writer) => writer.run(writing.signal, PAUSE_MS));
-  const reading = readTruthNowAndThen(truth, plane, writing.signal);
-
-  await inflict(plane, plan, clock);
-  await Promise.all(plane.apiservers.map((apiserver) => apiserver.untilReady()));
-  writing.abort();
-  await Promise.all([...written, reading]);
-  const last = new Writer({ ...common, name: "last", names: NAMES, random: random.fork("last") });
-  for (const door of doors) {
-    await last.list(door);
-    for (const name of NAMES) await last.perform(door, name, { verb: "get" });
+  const watching = new AbortController();
+  const watched = Promise.all(
+    watchersOf(plane).map((options, i) =>
+      runWatcher({ ...common, ...options, name: `w${i}`, random: random.fork(`watcher ${i}`) }, watching.signal),
+    ),
+  );
+  const written = Promise.all(writers.map((writer) => writer.run(writing.signal, PAUSE_MS)));
+  const read = readTruthNowAndThen(truth, plane, writing.signal);
+  try {
+    await inflict(plane, plan, clock);
+    await Promise.all(plane.apiservers.map((apiserver) => apiserver.untilReady()));
+    writing.abort();
+    await Promise.all([written, read]);
+    await readEverything(new Writer({ ...common, name: "last", names: NAMES, random: random.fork("last") }), doors);
+    await sleep(clock, LAST_NEWS_MS);
+  } finally {
+    writing.abort();
+    watching.abort();
+    await Promise.all([written, watched, read]);
+    await Promise.all(transports.map((transport) => transport.close()));
   }
-  await sleep(clock, 1_000);
-  ending.abort();
-  await Promise.all(watching);
-  await Promise.all(transports.map((transport) => transport.close()));
   await truth.readOn((plane.etcd[0] as ControlPlane["etcd"][number]).endpoint);
   return recorder.history({ changes: truth.changes, head: truth.head });
 }
 
-function watchersOf({ apiservers }: ControlPlane): Pick<WatcherOptions, "selection" | "begins">[] {
+/** What is left at the end, at each apiserver. */
+async function readEverything(reader: Writer, doors: readonly Door[]): Promise<void> {
+  for (const door of doors) {
+    await reader.list(door);
+    for (const name of NAMES) await reader.perform(door, name, { verb: "get" });
+  }
+}
+
+type Watched = Pick<WatcherOptions, "collection" | "streamSeconds" | "selection" | "begins">;
+
+function watchersOf({ apiservers }: ControlPlane): Watched[] {
   const everything = {};
-  return [
+  const watched: Pick<Watched, "selection" | "begins">[] = [
     { selection: everything, begins: "initial" },
     { selection: everything, begins: { revision: 1 } },
     { selection: { labels: { color: "red" } }, begins: "initial" },
@@ -107,6 +120,8 @@ function watchersOf({ apiservers }: ControlPlane): Pick<WatcherOptions, "selecti
     { selection: { name: "b", labels: { color: "red" } }, begins: { revision: 1 } },
     ...apiservers.map(() => ({ selection: everything, begins: "initial" }) as const),
   ];
+  const streamSeconds = { least: 3, most: 8 };
+  return watched.map((each) => ({ ...each, collection: configMaps, streamSeconds }));
 }
 
 async function readTruthNowAndThen(truth: EtcdTruth, { etcd }: ControlPlane, signal: AbortSignal): Promise<void> {
