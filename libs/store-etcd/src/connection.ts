@@ -73,7 +73,7 @@ export class Connection {
 
   /** Resolves when a request can be sent; else throws `StoreUnavailable` with outcome "none". */
   async ready(service: ServiceName, deadlineMs: number): Promise<void> {
-    const channel = this.#host.getServiceClient(service).getChannel();
+    const channel = this.#client(service).getChannel();
     if (channel.getConnectivityState(true) === connectivityState.READY) return;
     await new Promise<void>((resolve, reject) => {
       const refuse = (why: string): void => {
@@ -102,24 +102,14 @@ export class Connection {
         reject(abortReason(call.signal));
         return;
       }
+      const metadata = call.leaderless ? new Metadata() : leaderMetadata();
+      const client = this.#client(call.service);
+      const method = (client as unknown as Record<string, UnaryMethod>)[call.method] as UnaryMethod;
       const settle = (): void => {
         timer.cancel();
         call.signal?.removeEventListener("abort", abort);
       };
-      const timer = this.#clock.setTimer(deadlineMs, () => {
-        settle();
-        reject(new StoreUnavailable(`etcd: ${call.method}: no answer within ${Math.round(deadlineMs)} ms`, "unknown"));
-        running.cancel();
-      });
-      const abort = (): void => {
-        settle();
-        reject(abortReason(call.signal as AbortSignal));
-        running.cancel();
-      };
-      call.signal?.addEventListener("abort", abort, { once: true });
-      const metadata = call.leaderless ? new Metadata() : leaderMetadata();
-      const client = this.#host.getServiceClient(call.service);
-      const method = (client as unknown as Record<string, UnaryMethod>)[call.method] as UnaryMethod;
+      // Before anything that ends it is armed: what cannot be begun needs no end.
       const running = method.call(
         client,
         call.request,
@@ -131,12 +121,23 @@ export class Connection {
           else resolve(answer as Answer);
         },
       );
+      const timer = this.#clock.setTimer(deadlineMs, () => {
+        settle();
+        reject(new StoreUnavailable(`etcd: ${call.method}: no answer within ${Math.round(deadlineMs)} ms`, "unknown"));
+        running.cancel();
+      });
+      const abort = (): void => {
+        settle();
+        reject(abortReason(call.signal as AbortSignal));
+        running.cancel();
+      };
+      call.signal?.addEventListener("abort", abort, { once: true });
     });
   }
 
   /** Opens a stream, which the caller ends. */
   stream<Request extends object, Answer>(service: ServiceName, name: string): ClientDuplexStream<Request, Answer> {
-    const client = this.#host.getServiceClient(service);
+    const client = this.#client(service);
     const method = (client as unknown as Record<string, StreamMethod>)[name] as StreamMethod;
     return method.call(client, leaderMetadata()) as ClientDuplexStream<Request, Answer>;
   }
@@ -144,6 +145,15 @@ export class Connection {
   /** Calls under way may still end well; there are no new ones. */
   close(): void {
     this.#host.close();
+  }
+
+  /** Another call's failure may have closed this connection since it was chosen: then surely nothing is sent. */
+  #client(service: ServiceName): ReturnType<Host["getServiceClient"]> {
+    try {
+      return this.#host.getServiceClient(service);
+    } catch (error) {
+      throw new StoreUnavailable("etcd: the connection was closed", "none", { cause: error });
+    }
   }
 }
 
