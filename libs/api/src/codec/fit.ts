@@ -4,12 +4,12 @@
  */
 import { parseQuantity, QuantityError } from "@pilothouse/quantity";
 import type { FieldSchema, FieldType, Scalar, Special, StructureSchema } from "../schema.ts";
-import { DecodeError } from "./limits.ts";
+import { DecodeError, MAX_STRICT_PROBLEMS } from "./limits.ts";
 import { canonicalMicroTime, canonicalTime } from "./time.ts";
 
 export type JsonObject = { [field: string]: unknown };
 
-/** Returns the paths of the unknown fields that were dropped, e.g. `spec.containers[0].zz`. */
+/** Returns the paths of the unknown fields that were dropped, e.g. `spec.containers[0].zz`: the first MAX_STRICT_PROBLEMS. */
 export function fitToSchema(value: unknown, schema: StructureSchema): readonly string[] {
   const fitter = new Fitter();
   fitter.root(value, schema);
@@ -40,7 +40,7 @@ class Fitter {
       const field = schema.fields.get(name);
       this.#steps.push(name);
       if (!field) {
-        this.unknown.push(this.#path());
+        if (this.unknown.length < MAX_STRICT_PROBLEMS) this.unknown.push(this.#path());
         delete object[name];
       } else if (object[name] === null) {
         delete object[name];

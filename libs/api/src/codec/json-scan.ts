@@ -2,10 +2,10 @@
  * A strict reader of JSON text for the two things `JSON.parse` does not tell: which keys occur twice, and what is wrong in
  * the words that Kubernetes users know (Go's). Runs only when one of them is asked for.
  */
-import { DecodeError, MAX_DEPTH } from "./limits.ts";
+import { DecodeError, MAX_DEPTH, MAX_STRICT_PROBLEMS } from "./limits.ts";
 
 /**
- * The paths of keys that occur more than once in their object, e.g. `spec.containers[0].image`: the first MAX_DUPLICATES, since
+ * The paths of keys that occur more than once in their object, e.g. `spec.containers[0].image`: the first MAX_STRICT_PROBLEMS, since
  * each costs its path's length. Throws on bad JSON.
  */
 export function duplicateKeys(text: string): readonly string[] {
@@ -41,7 +41,6 @@ export function isTooDeep(bytes: Uint8Array): boolean {
   return false;
 }
 
-const MAX_DUPLICATES = 100;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const OPEN_BRACE = 0x7b;
@@ -86,7 +85,7 @@ class Scanner {
       if (this.#next() !== '"') this.#fail("looking for beginning of object key string");
       const key = this.#string();
       this.#steps.push(key);
-      if (seen.has(key) && this.duplicates.size < MAX_DUPLICATES) this.duplicates.add(this.#path());
+      if (seen.has(key) && this.duplicates.size < MAX_STRICT_PROBLEMS) this.duplicates.add(this.#path());
       seen.add(key);
       if (!this.#take(":")) this.#fail("after object key");
       this.#value();

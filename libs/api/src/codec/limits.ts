@@ -3,6 +3,9 @@
 /** Levels of nesting in JSON, YAML and protobuf; deeper values would overflow the stack when they are written again. */
 export const MAX_DEPTH = 1000;
 
+/** How many unknown and how many duplicate fields are told of one body: upstream's number. Each costs its path's length. */
+export const MAX_STRICT_PROBLEMS = 100;
+
 /** Input that is not what its media type or kind says. The message is Kubernetes' own text, without a prefix. */
 export class DecodeError extends Error {
   override readonly name = "DecodeError";

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { DecodeError } from "./limits.ts";
-import { encodeYaml, parseYaml } from "./yaml.ts";
+import { encodeYaml, MAX_YAML_BYTES, parseYaml } from "./yaml.ts";
 
 const parse = (text: string): unknown => parseYaml(new TextEncoder().encode(text));
 
@@ -48,8 +48,26 @@ describe("YAML", () => {
   });
 
   it("takes time in proportion to the size (the parser's own check for unique keys took minutes for this)", () => {
-    const keys = Array.from({ length: 50_000 }, (_, n) => `  k${n}: x\n`).join("");
-    expect(Object.keys((parse(`data:\n${keys}`) as { data: object }).data)).toHaveLength(50_000);
+    const keys = Array.from({ length: 10_000 }, (_, n) => `  k${n}: x\n`).join("");
+    expect(Object.keys((parse(`data:\n${keys}`) as { data: object }).data)).toHaveLength(10_000);
+  });
+
+  it("refuses keys that are no scalars: written as text, each holds all those below it", () => {
+    for (const text of ["? ".repeat(900), "? {a: b}\n: c\n", "a: &a [x]\n*a : b\n"])
+      expect(() => parse(text)).toThrow("yaml: invalid map key");
+    expect(parse("a: &a x\n*a : b\n")).toEqual({ a: "x", x: "b" });
+  });
+
+  it("refuses aliases that stand for much more than the document holds", () => {
+    const much = `a: &a [${"x,".repeat(2_000)}x]\nb: [${"*a,".repeat(400)}*a]\n`;
+    expect(() => parse(much)).toThrow("document contains excessive aliasing");
+  });
+
+  it("takes large documents as JSON only, in and out", () => {
+    const large = { data: "x".repeat(MAX_YAML_BYTES) };
+    expect(() => parse(`data: ${large.data}\n`)).toThrow("send it as JSON");
+    expect(parse(JSON.stringify(large))).toEqual(large);
+    expect(parse(new TextDecoder().decode(encodeYaml(large)))).toEqual(large);
   });
 
   it("writes what it reads", () => {

@@ -1,9 +1,12 @@
 /**
  * YAML in and out, as JSON values: YAML 1.1's scalars as Go's parser takes them (`yes` is true, `0777` is octal, a time
  * stays text), the first document only, keys unique.
- * Limits: aliases expand to at most MAX_ALIASES nodes, nesting to MAX_DEPTH; the size is the door's to limit.
+ * Limits: at most MAX_ALIASES aliases, which may add MAX_ALIASED_CHARACTERS; nesting to MAX_DEPTH; MAX_YAML_BYTES of what is
+ * not JSON as well.
  */
 import {
+  isAlias,
+  isCollection,
   isScalar,
   LineCounter,
   parseDocument,
@@ -22,13 +25,24 @@ import { parseJson } from "./json.ts";
 /** How often aliases may be expanded in one document: more is an attack, not a manifest. */
 const MAX_ALIASES = 1000;
 
+/**
+ * The parser and the writer take about a microsecond a byte, and keep the process from everything else meanwhile. Kubernetes'
+ * own clients send JSON, also where they say YAML, and that takes the quick way.
+ */
+export const MAX_YAML_BYTES = 128 * 1024;
+
+/** What aliases may add to a document, about. */
+const MAX_ALIASED_CHARACTERS = 128 * 1024;
+
 /** A JSON value that shares nothing within itself. Throws a DecodeError. A body that is JSON takes the quick way. */
 export function parseYaml(bytes: Uint8Array): unknown {
   return beginsAsJson(bytes) ? (parsedAsJson(bytes) ?? parsedAsYaml(bytes)) : parsedAsYaml(bytes);
 }
 
-/** Keys in the order they have, no aliases, no folded lines. */
+/** Keys in the order they have, no aliases, no folded lines. A large value is written in YAML's flow style, which is JSON. */
 export function encodeYaml(value: unknown): Uint8Array {
+  const json = JSON.stringify(value) as string | undefined;
+  if (json !== undefined && json.length > MAX_YAML_BYTES) return new TextEncoder().encode(`${json}\n`);
   return new TextEncoder().encode(stringify(value, { version: "1.1", lineWidth: 0, aliasDuplicateObjects: false }));
 }
 
@@ -48,6 +62,8 @@ function parsedAsJson(bytes: Uint8Array): unknown {
 }
 
 function parsedAsYaml(bytes: Uint8Array): unknown {
+  if (bytes.length > MAX_YAML_BYTES)
+    throw new DecodeError(`error converting YAML to JSON: yaml: more than ${MAX_YAML_BYTES} bytes; send it as JSON`);
   const text = new TextDecoder().decode(bytes);
   if (isTooDeep(bytes))
     throw new DecodeError(`error converting YAML to JSON: yaml: exceeded max depth of ${MAX_DEPTH}`);
@@ -57,12 +73,14 @@ function parsedAsYaml(bytes: Uint8Array): unknown {
     const error = document.errors.find(({ code }) => code !== "MULTIPLE_DOCS");
     if (error) throw new DecodeError(errorText(error));
     refuseDuplicates(document, lines);
-    return withoutSharing(document.toJS({ maxAliasCount: MAX_ALIASES }));
+    const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
+    if (charactersLeft(value, 2 * text.length + MAX_ALIASED_CHARACTERS) < 0) throw excessiveAliasing();
+    return withoutSharing(value);
   } catch (error) {
     if (error instanceof DecodeError) throw error;
     // the parser's own limits: the alias count (ReferenceError) and the stack (RangeError)
-    const why = error instanceof RangeError ? "exceeded max depth" : "document contains excessive aliasing";
-    throw new DecodeError(`error converting YAML to JSON: yaml: ${why}`);
+    if (!(error instanceof RangeError)) throw excessiveAliasing();
+    throw new DecodeError("error converting YAML to JSON: yaml: exceeded max depth");
   }
 }
 
@@ -80,6 +98,9 @@ function refuseDuplicates(document: Document, lines: LineCounter): void {
     Map(_, map) {
       const seen = new Set<unknown>();
       for (const { key } of map.items) {
+        const meant = isAlias(key) ? key.resolve(document) : key;
+        // Go's converter knows no such keys either, and to write them as text takes the cube of their depth.
+        if (isCollection(meant)) throw new DecodeError("error converting YAML to JSON: yaml: invalid map key");
         if (!isScalar(key)) continue;
         if (seen.has(key.value)) {
           const { line } = lines.linePos(key.range?.[0] ?? 0);
@@ -90,6 +111,22 @@ function refuseDuplicates(document: Document, lines: LineCounter): void {
       }
     },
   });
+}
+
+function excessiveAliasing(): DecodeError {
+  return new DecodeError("error converting YAML to JSON: yaml: document contains excessive aliasing");
+}
+
+/** What is left of `limit` when every alias is written out, a character at least for each value; stops counting below 0. */
+function charactersLeft(value: unknown, limit: number): number {
+  if (typeof value === "string") return limit - value.length - 1;
+  let left = limit - 1;
+  if (typeof value !== "object" || value === null) return left;
+  for (const [key, item] of Object.entries(value)) {
+    left = charactersLeft(item, Array.isArray(value) ? left : left - key.length);
+    if (left < 0) break;
+  }
+  return left;
 }
 
 /** Aliases make one object appear twice; what is decoded is changed in place later. */
