@@ -15,6 +15,7 @@ import { Scope } from "@pilothouse/lifecycle";
 import type { PacketFilter } from "@pilothouse/packet-filter";
 import { memoryPacketFilter } from "@pilothouse/packet-filter/memory";
 import { start as startProxy } from "@pilothouse/proxy";
+import { memoryRouteTable } from "@pilothouse/proxy/memory-route-table";
 import { readTable, type TracedTable } from "@pilothouse/proxy/trace-packet";
 import { memoryRuntime } from "@pilothouse/runtime/memory";
 import { defaultConfig, start as startScheduler } from "@pilothouse/scheduler";
@@ -251,6 +252,7 @@ export class Cluster {
   #addProxy(name: string): void {
     const filter = memoryPacketFilter();
     this.filters.set(name, filter);
+    const routes = memoryRouteTable("198.51.100.0/24");
     this.#add(name, async (life, scope) => {
       const identity = { user: "system:kube-proxy", groups: [] };
       startProxy(
@@ -262,10 +264,12 @@ export class Cluster {
           scope,
           filter: portOf(life, "filter", filter),
           network: { prepare: () => Promise.resolve([]), forgetUdp: () => Promise.resolve() },
+          routes: portOf(life, "routes", routes),
         },
         {
           table: TABLE,
           nodeName: name.replace("proxy", "node"),
+          mode: "auto",
           podRange: RANGES.pods,
           serviceRange: RANGES.services,
           clusterDns: undefined,

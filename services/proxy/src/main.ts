@@ -3,6 +3,8 @@ import { nftPacketFilter } from "@pilothouse/packet-filter-nft";
 import { runProcess } from "@pilothouse/process";
 import { apiAccessSettings, openApi } from "@pilothouse/process/api-access";
 import { nodeNetwork } from "./adapters/node-network.ts";
+import { routeTable } from "./adapters/route-table.ts";
+import type { PodNetworkMode } from "./core/pod-routes.ts";
 import { start } from "./service.ts";
 
 await runProcess({
@@ -19,16 +21,30 @@ await runProcess({
     "cluster-cidr": { type: "string", help: "Range of the pods' addresses.", required: true },
     "service-cluster-ip-range": { type: "string", help: "Range of the Services' addresses.", required: true },
     "bridge-name": { type: "string", help: "Bridge that this node's pods are connected to.", required: true },
+    "pod-network": {
+      type: "string",
+      help: "How other nodes' pods are reached: auto takes a VXLAN tunnel only to nodes that are on none of this node's links.",
+      default: "auto",
+      oneOf: ["auto", "direct", "tunnel"],
+    },
+    "tunnel-name": { type: "string", help: "This node's end of the VXLAN tunnel.", default: "pilothouse-vx" },
     "cluster-dns": { type: "string", help: "Address on which dns listens on this node; none when left out." },
   },
   instance: (values) => values["node-name"],
   start: async (values, ports) => {
     const client = openApi("proxy", values, ports);
     return start(
-      { ...ports, client, filter: nftPacketFilter(), network: nodeNetwork() },
+      {
+        ...ports,
+        client,
+        filter: nftPacketFilter(),
+        network: nodeNetwork(),
+        routes: routeTable({ tunnel: values["tunnel-name"] }),
+      },
       {
         table: values["table-name"],
         nodeName: values["node-name"],
+        mode: values["pod-network"] as PodNetworkMode,
         podRange: values["cluster-cidr"],
         serviceRange: values["service-cluster-ip-range"],
         clusterDns: values["cluster-dns"],

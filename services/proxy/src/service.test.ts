@@ -7,6 +7,7 @@ import { memoryPacketFilter } from "@pilothouse/packet-filter/memory";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { expect, test } from "vitest";
 import { readTable, tracePacket } from "./core/trace-packet.ts";
+import { memoryRouteTable } from "./flows/memory-route-table.ts";
 import { start } from "./service.ts";
 
 test("routes come before rules, rules after everything was read, and then every change", async () => {
@@ -24,6 +25,7 @@ test("routes come before rules, rules after everything was read, and then every 
     },
     forgetUdp: () => Promise.resolve(),
   };
+  const routes = memoryRouteTable("198.51.100.1/24");
   const telemetry = memoryTelemetry({ clock, random });
   await client.create(resources.services, {
     metadata: { namespace: "default", name: "web" },
@@ -31,10 +33,11 @@ test("routes come before rules, rules after everything was read, and then every 
   });
 
   const proxy = start(
-    { client, bus: undefined, clock, random, telemetry, scope, filter, network },
+    { client, bus: undefined, clock, random, telemetry, scope, filter, network, routes },
     {
       table: "pilothouse",
       nodeName: "node",
+      mode: "auto",
       podRange: "198.18.0.0/16",
       serviceRange: "198.19.0.0/16",
       clusterDns: undefined,
@@ -77,5 +80,56 @@ test("routes come before rules, rules after everything was read, and then every 
   await client.delete(resources.endpointSlices, "default", "web-1");
   await clock.advance(10);
   expect(await reached()).toBe("rejected");
+  await scope.close();
+});
+
+test("a node that comes is routed to, one that moves is routed elsewhere, one that goes is forgotten", async () => {
+  const clock = manualClock();
+  const random = seededRandom("routes");
+  const server = memoryApiserver({ clock, ids: seededIds(random) });
+  const client = createApiClient({ transports: [server.transport], userAgent: "test" });
+  const scope = new Scope("test", (task, error) => expect.unreachable(`${task}: ${String(error)}`));
+  const routes = memoryRouteTable("198.51.100.1/24");
+  const network = { prepare: () => Promise.resolve([]), forgetUdp: () => Promise.resolve() };
+  const telemetry = memoryTelemetry({ clock, random });
+  const node = (name: string, address: string, podCIDR: string) => ({
+    metadata: { name },
+    spec: { podCIDR, podCIDRs: [podCIDR] },
+    status: { addresses: [{ type: "InternalIP", address }] },
+  });
+  await client.create(resources.nodes, node("here", "198.51.100.1", "198.18.0.0/24"));
+  start(
+    { client, bus: undefined, clock, random, telemetry, scope, filter: memoryPacketFilter(), network, routes },
+    {
+      table: "pilothouse",
+      nodeName: "here",
+      mode: "auto",
+      podRange: "198.18.0.0/16",
+      serviceRange: "198.19.0.0/16",
+      clusterDns: undefined,
+      bridge: "br0",
+    },
+  );
+  await clock.advance(10);
+  expect([...routes.routes.values()]).toEqual([]);
+
+  const came = await client.create(resources.nodes, node("far", "203.0.113.9", "198.18.1.0/24"));
+  await clock.advance(10);
+  const podCidr = "198.18.1.0/24";
+  expect([...routes.routes.values()]).toEqual([{ podCidr, nodeAddress: "203.0.113.9", way: "tunnel" }]);
+
+  const moved = { ...came, status: node("far", "198.51.100.9", podCidr).status };
+  await client.update(resources.nodes, moved, { subresource: "status" });
+  await clock.advance(10);
+  expect([...routes.routes.values()]).toEqual([{ podCidr, nodeAddress: "198.51.100.9", way: "direct" }]);
+
+  routes.routes.clear(); // Somebody flushed the table.
+  await clock.advance(61_000);
+  await clock.advance(10);
+  expect(routes.routes.size).toBe(1);
+
+  await client.delete(resources.nodes, "", "far");
+  await clock.advance(10);
+  expect([...routes.routes.values()]).toEqual([]);
   await scope.close();
 });

@@ -1,6 +1,6 @@
 /**
- * proxy: makes Services work on this node. Reads Services and EndpointSlices, writes one nftables table, a route for each of
- * the two ranges, and the address of the cluster's DNS.
+ * proxy: makes Services work on this node, and the pods of other nodes reachable. Reads Services, EndpointSlices and Nodes;
+ * writes one nftables table, a route for each of the two ranges and to each other node's pods, and the cluster's DNS address.
  *
  * Promises: from the first moment no packet for a pod or a Service leaves by the uplink; a change is in the kernel one
  * transaction after it was heard, and there is never a moment with half of the rules; a restart replaces the table at once
@@ -14,6 +14,7 @@ import { allSynced, startInformer } from "@pilothouse/informer";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { PacketFilter } from "@pilothouse/packet-filter";
 import type { Telemetry } from "@pilothouse/telemetry";
+import { PodRoutes, type RouteOptions, type RouteTable } from "./flows/pod-routes.ts";
 import { Program, type NodeNetwork, type ProgramOptions } from "./flows/program.ts";
 
 export interface ProxyPorts {
@@ -25,7 +26,10 @@ export interface ProxyPorts {
   readonly scope: Scope;
   readonly filter: PacketFilter;
   readonly network: NodeNetwork;
+  readonly routes: RouteTable;
 }
+
+export type ProxyOptions = ProgramOptions & RouteOptions;
 
 export interface ProxyService {
   /** What is unwell; empty when the kernel has what the API says. */
@@ -35,24 +39,22 @@ export interface ProxyService {
 const RETRY_MS = 1_000;
 
 /** Starts in the background and ends with the scope; the rules stay. */
-export function start(ports: ProxyPorts, options: ProgramOptions): ProxyService {
+export function start(ports: ProxyPorts, options: ProxyOptions): ProxyService {
   const program = new Program(ports, options);
+  const routes = new PodRoutes({ ...ports, table: ports.routes }, options);
   ports.scope.defer(() => ports.filter.close());
   ports.scope.run("proxy", async (signal) => {
     await prepare(ports, options, signal);
     const services = startInformer(ports, { type: resources.services });
     const slices = startInformer(ports, { type: resources.endpointSlices });
+    const nodes = startInformer(ports, { type: resources.nodes });
     services.onChange(({ type, object, trace }) => program.serviceChanged(type, object, trace));
     slices.onChange(({ type, object, trace }) => program.sliceChanged(type, object, trace));
-    await allSynced([services, slices], signal);
-    await program.run(signal);
+    nodes.onChange(({ trace }) => routes.changed(trace));
+    await allSynced([services, slices, nodes], signal);
+    await Promise.all([program.run(signal), routes.run(nodes, signal)]);
   });
-  return {
-    problems() {
-      const problem = program.problem();
-      return problem === undefined ? [] : [problem];
-    },
-  };
+  return { problems: () => [program.problem(), routes.problem()].filter((problem) => problem !== undefined) };
 }
 
 /** Before anything else, and again until it works: nothing is served on a node that leaks. */
