@@ -9,6 +9,8 @@ import { ensureNetns } from "../../deploy/cluster/host.ts";
 import { markedProcesses } from "../../deploy/cluster/marked-processes.ts";
 import { CommandFailed, startOnNode, testCluster } from "../harness/cluster.ts";
 import { until } from "../harness/index.ts";
+import { kubectlVerbs } from "./kubectl-verbs.ts";
+import { streams } from "./streams.ts";
 
 const cluster = testCluster();
 const { kubectl, onNode, pilot } = cluster;
@@ -171,6 +173,9 @@ describe("pilot", () => {
     expect(await refusal(pilot("image", "load", "/no/such.tar"))).toContain("There is no archive /no/such.tar.");
   });
 });
+
+describe("every verb of kubectl", () => kubectlVerbs(cluster));
+describe("every client's streams", () => streams(cluster));
 
 describe("what breaks is mended", () => {
   test("a container that dies comes back", { timeout: 60_000 }, async () => {

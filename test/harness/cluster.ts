@@ -71,18 +71,20 @@ function runToEnd(command: string, args: readonly string[], env: NodeJS.ProcessE
   });
 }
 
-/** A background command on the node, ended by `stop()`, which gives what it printed. */
+/** A background command on the node; `said()` is what it has printed so far, `stop()` ends it and gives all of that. */
 export function startOnNode(
   cluster: TestCluster,
   program: string,
   args: readonly string[],
-): { stop(): Promise<string> } {
+): { said(): string; stop(): Promise<string> } {
   const entered = inNetns(cluster.layout.netns, program, args);
-  const child = spawn(entered.command, entered.args, { stdio: ["ignore", "pipe", "inherit"] });
+  const env = { ...process.env, KUBECONFIG: cluster.layout.adminConf };
+  const child = spawn(entered.command, entered.args, { env, stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (part: string) => (output += part));
   const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
   return {
+    said: () => output,
     async stop() {
       child.kill("SIGTERM");
       await ended;

@@ -168,6 +168,9 @@ export function createHandler(deps: HandlerDeps): Handler {
           const { info } = context;
           const isStream = ["exec", "attach", "portforward"].includes(info.subresource) && info.resource === "pods";
           if (!isStream || info.group !== "") throw badRequest("this path takes no upgrade");
+          // A WebSocket begins with a GET; who may only read must not run commands by it.
+          const asCreate = attributesOf(context.user, { ...info, verb: "create" }, request.path, info.name);
+          if (info.verb === "get") await deps.authorizer.authorize(asCreate, request.signal);
           return { status: 101, target: await streamTarget(deps, context) };
         },
         (error, span) => ({ status: statusOf(error).code ?? 500, refusal: errorAnswer(request, error, span) }),
