@@ -23,7 +23,6 @@ export const OTHER_DEFINITIONS: Readonly<Record<string, string>> = {
 
 /** Paths of served kinds that may be missing: not served yet. */
 export const UNSERVED_PATHS: Readonly<Record<string, string>> = {
-  "/api/v1/namespaces/{namespace}/bindings": "the old way to bind; pods/binding is served",
   "nodes/proxy": "a plain relay to the kubelet",
   "nodes/proxy/{path}": "a plain relay to the kubelet",
   "pods/proxy": "a plain relay to the pod",
@@ -46,6 +45,5 @@ export const UNSERVED_GROUPS: Readonly<Record<string, string>> = {
 export const UNSERVED_RESOURCES: Readonly<Record<string, string>> = {
   "autoscaling/v1/horizontalpodautoscalers": "another view of autoscaling/v2's objects",
   "events.k8s.io/v1/events": "another view of core's events: one stored object, two encodings",
-  "v1/bindings": "the old way to bind; pods/binding is served",
   "v1/componentstatuses": "deprecated since v1.19",
 };

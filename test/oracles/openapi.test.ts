@@ -4,6 +4,7 @@ import { kinds } from "@pilothouse/kinds";
 import { describe, expect, it } from "vitest";
 import { v2Document } from "../../services/apiserver/src/core/openapi-documents.ts";
 import { operationsOf } from "../../services/apiserver/src/core/openapi-operations.ts";
+import { BINDINGS } from "../../services/apiserver/src/registry/virtual-kinds.ts";
 import { NOT_DESCRIBED_PARAMETERS, OTHER_DEFINITIONS, UNSERVED_PATHS } from "./exceptions.ts";
 
 type Json = Record<string, unknown>;
@@ -14,7 +15,7 @@ interface Swagger {
 }
 
 const oracle = JSON.parse(readFileSync(new URL("openapi-v1.36.json", import.meta.url), "utf8")) as Swagger;
-const ours = v2Document(operationsOf(kinds), "v1.36.0") as unknown as Swagger;
+const ours = v2Document(operationsOf([...kinds, BINDINGS]), "v1.36.0") as unknown as Swagger;
 const METHODS = ["get", "put", "post", "delete", "patch"] as const;
 
 describe("operations of the served kinds", () => {
@@ -33,7 +34,7 @@ describe("operations of the served kinds", () => {
   });
 
   it("lack nothing but what is listed", () => {
-    const served = kinds.map(({ group, version, namespaced, resource }) => {
+    const served = [...kinds, BINDINGS].map(({ group, version, namespaced, resource }) => {
       const base = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
       return `${base}${namespaced ? "/namespaces/{namespace}" : ""}/${resource}`;
     });

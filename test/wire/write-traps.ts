@@ -336,6 +336,10 @@ export function writeTraps(rig: () => WireRig): void {
       201,
       expect.objectContaining({ kind: "Status", status: "Success", code: 201 }),
     ]);
+    await create(`${IN}/pods`, pod("bound-too"));
+    const older = await create(`${IN}/bindings`, { metadata: { name: "bound-too" }, target: { name: "nowhere" } });
+    expect([older.status, older.json()]).toEqual([201, expect.objectContaining({ kind: "Status", status: "Success" })]);
+    expect((await ask(`${IN}/pods/bound-too`)).json()).toMatchObject({ spec: { nodeName: "nowhere" } });
     const eviction = { kind: "Eviction", apiVersion: "policy/v1", metadata: { name: "bound", namespace: NAMESPACE } };
     const evicted = await create(`${IN}/pods/bound/eviction`, {
       ...eviction,

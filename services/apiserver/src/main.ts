@@ -87,6 +87,7 @@ await runProcess({
     });
     // Together: the door waits for open requests to end, and the service ends the watches among them.
     scope.defer(async () => void (await Promise.all([service.close(), door.close(STOP_GRACE_MS)])));
+    service.warmUp();
     telemetry.log.info("serving", { address: values["bind-address"], port: door.port });
     return { problems: () => [] };
   },

@@ -70,6 +70,8 @@ export interface ApiserverConfig {
 export interface ApiserverService extends Handler {
   /** True once the cache is loaded and the cluster's own objects exist. */
   ready(): boolean;
+  /** Makes the OpenAPI documents that every kubectl asks for first, a step at a time; else the first to ask waits for all. */
+  warmUp(): void;
   /** Ends watches, answers what is in flight as it can, and gives its endpoint up. */
   close(): Promise<void>;
 }
@@ -113,6 +115,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
   };
   const sha256Hex = (bytes: Uint8Array): string => crypto.sha256Hex(bytes);
   const served = [...kinds, ...virtualKinds];
+  const documents = openApi({ kinds: served, version: VERSION.gitVersion, sha256Hex });
   let isBootstrapped = false;
 
   const handler = createHandler({
@@ -134,7 +137,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
       sha256Hex,
       serverAddress: `${config.advertiseAddress}:${config.securePort}`,
     }),
-    openApi: openApi({ kinds: served, version: VERSION.gitVersion, sha256Hex }),
+    openApi: documents,
     readyChecks: { "watch-cache": () => cache.ready(), "poststarthook/bootstrap": () => isBootstrapped },
     name: config.name,
     maxInFlight: config.maxInFlight ?? 400,
@@ -157,7 +160,18 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     { name: config.name, address: config.advertiseAddress, port: config.securePort },
     scope,
   );
-  return { ...handler, ready: () => isBootstrapped && cache.ready(), close: () => scope.close() };
+  return {
+    ...handler,
+    ready: () => isBootstrapped && cache.ready(),
+    warmUp: () =>
+      scope.run("openapi", async () => {
+        for (const _ of documents.warmUp()) {
+          if (scope.signal.aborted) return;
+          await clock.turn();
+        }
+      }),
+    close: () => scope.close(),
+  };
 }
 
 const STORE_RETRY_MS = 500;

@@ -3,12 +3,13 @@ import type { ApiResponse } from "@pilothouse/api/http";
 import { methodNotAllowed, noSuchPath, StatusError } from "@pilothouse/errors";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { Flow, RequestContext } from "../core/model.ts";
-import { isVirtual } from "../registry/virtual-kinds.ts";
+import { BINDINGS, isVirtual } from "../registry/virtual-kinds.ts";
 import { create } from "./create.ts";
 import { deleteCollection, deleteOne } from "./delete.ts";
 import { podLog, type NodeProxyDeps } from "./node-proxy.ts";
 import { review, type ReviewDeps } from "./reviews.ts";
 import {
+  bindNamedPod,
   bindPod,
   createToken,
   evictPod,
@@ -63,7 +64,7 @@ export function dispatch(deps: DispatchDeps, context: RequestContext): Promise<A
   if (!kind) throw noSuchPath();
   if (isVirtual(kind)) {
     if (info.verb !== "create" || info.name !== "") throw refused(context, kind);
-    return review(deps, context, kind);
+    return kind === BINDINGS ? bindNamedPod(deps, context) : review(deps, context, kind);
   }
   const handler = info.subresource === "" ? wholeHandler(context, kind) : subresourceHandler(context, kind);
   return handler(deps, context, kind);

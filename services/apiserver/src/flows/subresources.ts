@@ -79,6 +79,13 @@ export async function bindPod(deps: WriteDeps, context: RequestContext): Promise
   return objectAnswer(request.headers["accept"], 201, SUCCESS, STATUS_KIND);
 }
 
+/** POST bindings: the same, for the pod that the body names. */
+export async function bindNamedPod(deps: WriteDeps, context: RequestContext): Promise<ApiResponse> {
+  const { name = "" } = bodyOf(context, BINDING).metadata;
+  if (name === "") throw badRequest("Name parameter required.");
+  return bindPod(deps, { ...context, info: { ...context.info, name } });
+}
+
 function bound(old: ApiObject, { metadata, target }: Binding, now: string): ApiObject {
   const pod = old as unknown as Pod;
   const { name = "", uid } = pod.metadata;

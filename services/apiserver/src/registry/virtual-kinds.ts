@@ -1,16 +1,20 @@
-/** Kinds that are answered and never stored: reviews. They are in discovery, and their create is a question. */
+/** Kinds that are answered and never stored: reviews, whose create is a question, and bindings, which change a pod. */
 import { kindOf, type KindDefinition } from "@pilothouse/kinds";
 
 const AUTHENTICATION = "authentication.k8s.io";
 const AUTHORIZATION = "authorization.k8s.io";
 
+/** The older way of pods/binding: the pod is the one that the body names. */
+export const BINDINGS: KindDefinition = answered("", "Binding", "bindings", true);
+
 export const virtualKinds: readonly KindDefinition[] = [
-  review(AUTHENTICATION, "TokenReview", "tokenreviews"),
-  review(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews"),
-  review(AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews"),
-  review(AUTHORIZATION, "SelfSubjectAccessReview", "selfsubjectaccessreviews"),
-  review(AUTHORIZATION, "SelfSubjectRulesReview", "selfsubjectrulesreviews"),
-  review(AUTHORIZATION, "LocalSubjectAccessReview", "localsubjectaccessreviews", true),
+  BINDINGS,
+  answered(AUTHENTICATION, "TokenReview", "tokenreviews"),
+  answered(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews"),
+  answered(AUTHORIZATION, "SubjectAccessReview", "subjectaccessreviews"),
+  answered(AUTHORIZATION, "SelfSubjectAccessReview", "selfsubjectaccessreviews"),
+  answered(AUTHORIZATION, "SelfSubjectRulesReview", "selfsubjectrulesreviews"),
+  answered(AUTHORIZATION, "LocalSubjectAccessReview", "localsubjectaccessreviews", true),
 ];
 
 /** The kind behind a path, stored or virtual. */
@@ -25,7 +29,7 @@ export function isVirtual(kind: KindDefinition): boolean {
   return virtualKinds.includes(kind);
 }
 
-function review(group: string, kind: string, resource: string, namespaced = false): KindDefinition {
+function answered(group: string, kind: string, resource: string, namespaced = false): KindDefinition {
   return {
     group,
     version: "v1",
