@@ -19,6 +19,8 @@ export interface WriterOptions {
   readonly random: Random;
   /** Names of the ConfigMaps that all clients write. */
   readonly names: readonly string[];
+  /** What a lister does before it asks for the next page. Default: nothing. */
+  readonly betweenPages?: () => Promise<void>;
 }
 
 /** Shorter than many a freeze: who gave up asks elsewhere, while the first request may still be carried out. */
@@ -77,7 +79,10 @@ export class Writer {
       const page = listPageOf(answer.body);
       Object.assign(items, page.items);
       token = page.next;
-      if (token !== undefined) continue;
+      if (token !== undefined) {
+        await this.#options.betweenPages?.();
+        continue;
+      }
       const { revision } = page;
       recorder.list({
         id: recorder.nextId(),

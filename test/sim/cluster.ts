@@ -22,6 +22,7 @@ import { defaultConfig, start as startScheduler } from "@pilothouse/scheduler";
 import { seededIds } from "@pilothouse/clock/seeded";
 import type { Logger, LogFields, Metrics, Telemetry } from "@pilothouse/telemetry";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
+import type { Door } from "../history/writers.ts";
 import { kindOf, plannedFaults, type FaultPlan, type Faults, type Incident, type Victims } from "./faults.ts";
 import { Machine, type Life } from "./machine.ts";
 import { SimulatedBus, simulatedTransport, type Identity, type Server } from "./network.ts";
@@ -38,6 +39,7 @@ export const victims: Victims = {
 
 export const RANGES = { pods: "198.18.0.0/16", services: "198.19.0.0/16" } as const;
 const TABLE = "pilothouse";
+const ADMIN: Identity = { user: "admin", groups: ["system:masters"] };
 /** What the store keeps of its history differs from world to world: sometimes less than a process sleeps. */
 const COMPACTION_INTERVALS_MS = [5_000, 10_000, 60_000] as const;
 
@@ -88,9 +90,17 @@ export class Cluster {
 
   /** A user's clients: one that asks the first apiserver first, and one that asks the other first. */
   clientsOf(life: Life): readonly [ApiClient, ApiClient] {
-    const user = { user: "admin", groups: ["system:masters"] };
     const reversed = this.#servers.toReversed();
-    return [this.#clientOf(life, user, "kubectl", this.#servers), this.#clientOf(life, user, "kubectl", reversed)];
+    return [this.#clientOf(life, ADMIN, "kubectl", this.#servers), this.#clientOf(life, ADMIN, "kubectl", reversed)];
+  }
+
+  /** A user's ways to each single apiserver. */
+  doorsOf(life: Life): Door[] {
+    const { world, faults } = this;
+    return this.#servers.map((server) => ({
+      server: server.name,
+      transport: simulatedTransport(world, faults, life, server, ADMIN),
+    }));
   }
 
   /** Starts every process. */

@@ -51,6 +51,84 @@ export const mutants: readonly Mutant[] = [
     noticedAs: /^I[345]: /,
     seed: 18,
   },
+  {
+    rule: "C2",
+    name: "no-op-from-a-guess",
+    file: "services/apiserver/src/flows/origin.ts",
+    find: `return decision.kind === "tell" ? undefined : decision;`,
+    replaceBy: `return decision;`,
+    why: "a patch that takes back what the cache does not show yet is answered as if it changed nothing",
+    noticedAs: /^I7: a patch that changes/,
+    seed: 1,
+  },
+  {
+    rule: "C2",
+    name: "error-from-a-guess",
+    file: "services/apiserver/src/flows/origin.ts",
+    find: `? undefined : decision;
+  } catch {
+    return undefined;
+  }`,
+    replaceBy: `? undefined : decision;
+  } catch (error) {
+    throw error;
+  }`,
+    why: "an update is refused for a conflict that only the cache sees",
+    noticedAs: /^I9: Linearizable/,
+    seed: 6,
+  },
+  {
+    rule: "C5",
+    name: "reload-ends-no-watch",
+    file: "services/apiserver/src/cache/watch-cache.ts",
+    find: `if (this.#contents.of(kind).history !== history) return "ended";`,
+    replaceBy: ``,
+    why: "a watch goes on after a reload as if nothing were missing",
+    noticedAs: /^(I9: |not converged)/,
+    seed: 5,
+  },
+  {
+    rule: "C6",
+    name: "list-in-two-steps",
+    file: "services/apiserver/src/flows/list.ts",
+    find: `      if (await reachedCurrent(ports, asked.signal)) return pageOfCache(ports, asked);`,
+    replaceBy: `      const early = pageOfCache(ports, asked);
+      if (await reachedCurrent(ports, asked.signal))
+        return { ...early, meta: { ...early.meta, resourceVersion: String(ports.cache.revision()) } };`,
+    why: "a list's contents are older than the revision it names: what follows the list misses what lies between",
+    noticedAs: /^(I\d+: |not converged)/,
+    seed: 1,
+  },
+  {
+    rule: "C6",
+    name: "next-page-from-the-head",
+    file: "services/apiserver/src/flows/list.ts",
+    find: `return pageOfStore(ports, asked, source.token.revision, source.token.start);`,
+    replaceBy: `return pageOfStore(ports, asked, "latest", source.token.start);`,
+    why: "the pages of one list are of different times",
+    noticedAs: /^I9: /,
+    seed: 1,
+  },
+  {
+    rule: "C13",
+    name: "absence-from-a-cache",
+    file: "services/controller-manager/src/controllers/garbage-collector/reconcile.ts",
+    find: `const owner = await this.#ports.executor.read(type, type.namespaced ? namespace : "", name, cause);`,
+    replaceBy: `const owner = this.#graph.get(uid) && (await this.#ports.executor.read(type, type.namespaced ? namespace : "", name, cause));`,
+    why: "what its owner's feed does not show yet is taken for garbage",
+    noticedAs: /^I11: /,
+    seed: 11,
+  },
+  {
+    rule: "C14",
+    name: "gaps-are-applied",
+    file: "libs/informer/src/chain.ts",
+    find: `if (step.previous > position.whole || step.previous <= 0) return { verdict: "gap", position };`,
+    replaceBy: ``,
+    why: "a lost message is never missed: caches stay wrong",
+    noticedAs: /^(I\d+: |not converged)/,
+    seed: 1,
+  },
 ];
 
 /** Plants a mutant in this process, before the file is loaded; `judge` throws unless it was, afterwards. */

@@ -4,10 +4,9 @@ import { planFaults, type FaultPlan } from "./faults.ts";
 import { unconverged, unserved } from "./convergence.ts";
 import { Invariants } from "./invariants.ts";
 import { Machine } from "./machine.ts";
-import { Recorder } from "./recorder.ts";
 import { tellStory } from "./story.ts";
 import { inContext, setTraps } from "./traps.ts";
-import { startUsers } from "./users.ts";
+import { toggle, Users } from "./users.ts";
 import { Violation, World, type StoryLine } from "./world.ts";
 
 export interface SeedResult {
@@ -53,11 +52,12 @@ export async function runSeed(seed: number): Promise<SeedResult> {
 async function play(world: World, plan: FaultPlan): Promise<void> {
   const cluster = new Cluster(world, plan);
   const invariants = new Invariants(world);
-  const recorder = new Recorder(world);
+  const usersLife = new Machine(world, "users").boot();
+  const users = new Users(usersLife, cluster.doorsOf(usersLife));
   world.check = () => {
     for (const commit of cluster.truth.takeCommits()) {
       invariants.judge(commit);
-      recorder.committed(commit);
+      users.committed(commit);
       cluster.committed(commit);
     }
   };
@@ -73,11 +73,10 @@ async function play(world: World, plan: FaultPlan): Promise<void> {
       acknowledged: (object: Parameters<Invariants["acknowledged"]>[0]) => invariants.acknowledged(object),
       deletes: (uid: string) => invariants.userDeletes(uid),
     };
-    const users = new Machine(world, "users").boot();
-    const asking = { life: users, clients: cluster.clientsOf(users), recorder, untilMs: FAULTS_UNTIL_MS };
     const telling = [
       inContext({ life: life.name }, () => tellStory(ports)),
-      inContext({ life: users.name }, () => startUsers(asking)),
+      inContext({ life: usersLife.name }, () => users.run(FAULTS_UNTIL_MS)),
+      inContext({ life: usersLife.name }, () => toggle(usersLife, cluster.clientsOf(usersLife), FAULTS_UNTIL_MS)),
     ];
     Promise.all(telling).then(
       () => (told = true),
@@ -95,7 +94,7 @@ async function play(world: World, plan: FaultPlan): Promise<void> {
     faultlessMs + CONVERGES_WITHIN_MS + QUIET_MS,
     () => isQuiet() && unconverged(invariants) === undefined,
   );
-  recorder.judge();
+  users.judge();
   const within = `within ${CONVERGES_WITHIN_MS / 1_000} s after the last fault`;
   const missing = unconverged(invariants) ?? (await unserved(cluster, invariants));
   if (missing !== undefined) throw new Violation(`not converged ${within}: ${missing}`);
