@@ -1,5 +1,6 @@
 /** Worlds of the first seeds, on all cores. A simulation that cannot fail is worse than none: each mutant is noticed. */
 import { expect, test } from "vitest";
+import { Coverage, SHOWN } from "./coverage.ts";
 import { mutants, type Mutant } from "./mutants.ts";
 import { runSeeds, type SeedReport } from "./shards.ts";
 
@@ -15,8 +16,12 @@ test("the same seed twice is the same world, event by event", { timeout: LONG_MS
 });
 
 test("whatever goes wrong, every invariant holds, all converges and is quiet", { timeout: LONG_MS }, async () => {
-  for await (const { seed, failure } of runSeeds({ seeds: SEEDS }))
+  const coverage = new Coverage();
+  for await (const { seed, failure, counts } of runSeeds({ seeds: SEEDS })) {
     expect(failure?.message, `npm run sim -- --from ${seed} --seeds 1`).toBeUndefined();
+    coverage.add(counts);
+  }
+  expect(coverage.missing(SHOWN), "faults that no seed has shown").toEqual([]);
 });
 
 test.each(mutants)("$rule $name: $why", { timeout: LONG_MS }, async (mutant) => {
