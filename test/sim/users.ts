@@ -7,7 +7,7 @@ import type { ConfigMap } from "@pilothouse/api/types/core-v1";
 import { resources, type ApiClient } from "@pilothouse/client";
 import { sleep } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
-import { NAMESPACE, STORE_PREFIX } from "../history/config-maps.ts";
+import { configMaps, NAMESPACE } from "../history/config-maps.ts";
 import type { Change, History } from "../history/history.ts";
 import { judge, verdictText } from "../history/judge.ts";
 import { Recorder } from "../history/recorder.ts";
@@ -23,6 +23,8 @@ const NAMES = ["a", "b", "c", "d"].map((name) => `${PREFIX}${name}`);
 const WRITE_PAUSE_MS = 3_000;
 const LIST_PAUSE_MS = 6_000;
 const PAGE_PAUSE_MS = 3_000;
+/** So long that some streams are open when an apiserver loads its cache anew. */
+const STREAM_SECONDS = { least: 5, most: 40 };
 const RETRY_MS = 500;
 
 export class Users {
@@ -43,10 +45,14 @@ export class Users {
     this.#head = revision;
     for (const change of changes) {
       const key = changedKey(change);
-      if (!key.startsWith(STORE_PREFIX + PREFIX)) continue;
+      if (!key.startsWith(configMaps.storePrefix + PREFIX)) continue;
       const object = objects.get(key);
       const text = object && JSON.stringify(object);
-      this.#changes.push({ key: keyOf(key.slice(STORE_PREFIX.length)), revision: revisionOf(change), object: text });
+      this.#changes.push({
+        key: keyOf(key.slice(configMaps.storePrefix.length)),
+        revision: revisionOf(change),
+        object: text,
+      });
     }
   }
 
@@ -103,7 +109,8 @@ export class Users {
   #watch(name: string, signal: AbortSignal): Promise<void> {
     const random = this.#life.random.fork(name);
     const own = { name, doors: this.#doors, recorder: this.#recorder, clock: this.#life.clock, random };
-    return runWatcher({ ...own, selection: {}, begins: "initial" }, signal);
+    const asked = { collection: configMaps, selection: {}, begins: "initial", streamSeconds: STREAM_SECONDS } as const;
+    return runWatcher({ ...own, ...asked }, signal);
   }
 
   #pause(what: string, meanMs: number): Promise<void> {
