@@ -320,6 +320,24 @@ describe("who may", () => {
     );
     expect((await story.ask("GET", "/api/v1/namespaces/default/secrets/any", { as: kubelet })).status).toBe(403);
   });
+
+  it("tells a kubelet of a pod that is gone that it is gone, and of another node's that it is not its own", async () => {
+    const kubelet = { name: "system:node:n1", groups: ["system:nodes"] };
+    await story.ask("POST", PODS, { body: { ...pod("theirs"), spec: { ...pod("theirs").spec, nodeName: "n2" } } });
+    for (const [name, status] of [
+      ["gone", 404],
+      ["theirs", 403],
+    ] as const) {
+      const contentType = "application/strategic-merge-patch+json";
+      const patch = { body: { status: { phase: "Running" } }, contentType, as: kubelet };
+      expect((await story.ask("PATCH", `${PODS}/${name}/status`, patch)).status).toBe(status);
+      expect((await story.ask("DELETE", `${PODS}/${name}`, { as: kubelet })).status).toBe(status);
+      const eviction = { body: { metadata: { name } }, as: kubelet };
+      expect((await story.ask("POST", `${PODS}/${name}/eviction`, eviction)).status).toBe(status);
+    }
+    const { json } = await story.ask("GET", `${PODS}/theirs`);
+    expect(json).toMatchObject({ metadata: { name: "theirs" }, status: { phase: "Pending" } });
+  });
 });
 
 describe("Services", () => {

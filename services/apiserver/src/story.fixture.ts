@@ -37,7 +37,7 @@ export interface Story {
   readonly store: Store;
   readonly clock: ManualClock;
   readonly telemetry: MemoryTelemetry;
-  ask(method: string, target: string, asked?: Asked): Promise<Answer>;
+  readonly ask: (method: string, target: string, asked?: Asked) => Promise<Answer>;
   close(): Promise<void>;
 }
 

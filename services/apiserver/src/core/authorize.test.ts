@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { PolicyRule } from "@pilothouse/api/types/rbac-v1";
 import { covers, isAllowed, type Attributes, type RbacPolicy } from "./authorize.ts";
-import { nodeMay, nodeWriteProblem, type NamedByPods } from "./node-authorizer.ts";
+import { nodeDeleteProblem, nodeMay, nodeWriteProblem, type NamedByPods } from "./node-authorizer.ts";
 
 const asked = (over: Partial<Attributes>): Attributes => ({
   user: { name: "u", groups: ["g"] },
@@ -69,7 +69,6 @@ describe("RBAC", () => {
 
 describe("a kubelet", () => {
   const pods: NamedByPods = {
-    holdsPod: (_, name) => name === "mine",
     names: (resource, _, name) => resource === "secrets" && name === "s",
   };
   const may = (over: Partial<Attributes>): boolean => nodeMay(asked(over), "n1", pods);
@@ -81,8 +80,24 @@ describe("a kubelet", () => {
     expect(may({ resource: "nodes", subresource: "status", verb: "patch", name: "n1" })).toBe(true);
     expect(may({ resource: "nodes", subresource: "status", verb: "patch", name: "n2" })).toBe(false);
     expect(may({ resource: "pods", subresource: "status", verb: "patch", name: "mine" })).toBe(true);
-    expect(may({ resource: "pods", verb: "delete", name: "theirs" })).toBe(false);
+    expect(may({ resource: "pods", verb: "update", name: "mine" })).toBe(false);
     expect(may({ resource: "pods", subresource: "exec", verb: "create", name: "mine" })).toBe(false);
+  });
+
+  it("changes and ends pods of its own only", () => {
+    const mine = { metadata: { name: "mine" }, spec: { nodeName: "n1" } };
+    const theirs = { metadata: { name: "theirs" }, spec: { nodeName: "n2" } };
+    expect(nodeWriteProblem("n1", "pods", mine, mine)).toBeUndefined();
+    expect(nodeWriteProblem("n1", "pods", { ...theirs, spec: { nodeName: "n1" } }, theirs)).toBe(
+      'node "n1" can only update pod status for pods with spec.nodeName set to itself',
+    );
+    expect(nodeDeleteProblem("n1", "pods", "", mine)).toBeUndefined();
+    expect(nodeDeleteProblem("n1", "pods", "", theirs)).toBe(
+      'node "n1" can only delete pods with spec.nodeName set to itself',
+    );
+    expect(nodeDeleteProblem("n1", "pods", "eviction", theirs)).toBe(
+      'node "n1" can only evict pods with spec.nodeName set to itself',
+    );
   });
 
   it("makes mirror pods on itself only, and does not lift its own taints", () => {

@@ -1,8 +1,8 @@
 /**
  * What a kubelet may do, and with which objects: its own node, its own pods, and what those pods name.
  *
- * Two judgements: `nodeMay` decides a request by its attributes, `nodeWriteProblem` an object that is about to be written
- * (upstream's Node authorizer and NodeRestriction admission).
+ * Two judgements: `nodeMay` decides a request by its attributes, `nodeWriteProblem` and `nodeDeleteProblem` the object that it
+ * is about (upstream's Node authorizer and NodeRestriction admission).
  */
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { ApiObject } from "@pilothouse/kinds/kind";
@@ -12,8 +12,6 @@ import type { Attributes } from "./authorize.ts";
 export interface NamedByPods {
   /** Does a pod of this node name the object `namespace/name` of this resource? */
   names(resource: NamedResource, namespace: string, name: string): boolean;
-  /** Is the pod bound to this node? */
-  holdsPod(namespace: string, name: string): boolean;
 }
 
 export type NamedResource = "secrets" | "configmaps" | "persistentvolumeclaims" | "serviceaccounts";
@@ -26,8 +24,6 @@ interface Row {
 
 const READ = ["get", "list", "watch"];
 const isOwnName = ({ name }: Attributes, node: string): boolean => name === node;
-const isOwnPod = ({ namespace, name }: Attributes, _node: string, pods: NamedByPods): boolean =>
-  pods.holdsPod(namespace, name);
 const isNamed =
   (resource: NamedResource) =>
   ({ namespace, name }: Attributes, _node: string, pods: NamedByPods): boolean =>
@@ -37,10 +33,10 @@ const isNamed =
 const ROWS: readonly Row[] = [
   { resources: ["nodes"], verbs: ["create", ...READ] },
   { resources: ["nodes", "nodes/status"], verbs: ["update", "patch"], when: isOwnName },
-  { resources: ["pods"], verbs: [...READ, "create"] },
-  { resources: ["pods"], verbs: ["delete"], when: isOwnPod },
-  { resources: ["pods/status"], verbs: ["update", "patch"], when: isOwnPod },
-  { resources: ["pods/eviction"], verbs: ["create"], when: isOwnPod },
+  // Which pods they may change is judged on the pod itself, so that one that is gone is 404 and not 403.
+  { resources: ["pods"], verbs: [...READ, "create", "delete"] },
+  { resources: ["pods/status"], verbs: ["update", "patch"] },
+  { resources: ["pods/eviction"], verbs: ["create"] },
   { resources: ["secrets"], verbs: READ, when: isNamed("secrets") },
   { resources: ["configmaps"], verbs: READ, when: isNamed("configmaps") },
   { resources: ["persistentvolumeclaims"], verbs: ["get"], when: isNamed("persistentvolumeclaims") },
@@ -114,13 +110,32 @@ const MIRROR = "kubernetes.io/config.mirror";
 
 function podProblem(node: string, object: ApiObject, old: ApiObject | undefined): string | undefined {
   const pod = object as unknown as Pod;
-  if (old) return undefined; // which pods it may touch at all was judged by nodeMay
+  if (old) return isOn(old, node) ? undefined : otherPodText(node, "only update pod status for");
   if (pod.metadata.annotations?.[MIRROR] === undefined) {
     return `pod does not have "${MIRROR}" annotation, node "${node}" can only create mirror pods`;
   }
   return pod.spec?.nodeName === node
     ? undefined
     : `node "${node}" can only create pods with spec.nodeName set to itself`;
+}
+
+/** Why a kubelet may not delete or evict this object; undefined when it may. */
+export function nodeDeleteProblem(
+  node: string,
+  resource: string,
+  subresource: string,
+  object: ApiObject,
+): string | undefined {
+  if (resource !== "pods" || isOn(object, node)) return undefined;
+  return otherPodText(node, subresource === "eviction" ? "only evict" : "only delete");
+}
+
+function isOn(pod: ApiObject, node: string): boolean {
+  return (pod as unknown as Pod).spec?.nodeName === node;
+}
+
+function otherPodText(node: string, may: string): string {
+  return `node "${node}" can ${may} pods with spec.nodeName set to itself`;
 }
 
 function changedKeys(before: Readonly<Record<string, string>>, after: Readonly<Record<string, string>>): string[] {

@@ -14,7 +14,7 @@ import {
 } from "@pilothouse/kinds/core/pod-admission";
 import type { RequestContext } from "../core/model.ts";
 import { randomSuffix } from "../core/names.ts";
-import { nodeWriteProblem } from "../core/node-authorizer.ts";
+import { nodeDeleteProblem, nodeWriteProblem } from "../core/node-authorizer.ts";
 import { nodeOf } from "../core/users.ts";
 import { known, type PriorityClass } from "../registry/known.ts";
 import type { CachedObjects } from "./cached.ts";
@@ -43,6 +43,13 @@ export function judgeNodeWrite(
   if (problem !== undefined) throw forbidden(kind, object.metadata.name ?? "", problem);
 }
 
+/** NodeRestriction, for deletes and evictions. */
+export function judgeNodeDelete({ user, info }: RequestContext, kind: KindDefinition, object: ApiObject): void {
+  const node = nodeOf(user);
+  const problem = node === undefined ? undefined : nodeDeleteProblem(node, kind.resource, info.subresource, object);
+  if (problem !== undefined) throw forbidden(kind, object.metadata.name ?? "", problem);
+}
+
 /** Built-in classes that exist without objects. */
 const SYSTEM_CLASSES: Readonly<Record<string, number>> = {
   "system-cluster-critical": 2_000_000_000,
@@ -61,12 +68,7 @@ async function admitPod(cached: CachedObjects, random: Random, { request }: Requ
     }, signal);
     admitServiceAccount(pod, account, randomSuffix(random));
   }
-  const given = pod.spec.priority;
-  admitPriority(pod, await priorityClassOf(cached, pod, signal));
-  if (given !== undefined && given !== pod.spec.priority) {
-    const why = `the integer value of priority (${given}) must not be provided in pod spec; priority admission controller computed ${pod.spec.priority} from the given PriorityClass name`;
-    throw forbidden(POD, name, why);
-  }
+  admitPriority(pod, await cached.judge(() => priorityClassOf(cached, pod), signal));
   admitTolerations(pod);
 }
 
@@ -80,28 +82,43 @@ function accountMissing(namespace: string, pod: string, account: string): Error 
   );
 }
 
-async function priorityClassOf(
-  cached: CachedObjects,
-  pod: Pod,
-  signal: AbortSignal,
-): Promise<{ name: string; value: number; preemptionPolicy?: string } | undefined> {
-  const wanted = pod.spec.priorityClassName;
-  if (!wanted) {
-    for (const found of cached.list(known.priorityClasses, "")) {
-      if (found.globalDefault) return classOf(found);
-    }
-    return undefined;
-  }
-  const builtIn = SYSTEM_CLASSES[wanted];
-  if (builtIn !== undefined) return { name: wanted, value: builtIn };
-  return cached.judge(() => {
-    const found = cached.get(known.priorityClasses, "", wanted);
-    if (!found) throw forbidden(POD, pod.metadata.name ?? "", `no PriorityClass with name ${wanted} was found`);
-    return classOf(found);
-  }, signal);
+interface PriorityOfClass {
+  readonly name: string;
+  readonly value: number;
+  readonly preemptionPolicy?: string;
 }
 
-function classOf({ metadata, value, preemptionPolicy }: PriorityClass) {
+/** Throws 403 for a class that does not exist, and for a pod that names another priority than its class. */
+function priorityClassOf(cached: CachedObjects, pod: Pod): PriorityOfClass | undefined {
+  const found = namedClass(cached, pod) ?? defaultClass(cached, pod);
+  const given = pod.spec.priority;
+  const computed = found?.value ?? 0;
+  if (given !== undefined && given !== computed) {
+    const why = `the integer value of priority (${given}) must not be provided in pod spec; priority admission controller computed ${computed} from the given PriorityClass name`;
+    throw forbidden(POD, pod.metadata.name ?? "", why);
+  }
+  return found;
+}
+
+function namedClass(cached: CachedObjects, { spec, metadata }: Pod): PriorityOfClass | undefined {
+  const wanted = spec.priorityClassName;
+  if (!wanted) return undefined;
+  const builtIn = SYSTEM_CLASSES[wanted];
+  if (builtIn !== undefined) return { name: wanted, value: builtIn };
+  const found = cached.get(known.priorityClasses, "", wanted);
+  if (!found) throw forbidden(POD, metadata.name ?? "", `no PriorityClass with name ${wanted} was found`);
+  return classOf(found);
+}
+
+function defaultClass(cached: CachedObjects, { spec }: Pod): PriorityOfClass | undefined {
+  if (spec.priorityClassName) return undefined;
+  for (const found of cached.list(known.priorityClasses, "")) {
+    if (found.globalDefault) return classOf(found);
+  }
+  return undefined;
+}
+
+function classOf({ metadata, value, preemptionPolicy }: PriorityClass): PriorityOfClass {
   if (metadata.name === undefined) throw internalError("a PriorityClass without a name");
   return { name: metadata.name, value, ...(preemptionPolicy === undefined ? {} : { preemptionPolicy }) };
 }

@@ -104,7 +104,6 @@ function shortRule({ apiGroups, resources, resourceNames, nonResourceURLs, verbs
 /** What the pods bound to a node name, looked up only when a rule asks. */
 function podsOf(cached: CachedObjects, node: string): NamedByPods {
   return {
-    holdsPod: (namespace, name) => cached.cache.get(PODS, namespace, name)?.fields["spec.nodeName"] === node,
     names: (resource, namespace, name) => {
       for (const entry of cached.cache.list(PODS, namespace).entries) {
         if (entry.fields["spec.nodeName"] !== node) continue;
