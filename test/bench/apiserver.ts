@@ -7,8 +7,13 @@ import { makeCredentials, type Target } from "../harness/credentials.ts";
 import { freePorts, makeTestDirectory, removeTestDirectory, startEtcd, startNats } from "../harness/index.ts";
 import { connectClient, type Client } from "./client.ts";
 
+/** The name of its bus feed. */
+export const SERVER_NAME = "bench";
+
 export interface ApiserverUnderLoad {
   readonly target: Target;
+  readonly etcdEndpoint: string;
+  readonly natsEndpoint: string;
   pid(): number;
   /** A client of an administrator; closed with the server at the latest. */
   client(connections: number): Client;
@@ -35,7 +40,7 @@ export async function startApiserver(options: ApiserverOptions = {}): Promise<Ap
   const target = credentials.target(port);
   const clients = new Set<Client>();
   const server = await apiserverProcess({
-    name: "bench",
+    name: SERVER_NAME,
     port,
     etcdServers: [etcd.endpoint],
     natsServers: [nats.endpoint],
@@ -64,6 +69,8 @@ export async function startApiserver(options: ApiserverOptions = {}): Promise<Ap
   }
   return {
     target,
+    etcdEndpoint: etcd.endpoint,
+    natsEndpoint: nats.endpoint,
     pid: () => server.pid(),
     client(connections) {
       const made = connectClient(target, connections);

@@ -43,8 +43,10 @@ export class ConfigMaps {
     return { method: "DELETE", path: this.#one(index) };
   }
 
-  get(index: number, from: "cache" | "consistent"): Request {
-    return { method: "GET", path: `${this.#one(index)}${from === "cache" ? "?resourceVersion=0" : ""}` };
+  /** "at hand": a revision so old that nobody has to be asked for a newer one. */
+  get(index: number, from: "cache" | "consistent" | "at hand"): Request {
+    const query = { cache: "?resourceVersion=0", consistent: "", "at hand": "?resourceVersion=1" }[from];
+    return { method: "GET", path: `${this.#one(index)}${query}` };
   }
 
   #one(index: number): string {

@@ -7,10 +7,10 @@ import { criRuntime } from "@pilothouse/runtime-cri";
 import type { Store } from "@pilothouse/store";
 import { etcdStore } from "@pilothouse/store-etcd";
 import { TOOLBOX_IMAGE } from "../../deploy/images.ts";
-import { freePorts, makeTestDirectory, removeTestDirectory, startEtcd, startProcess, until } from "../harness/index.ts";
+import { startEtcd } from "../harness/index.ts";
 import { startContainerd } from "../harness/containerd.ts";
+import { bareStreams, startBareServer } from "./bare.ts";
 import { connectClient, load, type Load } from "./client.ts";
-import { makeCredentials } from "../harness/credentials.ts";
 import { median, medianFigures, percentile, type Figure, type Section } from "./figures.ts";
 import { cpuUs } from "./processes.ts";
 
@@ -19,7 +19,12 @@ const VALUE = new Uint8Array(10_000).fill(120);
 const CLIENTS = [1, 64] as const;
 
 export async function floor(): Promise<Section> {
-  const figures = [...(await bareHttps()), ...(await etcdCalls()), ...(await rawContainers())];
+  const figures = [
+    ...(await bareHttps()),
+    ...(await bareStreams(RUNS)),
+    ...(await etcdCalls()),
+    ...(await rawContainers()),
+  ];
   return {
     title: "Floor",
     figures,
@@ -30,25 +35,10 @@ export async function floor(): Promise<Section> {
 }
 
 async function bareHttps(): Promise<readonly Figure[]> {
-  const directory = await makeTestDirectory();
-  const credentials = await makeCredentials(directory);
-  const [port] = (await freePorts(1)) as [number];
-  const script = join(import.meta.dirname, "bare-server.ts");
-  const { serverCert, serverKey, caFile } = credentials;
-  const server = startProcess({
-    command: process.execPath,
-    args: ["--disable-warning=ExperimentalWarning", script, String(port), serverCert, serverKey, caFile],
-    directory,
-  });
-  const client = connectClient(credentials.target(port), 64);
+  const server = await startBareServer();
+  const client = connectClient(server.target, 64);
   try {
     const get = (): Promise<unknown> => client.send({ method: "GET", path: "/" });
-    await until("the bare server answers", () =>
-      get().then(
-        () => true,
-        () => false,
-      ),
-    );
     await load(64, 5_000, get);
     const runs: Figure[][] = [];
     for (let run = 0; run < RUNS; run++) {
@@ -63,7 +53,6 @@ async function bareHttps(): Promise<readonly Figure[]> {
   } finally {
     client.close();
     await server.stop();
-    await removeTestDirectory(directory);
   }
 }
 

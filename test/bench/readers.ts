@@ -49,6 +49,23 @@ export async function readList(target: Target, path: string, slowReaders = 0): P
   }
 }
 
+/** One call after the other for as long as `work` runs; their latencies in ms. */
+export async function probed(
+  call: (index: number) => Promise<unknown>,
+  work: () => Promise<unknown>,
+): Promise<readonly number[]> {
+  const latenciesMs: number[] = [];
+  const done = new AbortController();
+  const working = work().finally(() => done.abort());
+  for (let index = 0; !done.signal.aborted; index++) {
+    const sentMs = performance.now();
+    await call(index);
+    latenciesMs.push(performance.now() - sentMs);
+  }
+  await working;
+  return latenciesMs;
+}
+
 /** Opens `watchers` watches and resolves when all are open. */
 export async function startWatching(target: Target, path: string, watchers: number): Promise<Watching> {
   const worker = startWorker({ task: "watch", target, path, watchers });
