@@ -8,12 +8,12 @@ import { base64Bytes, immutableRules, keyRules, sizeRules } from "./data.ts";
 const SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name";
 
 /** Types that promise keys; any other type is the user's own. */
-const KEYS_OF_TYPE: Readonly<Record<string, readonly string[]>> = {
-  "kubernetes.io/dockercfg": [".dockercfg"],
-  "kubernetes.io/dockerconfigjson": [".dockerconfigjson"],
-  "kubernetes.io/ssh-auth": ["ssh-privatekey"],
-  "kubernetes.io/tls": ["tls.crt", "tls.key"],
-};
+const KEYS_OF_TYPE: ReadonlyMap<string, readonly string[]> = new Map([
+  ["kubernetes.io/dockercfg", [".dockercfg"]],
+  ["kubernetes.io/dockerconfigjson", [".dockerconfigjson"]],
+  ["kubernetes.io/ssh-auth", ["ssh-privatekey"]],
+  ["kubernetes.io/tls", ["tls.crt", "tls.key"]],
+]);
 
 export const secret: KindDefinition<Secret> = {
   group: "",
@@ -66,7 +66,7 @@ function* rules({ type = "", data = {}, metadata }: Secret): FieldErrors {
     yield required("data[username]");
     yield required("data[password]");
   }
-  for (const key of KEYS_OF_TYPE[type] ?? []) {
+  for (const key of KEYS_OF_TYPE.get(type) ?? []) {
     const value = data[key];
     if (value === undefined) yield required(`data[${key}]`);
     else if (key.startsWith(".docker") && !isJson(value)) {

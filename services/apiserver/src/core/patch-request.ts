@@ -5,21 +5,22 @@ import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/ki
 import { applyConfiguration, applyJsonPatch, applyMergePatch, applyStrategicMergePatch } from "@pilothouse/patch";
 import type { WriteOptions } from "./options.ts";
 import { ownershipOf } from "./ownership.ts";
-import { apiVersionOf, fitObject, parseBody, schemaOfKind } from "./wire.ts";
+import { MAX_STORED_BYTES } from "./stored.ts";
+import { apiVersionOf, fitObject, parseBody, refuseTooLarge, schemaOfKind } from "./wire.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 
-const TYPES: Readonly<Record<string, PatchType>> = {
-  "application/json-patch+json": "json",
-  "application/merge-patch+json": "merge",
-  "application/apply-patch+yaml": "apply",
-  "application/strategic-merge-patch+json": "strategic",
-};
+const TYPES: ReadonlyMap<string, PatchType> = new Map([
+  ["application/json-patch+json", "json"],
+  ["application/merge-patch+json", "merge"],
+  ["application/apply-patch+yaml", "apply"],
+  ["application/strategic-merge-patch+json", "strategic"],
+]);
 
 /** Throws 415 for everything else. */
 export function patchTypeOf(contentType: string | undefined): PatchType {
-  const type = TYPES[(contentType ?? "").split(";")[0]?.trim().toLowerCase() ?? ""];
-  if (!type) throw unsupportedMediaType(Object.keys(TYPES));
+  const type = TYPES.get((contentType ?? "").split(";")[0]?.trim().toLowerCase() ?? "");
+  if (!type) throw unsupportedMediaType([...TYPES.keys()]);
   return type;
 }
 
@@ -48,6 +49,7 @@ export function applyPatch(
   if (type === "apply") return applied(write, old, time, warn, identity);
   const patch = parseBody(body, false);
   const text = JSON.stringify(patchedValue(type, old ?? { metadata: {} }, patch, kind));
+  refuseTooLarge(text);
   const refuse = (why: string): StatusError => doesNotFit(type === "strategic" ? goText(patch) : text, why);
   return fitObject(JSON.parse(text), kind, options.fieldValidation, warn, refuse);
 }
@@ -92,6 +94,7 @@ function applied(
   identity: ObjectMeta = {},
 ): ApiObject {
   const given = parseBody(body, true);
+  if (body.length > MAX_STORED_BYTES) refuseTooLarge(JSON.stringify(given));
   if (!isJsonObject(given)) throw badRequest("error decoding YAML: the configuration is not an object");
   for (const [field, expected] of Object.entries({ apiVersion: apiVersionOf(kind), kind: kind.kind })) {
     if (given[field] !== expected) {

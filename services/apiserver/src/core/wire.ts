@@ -23,9 +23,10 @@ import {
   type WireFormat,
 } from "@pilothouse/api";
 import type { ApiResponse } from "@pilothouse/api/http";
-import { badRequest, notAcceptable, unsupportedMediaType, type StatusError } from "@pilothouse/errors";
+import { badRequest, notAcceptable, tooLarge, unsupportedMediaType, type StatusError } from "@pilothouse/errors";
 import type { ApiObject, GroupVersionKind } from "@pilothouse/kinds/kind";
 import type { FieldValidation } from "./options.ts";
+import { MAX_STORED_BYTES } from "./stored.ts";
 
 type Json = Record<string, unknown>;
 
@@ -63,6 +64,8 @@ export function decodeBody(request: BodyRequest, warn: (text: string) => void): 
   const schema = schemaOfKind(wanted);
   const decoded = decodeAs(format, body, schema, wanted, fieldValidation !== "Ignore");
   const object = decoded.object;
+  // Early: to judge an object that etcd would not take anyway costs more than all the rest.
+  if (body.length > MAX_STORED_BYTES) refuseTooLarge(JSON.stringify(object));
   judgeKind(request, { apiVersion: text(object["apiVersion"]), kind: text(object["kind"]) });
   if (decoded.strictProblems.length > 0) {
     if (fieldValidation === "Strict") {
@@ -71,6 +74,11 @@ export function decodeBody(request: BodyRequest, warn: (text: string) => void): 
     if (fieldValidation === "Warn") decoded.strictProblems.forEach(warn);
   }
   return withTypeMeta(object, wanted);
+}
+
+/** Throws 413 for the JSON of an object that etcd would not take. */
+export function refuseTooLarge(json: string): void {
+  if (json.length > MAX_STORED_BYTES) throw tooLarge("etcdserver: request is too large");
 }
 
 /**

@@ -51,10 +51,10 @@ export function judgeNodeDelete({ user, info }: RequestContext, kind: KindDefini
 }
 
 /** Built-in classes that exist without objects. */
-const SYSTEM_CLASSES: Readonly<Record<string, number>> = {
-  "system-cluster-critical": 2_000_000_000,
-  "system-node-critical": 2_000_001_000,
-};
+const SYSTEM_CLASSES: ReadonlyMap<string, number> = new Map([
+  ["system-cluster-critical", 2_000_000_000],
+  ["system-node-critical", 2_000_001_000],
+]);
 
 async function admitPod(cached: CachedObjects, random: Random, { request }: RequestContext, pod: Pod): Promise<void> {
   const { signal } = request;
@@ -103,7 +103,7 @@ function priorityClassOf(cached: CachedObjects, pod: Pod): PriorityOfClass | und
 function namedClass(cached: CachedObjects, { spec, metadata }: Pod): PriorityOfClass | undefined {
   const wanted = spec.priorityClassName;
   if (!wanted) return undefined;
-  const builtIn = SYSTEM_CLASSES[wanted];
+  const builtIn = SYSTEM_CLASSES.get(wanted);
   if (builtIn !== undefined) return { name: wanted, value: builtIn };
   const found = cached.get(known.priorityClasses, "", wanted);
   if (!found) throw forbidden(POD, metadata.name ?? "", `no PriorityClass with name ${wanted} was found`);

@@ -1,9 +1,9 @@
 import { schemaOf, type StructureSchema } from "@pilothouse/api/schema";
 import { decodeProtobuf } from "@pilothouse/api/codec/protobuf";
-import { parseYaml } from "@pilothouse/api/codec/yaml";
 import { manualClock } from "@pilothouse/clock/manual";
 import { StoreUnavailable } from "@pilothouse/store";
 import { expect, test } from "vitest";
+import { parse } from "yaml";
 import { bytesOf, configMaps, newObject, nodes, pods, startWorld, textOf, type ListAnswer } from "./reading.fixture.ts";
 
 test("an empty list has items, a kind and a resourceVersion", async () => {
@@ -187,7 +187,8 @@ const json = (bytes: Uint8Array): unknown => JSON.parse(Buffer.from(bytes).toStr
 
 test.each([
   ["application/json", json],
-  ["application/yaml", parseYaml],
+  // Ours takes no document of this length that is not JSON.
+  ["application/yaml", (bytes: Uint8Array): unknown => parse(Buffer.from(bytes).toString())],
   ["application/vnd.kubernetes.protobuf", (bytes: Uint8Array) => decodeProtobuf(bytes, listSchema)],
 ])("a long list is made in pieces while it is read, a short one and none read alike: %s", async (accept, decode) => {
   const world = await startWorld({ clock: manualClock() });

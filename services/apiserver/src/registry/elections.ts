@@ -2,10 +2,10 @@
 import { badRequest, forbidden } from "@pilothouse/errors";
 import { FENCE_HEADER, type RequestInfo, type UserInfo, type WriteCause } from "../core/model.ts";
 
-const ELECTION_OF_USER: Readonly<Record<string, string>> = {
-  "system:kube-scheduler": "kube-scheduler",
-  "system:kube-controller-manager": "kube-controller-manager",
-};
+const ELECTION_OF_USER: ReadonlyMap<string, string> = new Map([
+  ["system:kube-scheduler", "kube-scheduler"],
+  ["system:kube-controller-manager", "kube-controller-manager"],
+]);
 
 /** Writes that carry no decision of a leader: anybody's news and questions. */
 const UNFENCED: readonly string[] = [
@@ -30,7 +30,7 @@ export function fenceOf(
   info: RequestInfo,
   headers: Readonly<Record<string, string>>,
 ): WriteCause["fence"] {
-  const election = ELECTION_OF_USER[user.name];
+  const election = ELECTION_OF_USER.get(user.name);
   const given = headers[FENCE_HEADER];
   if (given !== undefined) {
     const match = /^([a-z0-9-]+)\/([1-9][0-9]{0,15})$/.exec(given);
