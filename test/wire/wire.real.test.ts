@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe } from "vitest";
 import { expectNoLeaks } from "../harness/index.ts";
 import { documentTraps } from "./document-traps.ts";
+import { libraryTraps } from "./library-traps.ts";
 import { readTraps } from "./read-traps.ts";
 import { startWireRig, type WireRig } from "./rig.ts";
 import { writeTraps } from "./write-traps.ts";
@@ -21,3 +22,4 @@ afterAll(async () => {
 describe("documents", () => documentTraps(wire));
 describe("reads", () => readTraps(wire));
 describe("writes", () => writeTraps(wire));
+describe("libraries", () => libraryTraps(wire));

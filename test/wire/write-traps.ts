@@ -245,6 +245,18 @@ export function writeTraps(rig: () => WireRig): void {
     expect((await apply("other", "three", true)).status).toBe(200);
   });
 
+  test("wire trap 40: a configuration of a megabyte is applied", async () => {
+    const large = {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name: "large" },
+      data: { k: "x".repeat(1_000_000) },
+    };
+    const applied = await patch(`${MAPS}/large?fieldManager=kubectl&force=false`, "apply-patch+yaml", large);
+    expect([applied.status, applied.text.length > 1_000_000]).toEqual([201, true]);
+    await remove(`${MAPS}/large`);
+  });
+
   test("wire trap 41: kubectl moves from client-side to server-side apply by patching managedFields", async () => {
     const manifest = (value: string): string =>
       `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"moved","namespace":"${NAMESPACE}"},"data":{"k":"${value}"}}`;
