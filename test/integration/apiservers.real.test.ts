@@ -121,7 +121,7 @@ test("a hundred watchers live through the restart of each apiserver: no 410, no 
   writing.abort();
   await writer;
 
-  expect(written.length).toBeGreaterThan(100);
+  expect(written.length).toBeGreaterThan(20);
   await until(
     "all watchers have heard the last write",
     () => watchers.every(({ heard }) => heard.length >= written.length),
@@ -145,8 +145,10 @@ interface Watcher {
 function startWatcher(number: number, resourceVersion: string, signal: AbortSignal): Watcher {
   const heard: string[] = [];
   const refusals: string[] = [];
-  const own = [...transports.slice(number % 3), ...transports.slice(0, number % 3)];
-  const client = createApiClient({ transports: own, userAgent: "watcher" });
+  const [own, ...others] = [...transports.slice(number % 3), ...transports.slice(0, number % 3)] as Transport[];
+  // Every other one knows no other apiserver: it comes back to its own, which has begun anew, with a revision of before.
+  const known = number % 2 === 0 ? [own as Transport] : [own as Transport, ...others];
+  const client = createApiClient({ transports: known, userAgent: "watcher" });
   const run = async (): Promise<void> => {
     for (let from = resourceVersion; !signal.aborted;) {
       try {
