@@ -57,6 +57,8 @@ export const busSubjects = {
   /** Changes of the pods of one node. */
   nodePods: (apiserver: string, node: string): string =>
     `changes.${busToken(apiserver)}.core.pods.node.${busToken(node)}`,
+  /** Who waits for a revision asks here for a bookmark of one chain now; the payload is that chain's subject. */
+  bookmarkWanted: (apiserver: string): string => `bookmarks.${busToken(apiserver)}`,
   /** The beats of an election's leader. */
   leaderBeat: (election: string): string => `leaders.${busToken(election)}`,
   /** Spans of one service, while somebody listens. */

@@ -1,4 +1,5 @@
 import type { Pod, Secret } from "@pilothouse/api/types/core-v1";
+import { busSubjects } from "@pilothouse/bus";
 import { memoryBroker } from "@pilothouse/bus/memory";
 import { createApiClient, resources, type ApiClient } from "@pilothouse/client";
 import { memoryApiserver, type MemoryApiserver, type PublishedChange } from "@pilothouse/client/memory";
@@ -74,6 +75,52 @@ describe("an informer", () => {
     expect(formatTraceparent(changes[1]?.trace as typeof cause)).toBe(formatTraceparent(cause));
     expect(informer.stats).toMatchObject({ changesByBus: 2, changesByHttp: 1, resumes: 0 });
     expect(watches(server)).toBe(1);
+  });
+
+  it("waits for a revision that its own chain says nothing of by a bookmark, not by a new list", async () => {
+    const { broker, server, client, settle, start } = setUp();
+    const { informer } = start({ type: resources.pods });
+    await settle();
+    server.bookmark();
+    await settle();
+    const wanted: string[] = [];
+    broker.connect().subscribe(busSubjects.bookmarkWanted("m1"), ({ payload }) => {
+      wanted.push(new TextDecoder().decode(payload));
+      server.bookmark();
+    });
+    const { metadata } = await client.create(resources.secrets, { metadata: { name: "s", namespace: "default" } });
+    const revision = Number(metadata.resourceVersion);
+    expect(informer.revision()).toBeLessThan(revision);
+    const [both] = [Promise.all([informer.waitForRevision(revision), informer.waitForRevision(revision)])];
+    await settle();
+    await both;
+    expect(informer.stats.lists).toBe(1);
+    expect(wanted).toEqual([busSubjects.changes("m1", "", "pods")]);
+  });
+
+  it("who begins to wait after a bookmark was asked for gets one of its own", async () => {
+    const { clock, broker, server, client, settle, start } = setUp();
+    const { informer } = start({ type: resources.pods });
+    await settle();
+    server.bookmark();
+    await settle();
+    let asked = 0;
+    broker.connect().subscribe(busSubjects.bookmarkWanted("m1"), () => void asked++);
+    const write = async (name: string): Promise<number> => {
+      const { metadata } = await client.create(resources.secrets, { metadata: { name, namespace: "default" } });
+      return Number(metadata.resourceVersion);
+    };
+    const first = informer.waitForRevision(await write("a"));
+    await clock.advance(10);
+    server.bookmark();
+    const second = informer.waitForRevision(await write("b"));
+    await settle();
+    await first;
+    expect(asked).toBe(2);
+    server.bookmark();
+    await settle();
+    await second;
+    expect(informer.stats.lists).toBe(1);
   });
 
   it("works without any bus", async () => {

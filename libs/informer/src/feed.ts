@@ -14,10 +14,13 @@ const DEFAULT_BOOKMARK_INTERVAL_MS = 5_000;
 const WATCH_SECONDS = 60;
 const WATCH_GRACE_MS = 5_000;
 const CATCH_UP_MS = 1_000;
+/** What is left of a wait may be a rounding error: a timer may come that much too early, again and again. */
+const LEAST_TIMER_MS = 1;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 
 interface Chain extends ApiserverIdentity {
+  readonly subject: string;
   readonly subscription: BusSubscription;
 }
 
@@ -29,6 +32,8 @@ interface Fetch {
 
 interface Waiter {
   readonly revision: number;
+  /** A bookmark was asked for since it waits. */
+  hasAsked: boolean;
   readonly resolve: () => void;
 }
 
@@ -110,13 +115,15 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
         for (const each of [signal, scope.signal]) each?.removeEventListener("abort", giveUp);
         finish();
       };
-      const waiter: Waiter = { revision, resolve: settle(resolve) };
+      const waiter: Waiter = { revision, hasAsked: false, resolve: settle(resolve) };
       const giveUp = settle(() => reject(abortReason(signal?.aborted ? signal : scope.signal)));
       if (this.revision() >= revision) return waiter.resolve();
       if (signal?.aborted || scope.signal.aborted) return giveUp();
       for (const each of [signal, scope.signal]) each?.addEventListener("abort", giveUp);
       timer = clock.setTimer(CATCH_UP_MS, () => this.#beginAgain());
+      const isAsked = [...this.#waiters].some(({ hasAsked }) => hasAsked);
       this.#waiters.add(waiter);
+      if (!isAsked) this.#askForBookmark();
     });
   }
 
@@ -208,7 +215,7 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
         const silentMs = clock.monotonicMs() - this.#heardAtMs;
         const allowedMs = 2 * this.#bookmarkIntervalMs;
         if (silentMs >= allowedMs) leave();
-        else timer = clock.setTimer(allowedMs - silentMs, listen);
+        else timer = clock.setTimer(Math.max(LEAST_TIMER_MS, allowedMs - silentMs), listen);
       };
       const endStatus = bus?.onStatus((connected) => {
         if (!connected) leave();
@@ -236,7 +243,16 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
       const change = readChange(message);
       if (change) this.#hear(change);
     });
-    this.#chain = { ...apiserver, subscription };
+    this.#chain = { ...apiserver, subject, subscription };
+    this.#askForBookmark();
+  }
+
+  /** The bus is silent while nothing changes: who waits for a revision needs a bookmark now. A new list is the net (C10). */
+  #askForBookmark(): void {
+    if (!this.#chain || this.#waiters.size === 0) return;
+    const { name, subject } = this.#chain;
+    for (const waiter of this.#waiters) waiter.hasAsked = true;
+    this.#ports.bus?.publish(busSubjects.bookmarkWanted(name), new TextEncoder().encode(subject));
   }
 
   #leaveChain(): void {
@@ -256,6 +272,8 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
       this.#position = position;
       this.#wake();
     }
+    // That bookmark answers those who asked before it; who came later is not among them.
+    if (change.event === "BOOKMARK" && [...this.#waiters].some(({ hasAsked }) => !hasAsked)) this.#askForBookmark();
     if (this.#onBus || !this.#listed) return;
     this.#onBus = true;
     this.#interrupt?.();

@@ -67,19 +67,21 @@ export class Feed {
       ...kinds.map(({ group, resource }) => busSubjects.changes(this.#apiserver, group, resource)),
       ...nodes.map((node) => busSubjects.nodePods(this.#apiserver, node)),
     ];
-    const messages = subjects.map((subject) => ({
-      subject,
-      headers: {
-        [changeHeaders.type]: "BOOKMARK",
-        [changeHeaders.revision]: String(revision),
-        [changeHeaders.previous]: String(this.#last.get(subject) ?? this.#start),
-        [changeHeaders.epoch]: this.#epoch,
-        [changeHeaders.interval]: String(intervalMs),
-      },
-      payload: NO_PAYLOAD,
-    }));
+    const messages = subjects.map((subject) => this.bookmark(subject, revision, intervalMs));
     this.#forgetOthers(new Set(subjects), revision);
     return messages;
+  }
+
+  /** Of one chain: nothing up to `revision` is still to come. */
+  bookmark(subject: string, revision: number, intervalMs: number): FeedMessage {
+    const headers = {
+      [changeHeaders.type]: "BOOKMARK",
+      [changeHeaders.revision]: String(revision),
+      [changeHeaders.previous]: String(this.#last.get(subject) ?? this.#start),
+      [changeHeaders.epoch]: this.#epoch,
+      [changeHeaders.interval]: String(intervalMs),
+    };
+    return { subject, headers, payload: NO_PAYLOAD };
   }
 
   /** Where one change is told, and as what: on its kind's chain; a pod on its node's too, one that moved on both nodes'. */

@@ -20,6 +20,7 @@ async function startPublished(options: Partial<WorldOptions<ManualClock>> = {}, 
   return {
     ...world,
     heard,
+    ask: broker.connect(),
     of: (subject: string) => heard.filter((message) => message.subject === subject).map(brief),
   };
 }
@@ -121,6 +122,22 @@ test("bookmarks tell every chain, nodes' without pods too, that nothing is missi
   isDown = true;
   await world.clock.advance(20_000);
   expect(world.heard).toHaveLength(before);
+});
+
+test("who waits for a revision gets a bookmark of the chain that it names, and nobody of what is no chain", async () => {
+  const world = await startPublished();
+  const feed = busSubjects.changes("a", "apps", "deployments");
+  await world.put(configMaps, newObject(configMaps, "a"));
+  const ask = (chain: string): void =>
+    void world.ask.publish(busSubjects.bookmarkWanted("a"), new TextEncoder().encode(chain));
+  for (const chain of [feed, "changes.b.apps.deployments", "changes.a.apps.nonsense", "leaders.scheduler"])
+    ask(chain);
+  await world.clock.advance(100);
+  expect(world.of(feed)).toEqual(["BOOKMARK 1→2 empty"]);
+  expect(world.heard).toHaveLength(2);
+  ask(feed);
+  await world.clock.advance(100);
+  expect(world.of(feed)).toHaveLength(2);
 });
 
 test("a node's chain that was given up begins again behind all it said", async () => {

@@ -2,7 +2,7 @@
  * This apiserver's bus feed: every change as the cache takes it in, and bookmarks by which followers know that silence means
  * that nothing happened. The bus is news, never truth: what is lost here costs followers one resume over HTTP.
  */
-import type { Bus } from "@pilothouse/bus";
+import { busSubjects, type Bus } from "@pilothouse/bus";
 import { sleep, type Clock } from "@pilothouse/clock";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { Scope } from "@pilothouse/lifecycle";
@@ -40,6 +40,11 @@ export function startPublishing({ bus, cache, clock }: PublishPorts, options: Pu
       onEpoch: () => feed.begin(cache.epoch, cache.revision()),
     }),
   );
+  const tellOf = async (chains: readonly string[], signal: AbortSignal): Promise<void> => {
+    if (await reachedNewRevision(cache, signal))
+      send(chains.map((chain) => feed.bookmark(chain, cache.revision(), bookmarkEveryMs)));
+  };
+  answerAsks(bus, options, scope, tellOf);
   scope.run("bookmarks", async (signal) => {
     for (;;) {
       await sleep(clock, bookmarkEveryMs, signal);
@@ -48,6 +53,34 @@ export function startPublishing({ bus, cache, clock }: PublishPorts, options: Pu
       send(feed.bookmarks(kinds, names, cache.revision(), bookmarkEveryMs));
     }
   });
+}
+
+/** Bookmarks for those who wait: one read of the revision for all that ask before it begins, the next for who comes later. */
+function answerAsks(
+  bus: Bus,
+  { apiserver, kinds }: PublishOptions,
+  scope: Scope,
+  tellOf: (chains: readonly string[], signal: AbortSignal) => Promise<void>,
+): void {
+  const own = new Set(kinds.map(({ group, resource }) => busSubjects.changes(apiserver, group, resource)));
+  const wanted = new Set<string>();
+  let isAnswering = false;
+  const answer = async (signal: AbortSignal): Promise<void> => {
+    isAnswering = true;
+    while (wanted.size > 0) {
+      const chains = [...wanted];
+      wanted.clear();
+      await tellOf(chains, signal);
+    }
+    isAnswering = false;
+  };
+  const asks = bus.subscribe(busSubjects.bookmarkWanted(apiserver), ({ payload }) => {
+    const chain = new TextDecoder().decode(payload);
+    if (!own.has(chain)) return;
+    wanted.add(chain);
+    if (!isAnswering) scope.run("bookmarks for who waits", answer);
+  });
+  scope.defer(() => asks.unsubscribe());
 }
 
 /** C15: a bookmark needs a linearizable revision asked for since the last one, and reached; else silence. */

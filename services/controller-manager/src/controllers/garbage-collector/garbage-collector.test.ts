@@ -98,6 +98,16 @@ describe("the garbage collector", () => {
     ]);
   });
 
+  it("keeps nobody waiting until a feed speaks by itself", async () => {
+    const world = await started();
+    await make(world, { first: [], goes: ["first"], orphan: [], stays: ["orphan"] });
+    await world.pass(500);
+    await remove(world, "first", "Foreground");
+    await remove(world, "orphan", "Orphan");
+    await world.pass(300);
+    expect(await names(world)).toEqual(["stays"]);
+  });
+
   it("overlooks no dependent that was made just before its owner went", async () => {
     const world = await started();
     const { set } = await make(world, { set: [] });
