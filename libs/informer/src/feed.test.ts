@@ -1,8 +1,9 @@
 import type { Pod, Secret } from "@pilothouse/api/types/core-v1";
 import { busSubjects } from "@pilothouse/bus";
 import { memoryBroker } from "@pilothouse/bus/memory";
-import { createApiClient, resources, type ApiClient } from "@pilothouse/client";
+import { createApiClient, resources, type ApiClient, type Transport } from "@pilothouse/client";
 import { memoryApiserver, type MemoryApiserver, type PublishedChange } from "@pilothouse/client/memory";
+import type { Clock } from "@pilothouse/clock";
 import { manualClock } from "@pilothouse/clock/manual";
 import { seededIds, seededRandom } from "@pilothouse/clock/seeded";
 import { Scope } from "@pilothouse/lifecycle";
@@ -17,18 +18,36 @@ afterEach(async () => {
   for (const scope of scopes.splice(0)) await scope.close();
 });
 
-function setUp({ withBus = true } = {}) {
+function setUp({ withBus = true, timersEarlyMs = 0 } = {}) {
   const clock = manualClock();
+  const delays: number[] = [];
+  const ofInformers: Clock = {
+    now: () => clock.now(),
+    monotonicMs: () => clock.monotonicMs(),
+    turn: () => clock.turn(),
+    setTimer(delayMs, run) {
+      delays.push(delayMs);
+      return clock.setTimer(Math.max(0, delayMs - timersEarlyMs), run);
+    },
+  };
   const random = seededRandom("informer");
   const broker = memoryBroker();
   const server = memoryApiserver({ clock, ids: seededIds(random), name: "m1", bus: broker.connect() });
   const client = createApiClient({ transports: [server.transport], userAgent: "test" });
+  let isDeaf = false;
+  const send: Transport["send"] = async (request) => {
+    const response = await server.transport.send(request);
+    return isDeaf && request.path.includes("watch=true") ? { ...response, body: silence(request.signal) } : response;
+  };
+  const transport: Transport = { endpoint: "m1", send, close: () => Promise.resolve() };
+  const clientOfInformers = createApiClient({ transports: [transport], userAgent: "informers" });
   const failures: unknown[] = [];
   const scope = new Scope("test", (task, error) => failures.push(task, error));
   scopes.push(scope);
   const telemetry = memoryTelemetry({ clock, random });
   const start = <T extends Pod | Secret>(options: InformerOptions<T>) => {
-    const ports = { client, bus: withBus ? broker.connect() : undefined, clock, random, telemetry, scope };
+    const bus = withBus ? broker.connect() : undefined;
+    const ports = { client: clientOfInformers, bus, clock: ofInformers, random, telemetry, scope };
     const informer = startInformer(ports, options);
     const changes: InformerChange<T>[] = [];
     informer.onChange((change) => changes.push(change));
@@ -38,7 +57,17 @@ function setUp({ withBus = true } = {}) {
   const settle = async (): Promise<void> => {
     for (let i = 0; i < 4; i++) await clock.advance(10);
   };
-  return { clock, broker, server, client, scope, failures, settle, start };
+  /** Watches that are opened until the answer is called show nothing, and do not end. */
+  const deafen = (): (() => void) => {
+    isDeaf = true;
+    return () => void (isDeaf = false);
+  };
+  return { clock, delays, broker, server, client, scope, failures, settle, start, deafen };
+}
+
+async function* silence(signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  yield new Uint8Array();
+  await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(new Error("aborted"))));
 }
 
 function pod(name: string, fields: Partial<Pod["spec"] & object> = {}): Pod {
@@ -121,6 +150,34 @@ describe("an informer", () => {
     await settle();
     await second;
     expect(informer.stats.lists).toBe(1);
+  });
+
+  it("leaves a watch over HTTP that is dead as soon as the bus tells what it should have shown", async () => {
+    const { clock, server, client, settle, start, deafen } = setUp();
+    const hearAgain = deafen();
+    const { informer } = start({ type: resources.pods });
+    await settle();
+    server.onPublish = () => false;
+    await client.create(resources.pods, pod("lost on both ways"));
+    server.onPublish = undefined;
+    await client.create(resources.pods, pod("shows the gap"));
+    hearAgain();
+    await clock.advance(2_500);
+    await settle();
+    expect(states(informer.list())).toEqual(states(server.list("pods")));
+    expect(informer.stats).toMatchObject({ lists: 1, resumes: 1 });
+  });
+
+  it("sets no timer for what is less than a millisecond: it would run hot", async () => {
+    const { clock, server, settle, start, delays } = setUp({ timersEarlyMs: 0.3 });
+    const { informer } = start({ type: resources.pods });
+    await settle();
+    server.bookmark();
+    await settle();
+    expect(informer.stats.onBus).toBe(true);
+    await clock.advance(11_000);
+    expect(informer.stats.onBus).toBe(false);
+    expect(Math.min(...delays)).toBeGreaterThanOrEqual(1);
   });
 
   it("works without any bus", async () => {

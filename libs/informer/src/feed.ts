@@ -10,10 +10,12 @@ import { keyOf, ObjectStore, revisionOf, splitKey, type InformerChange } from ".
 import { selects } from "./selection.ts";
 
 const DEFAULT_BOOKMARK_INTERVAL_MS = 5_000;
-/** A watch over HTTP is asked to end after this long, and given up a little later: a dead connection is noticed by then. */
+/** A watch over HTTP is asked to end after this long, and given up a little later: without a bus a dead one is noticed by then. */
 const WATCH_SECONDS = 60;
 const WATCH_GRACE_MS = 5_000;
 const CATCH_UP_MS = 1_000;
+/** So late after the bus has told of it a watch over HTTP still shows a change. */
+const WATCH_LATE_MS = 2_000;
 /** What is left of a wait may be a rounding error: a timer may come that much too early, again and again. */
 const LEAST_TIMER_MS = 1;
 const FIRST_RETRY_MS = 100;
@@ -56,6 +58,8 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
   #onBus = false;
   #heardAtMs = 0;
   #bookmarkIntervalMs: number;
+  /** Runs while the bus has told more than the watch over HTTP. */
+  #suspicion: Timer | undefined;
   /** Ends the present watch, or the present following of the bus. */
   #interrupt: (() => void) | undefined;
 
@@ -71,7 +75,10 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
       "Changes heard by informers, by what served them.",
       ["resource", "by"],
     );
-    ports.scope.defer(() => this.#leaveChain());
+    ports.scope.defer(() => {
+      this.#leaveChain();
+      this.#suspicion?.cancel();
+    });
   }
 
   get(namespace: string, name: string): T | undefined {
@@ -264,7 +271,7 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     // Another life of this apiserver: the answer to the next HTTP watch will tell which.
     if (change.epoch !== this.#chain?.epoch) return this.#breakBus();
     const { verdict, position } = judge(this.#position, change);
-    if (verdict === "gap") return this.#breakBus();
+    if (verdict === "gap") return this.#onBus ? this.#breakBus() : this.#suspectWatch(change.previous);
     this.#heardAtMs = this.#ports.clock.monotonicMs();
     if (change.intervalMs !== undefined) this.#bookmarkIntervalMs = change.intervalMs;
     if (verdict === "apply") {
@@ -348,6 +355,15 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     if (!this.#onBus) return;
     this.#onBus = false;
     this.#interrupt?.();
+  }
+
+  /** The watch over HTTP should have shown this revision of our chain: if it still has not in a while, it is dead. */
+  #suspectWatch(told: number): void {
+    if (this.#suspicion || !this.#listed) return;
+    this.#suspicion = this.#ports.clock.setTimer(WATCH_LATE_MS, () => {
+      this.#suspicion = undefined;
+      if (!this.#onBus && this.#position.whole < told) this.#interrupt?.();
+    });
   }
 
   /** The next thing done is a new list; until then nothing moves. */
