@@ -48,6 +48,9 @@ export interface Apiserver {
   output(): Promise<string>;
 }
 
+/** How much of what a process has written is told when it has ended, in characters. */
+const TAIL = 4_000;
+
 /** Not started yet. */
 export async function apiserverProcess(options: ApiserverOptions): Promise<Apiserver> {
   const directory = join(options.directory, options.name);
@@ -78,7 +81,8 @@ export async function apiserverProcess(options: ApiserverOptions): Promise<Apise
         clock: systemClock,
       });
       const isReady = async (): Promise<boolean> => {
-        if (!server?.running()) throw new Error(`${options.name} has ended:\n${await server?.output()}`);
+        if (!server?.running())
+          throw new Error(`${options.name} has ended:\n${(await server?.output())?.slice(-TAIL)}`);
         return answersOk(transport, "/readyz");
       };
       try {

@@ -14,6 +14,7 @@ import { afterAll, afterEach, expect, test } from "vitest";
 import { startControlPlane, type ControlPlane } from "../harness/control-plane.ts";
 import { expectNoLeaks } from "../harness/index.ts";
 import { configMaps } from "../history/config-maps.ts";
+import { describeOperation } from "../history/describe.ts";
 import { EtcdTruth } from "../history/etcd-truth.ts";
 import { describeFault, planFaults } from "../history/fault-plan.ts";
 import { writeHistory, type History } from "../history/history.ts";
@@ -151,6 +152,8 @@ function expectLife({ operations, lists, watches, truth }: History): void {
     events: events.filter(({ type }) => type !== "BOOKMARK").length,
     bookmarks: events.filter(({ type }) => type === "BOOKMARK").length,
   };
+  const failed = operations.filter(({ outcome }) => outcome.result === "unknown" && outcome.why.startsWith("500"));
+  expect(failed.map(describeOperation), "no fault outside is an error inside").toEqual([]);
   process.stdout.write(`seed ${SEED}, ${SECONDS} s: ${JSON.stringify(figures)}\n`);
   expect(figures.done).toBeGreaterThan(SECONDS * 3);
   expect(figures.events).toBeGreaterThan(SECONDS * 6);
