@@ -16,6 +16,8 @@ export interface TcpProxy {
   cutAfterBytes(bytes: number | undefined): void;
   /** Relays nothing any more, in both directions, but keeps connections open and accepts new ones, which stay silent. */
   freeze(): void;
+  /** Relays on what the near side sends, and holds back what it is answered: with a `cut`, requests that arrive and answers that do not. */
+  holdAnswers(): void;
   /** Relays again, beginning with what was held back. */
   thaw(): void;
   /** Closes the far side of all open connections and does not tell the near side: to the client they look open for ever. */
@@ -37,7 +39,8 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
   const links = new Set<Link>();
   const nearSides = new Set<Socket>();
   let accepted = 0;
-  let frozen = false;
+  let holdsRequests = false;
+  let holdsAnswers = false;
   let refusing = false;
   let delayMs = 0;
   let cutBytes: number | undefined;
@@ -48,7 +51,7 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     link.far.destroy();
   };
 
-  const relay = (from: Socket, to: Socket, deliver: (data: Buffer) => void): void => {
+  const relay = (from: Socket, to: Socket, isHeld: () => boolean, deliver: (data: Buffer) => void): void => {
     let held = 0;
     let inOrder = Promise.resolve();
     from.on("data", (data) => {
@@ -66,8 +69,8 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
           deliver(data);
         });
     });
-    to.on("drain", () => void (frozen || from.resume()));
-    if (frozen) from.pause();
+    to.on("drain", () => void (isHeld() || from.resume()));
+    if (isHeld()) from.pause();
   };
 
   const server = createServer((near) => {
@@ -83,8 +86,10 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     links.add(link);
     nearSides.add(near);
     let towardsClient = 0;
-    relay(near, far, (data) => void (far.write(data) || near.pause()));
-    relay(far, near, (data) => {
+    const requestsHeld = (): boolean => holdsRequests;
+    const answersHeld = (): boolean => holdsAnswers;
+    relay(near, far, requestsHeld, (data) => void (far.write(data) || near.pause()));
+    relay(far, near, answersHeld, (data) => {
       towardsClient += data.length;
       if (cutBytes !== undefined && towardsClient > cutBytes) cutLink(link);
       else if (!near.write(data)) far.pause();
@@ -107,14 +112,20 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     cut: () => links.forEach(cutLink),
     cutAfterBytes: (bytes) => void (cutBytes = bytes),
     freeze() {
-      frozen = true;
+      holdsRequests = true;
+      holdsAnswers = true;
       for (const { near, far } of links) {
         near.pause();
         far.pause();
       }
     },
+    holdAnswers() {
+      holdsAnswers = true;
+      for (const { far } of links) far.pause();
+    },
     thaw() {
-      frozen = false;
+      holdsRequests = false;
+      holdsAnswers = false;
       for (const { near, far } of links) {
         near.resume();
         far.resume();

@@ -22,7 +22,15 @@ test("the faults of a lane never overlap, and all are over in time", () => {
 
 test("every kind of harm befalls every kind of thing", () => {
   const kinds = new Set(plan.map(({ fault }) => `${fault.harm} ${fault.on === "edge" ? fault.edge : fault.on}`));
-  for (const kind of ["cut etcd", "halfOpen door", "freeze etcd", "refuse nats", "delay door", "trickle etcd"])
+  for (const kind of [
+    "cut etcd",
+    "halfOpen door",
+    "freeze etcd",
+    "loseAnswers etcd",
+    "refuse nats",
+    "delay door",
+    "trickle etcd",
+  ])
     expect(kinds).toContain(kind);
   for (const kind of ["kill etcd", "pause etcd", "kill apiserver", "pause apiserver", "kill nats", "pause nats"])
     expect(kinds).toContain(kind);

@@ -18,11 +18,14 @@ export type Fault =
   | { readonly on: "apiserver"; readonly which: number; readonly harm: "kill" | "pause" };
 
 export type Edge = "etcd" | "nats" | "door";
-/** `cut` and `halfOpen` are of a moment; the others last. `trickle`: connections are reset after some kilobytes each. */
-export type Harm = "cut" | "halfOpen" | "freeze" | "delay" | "refuse" | "trickle";
+/**
+ * `cut` and `halfOpen` are of a moment; the others last. `loseAnswers`: requests arrive, their answers do not, and then the
+ * connections are reset. `trickle`: connections are reset after some kilobytes each.
+ */
+export type Harm = "cut" | "halfOpen" | "freeze" | "loseAnswers" | "delay" | "refuse" | "trickle";
 
 const EDGES: readonly Edge[] = ["etcd", "etcd", "etcd", "door", "door", "nats"];
-const HARMS: readonly Harm[] = ["cut", "halfOpen", "freeze", "delay", "refuse", "trickle"];
+const HARMS: readonly Harm[] = ["cut", "halfOpen", "freeze", "loseAnswers", "delay", "refuse", "trickle"];
 const KILL_OR_PAUSE = ["kill", "pause"] as const;
 const APISERVERS = 3;
 const MEMBERS = 3;

@@ -76,6 +76,13 @@ const HARMS: Readonly<Record<Harm, (proxy: TcpProxy) => Mend>> = {
     proxy.freeze();
     return () => proxy.thaw();
   },
+  loseAnswers: (proxy) => {
+    proxy.holdAnswers();
+    return () => {
+      proxy.cut();
+      proxy.thaw();
+    };
+  },
   delay: (proxy) => {
     proxy.delay(DELAY_MS);
     return () => proxy.delay(0);
