@@ -22,12 +22,23 @@ test.each(workspaces)("%s declares exactly the packages that it imports", (works
   expect(Object.keys(devDependencies).sort()).toEqual(tests.toSorted());
 });
 
+test("there is one grpc-js, the pinned one: etcd3 and the runtime's client would bring others", () => {
+  const { packages } = JSON.parse(readFileSync(join(repository, "package-lock.json"), "utf8")) as Lock;
+  const found = Object.entries(packages).filter(([path]) => path.endsWith("node_modules/@grpc/grpc-js"));
+  expect(found.map(([, { version }]) => version)).toEqual([manifestOf(".").overrides?.["@grpc/grpc-js"]]);
+});
+
 const IS_TEST = /\.(test|fixture)\.ts$|conformance\.ts$/;
 
 interface Manifest {
   readonly name: string;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
+  readonly overrides?: Readonly<Record<string, string>>;
+}
+
+interface Lock {
+  readonly packages: Readonly<Record<string, { readonly version?: string }>>;
 }
 
 function manifestOf(workspace: string): Manifest {

@@ -56,9 +56,6 @@ await runProcess({
     scope.defer(() => kubelets.close());
     const crypto = await nodeCrypto({ privateKeyPem: fileText(values["service-account-key-file"]) });
     const encryption = encryptionFile(values["encryption-provider-config"], telemetry.log);
-    const reload = (): void => encryption.reload();
-    process.on("SIGHUP", reload);
-    scope.defer(() => void process.off("SIGHUP", reload));
     const store = encryptedStore(etcd, crypto, encryption.rules);
     const service = await start(
       { ...ports, time: ports, store, crypto, nodeProxy: kubelets },
@@ -72,6 +69,12 @@ await runProcess({
         clientCaPem: fileText(values["client-ca-file"]),
       },
     );
+    const reload = (): void => {
+      encryption.reload();
+      service.rereadUnreadable();
+    };
+    process.on("SIGHUP", reload);
+    scope.defer(() => void process.off("SIGHUP", reload));
     const door = await openDoor({
       bindAddress: values["bind-address"],
       port: values["secure-port"],

@@ -72,6 +72,8 @@ export interface ApiserverService extends Handler {
   ready(): boolean;
   /** Makes the OpenAPI documents that every kubectl asks for first, a step at a time; else the first to ask waits for all. */
   warmUp(): void;
+  /** The keys of values at rest have changed: what could not be read is read again. */
+  rereadUnreadable(): void;
   /** Ends watches, answers what is in flight as it can, and gives its endpoint up. */
   close(): Promise<void>;
 }
@@ -170,6 +172,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
           await clock.turn();
         }
       }),
+    rereadUnreadable: () => cache.rereadUnreadable(),
     close: () => scope.close(),
   };
 }

@@ -47,6 +47,10 @@ export class Contents {
     return count;
   }
 
+  get hasUnreadable(): boolean {
+    return [...this.#kinds.values()].some(({ broken }) => broken.size > 0);
+  }
+
   of(kind: KindDefinition): KindCache {
     const cached = this.#kinds.get(storePrefix(kind));
     if (!cached) throw new Error(`${kind.group}/${kind.resource} is not in the cache`);

@@ -82,6 +82,7 @@ export class WatchCache implements ObjectCache {
   /** What the watch delivers is history: it was news before this load, and listeners are not told. */
   #replaying = false;
   #watch: StoreWatch | undefined;
+  #scope: Scope | undefined;
 
   constructor(ports: CachePorts, options: CacheOptions) {
     const { kinds, rvBase, history = DEFAULT_HISTORY, replayRevisions = DEFAULT_REPLAY_REVISIONS } = options;
@@ -103,6 +104,7 @@ export class WatchCache implements ObjectCache {
 
   /** Loads and follows until the scope closes; resolves when the first load is done. */
   async start(scope: Scope): Promise<void> {
+    this.#scope = scope;
     scope.defer(() => {
       this.#watch?.close();
       this.#gate.close();
@@ -135,6 +137,13 @@ export class WatchCache implements ObjectCache {
   /** Tells of a revision that the store surely has reached (our own write's): a stream that misses it is broken (C7). */
   learn(revision: number): void {
     this.#gate.learn(revision);
+  }
+
+  /** Reads the store anew, as a new epoch, if there are values that could not be read: their key may have come since (C9). */
+  rereadUnreadable(): void {
+    const scope = this.#scope;
+    if (!scope || scope.closed || !this.#contents.hasUnreadable) return;
+    scope.run("reread", () => this.#loadUntilDone(scope));
   }
 
   get(kind: KindDefinition, namespace: string, name: string): CacheEntry | undefined {

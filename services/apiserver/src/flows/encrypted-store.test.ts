@@ -4,6 +4,7 @@ import { memoryCrypto } from "@pilothouse/crypto/memory";
 import { storeConformance } from "@pilothouse/store/conformance";
 import { memoryStore } from "@pilothouse/store/memory";
 import { expect, test } from "vitest";
+import { EPOCH_HEADER } from "../core/model.ts";
 import type { EncryptionKey, EncryptionRule } from "../core/encryption.ts";
 import { apiserverStory, type Answer, type Story } from "../story.fixture.ts";
 import { encryptedStore } from "./encrypted-store.ts";
@@ -37,7 +38,12 @@ async function world() {
   const ask = (...asked: Parameters<Story["ask"]>): Promise<Answer> => story.ask(...asked);
   const make = (name: string): Promise<unknown> =>
     ask("POST", SECRETS, { body: { metadata: { name }, data: { password: "Y2FuYXJ5" } } });
-  return { ask, make, stored, etcd, config, telemetry: story.telemetry, close: () => story.close() };
+  const reread = async (): Promise<void> => {
+    story.service.rereadUnreadable();
+    await clock.advance(1_000);
+  };
+  const epoch = async (): Promise<unknown> => (await ask("GET", SECRETS)).headers[EPOCH_HEADER];
+  return { ask, make, stored, etcd, config, reread, epoch, telemetry: story.telemetry, close: () => story.close() };
 }
 
 test("etcd holds Secrets encrypted and all else readable; clients see no difference", async () => {
@@ -81,7 +87,7 @@ test("a key is rotated without an error on the way: all read the new one, write 
 });
 
 test("a Secret that no key opens is an error on that Secret, never gone, and never deleted by it", async () => {
-  const { ask, make, etcd, config, close } = await world();
+  const { ask, make, etcd, config, reread, epoch, close } = await world();
   await make("lost");
   await make("kept");
   const before = (await etcd.get("/registry/core/secrets/default/lost")).entry?.value as Uint8Array;
@@ -93,6 +99,7 @@ test("a Secret that no key opens is an error on that Secret, never gone, and nev
   expect(moved.json["message"]).toBe("Internal error occurred: cipher: message authentication failed");
   await etcd.txn({ compares: [], then: [{ op: "delete", key: put.key }] });
   expect((await ask("GET", SECRETS)).json["items"]).toHaveLength(2);
+  const first = await epoch();
 
   config.rules = encrypting("/registry/core/secrets/", two);
   await etcd.txn({ compares: [], then: [{ ...put, key: "/registry/core/secrets/default/lost" }] });
@@ -105,6 +112,16 @@ test("a Secret that no key opens is an error on that Secret, never gone, and nev
   );
   expect((await ask("GET", `${SECRETS}/kept`)).status).toBe(200);
   expect((await etcd.get("/registry/core/secrets/default/lost")).entry?.value).toEqual(before);
+
+  // Its key is given back: all is read anew, once.
+  config.rules = encrypting("/registry/core/secrets/", two, one);
+  await reread();
+  const anew = await epoch();
+  expect(anew).not.toBe(first);
+  await reread();
+  expect(await epoch()).toBe(anew);
+  expect((await ask("GET", `${SECRETS}/lost`)).json).toMatchObject({ data: { password: "Y2FuYXJ5" } });
+  expect((await ask("GET", SECRETS)).json["items"]).toHaveLength(2);
   await close();
 });
 
