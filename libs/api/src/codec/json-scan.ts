@@ -6,10 +6,10 @@ import { DecodeError, MAX_DEPTH, MAX_STRICT_PROBLEMS } from "./limits.ts";
 
 /**
  * The paths of keys that occur more than once in their object, e.g. `spec.containers[0].image`: the first MAX_STRICT_PROBLEMS, since
- * each costs its path's length. Throws on bad JSON.
+ * each costs its path's length. `text` has been parsed: it is JSON.
  */
 export function duplicateKeys(text: string): readonly string[] {
-  const scanner = new Scanner(text);
+  const scanner = new Scanner(text, true);
   scanner.document();
   return [...scanner.duplicates];
 }
@@ -17,7 +17,7 @@ export function duplicateKeys(text: string): readonly string[] {
 /** Go's error text for JSON that cannot be parsed. */
 export function syntaxErrorText(text: string): string {
   try {
-    new Scanner(text).document();
+    new Scanner(text, false).document();
     return "invalid JSON";
   } catch (error) {
     return error instanceof DecodeError ? error.message : "invalid JSON";
@@ -27,18 +27,25 @@ export function syntaxErrorText(text: string): string {
 /** True when brackets nest deeper than MAX_DEPTH; one pass over the bytes, whether they are JSON or not. */
 export function isTooDeep(bytes: Uint8Array): boolean {
   let depth = 0;
-  let inString = false;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at];
-    if (inString) {
-      if (byte === BACKSLASH) at++;
-      else if (byte === QUOTE) inString = false;
-    } else if (byte === QUOTE) inString = true;
-    else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+    if (byte === QUOTE) {
+      // Strings are most of what comes: they are leapt over.
+      at = bytes.indexOf(QUOTE, at + 1);
+      while (at >= 0 && isEscaped(bytes, at)) at = bytes.indexOf(QUOTE, at + 1);
+      if (at < 0) return false;
+    } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
       if (++depth > MAX_DEPTH) return true;
     } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) depth--;
   }
   return false;
+}
+
+/** Whether an odd number of backslashes stands before `at`. */
+function isEscaped(bytes: Uint8Array, at: number): boolean {
+  let start = at;
+  while (bytes[start - 1] === BACKSLASH) start--;
+  return (at - start) % 2 === 1;
 }
 
 const QUOTE = 0x22;
@@ -51,12 +58,15 @@ const CLOSE_BRACKET = 0x5d;
 class Scanner {
   readonly duplicates = new Set<string>();
   readonly #text: string;
+  /** Known to be JSON: strings are leapt over instead of read. */
+  readonly #isParsed: boolean;
   /** Where the scanner is in the tree: keys and indexes from the root. */
   readonly #steps: (string | number)[] = [];
   #at = 0;
 
-  constructor(text: string) {
+  constructor(text: string, isParsed: boolean) {
     this.#text = text;
+    this.#isParsed = isParsed;
   }
 
   document(): void {
@@ -118,19 +128,32 @@ class Scanner {
 
   #string(): string {
     const start = ++this.#at;
-    let isPlain = true;
+    if (this.#isParsed) this.#leapOverString();
+    else this.#readString();
+    const inner = this.#text.slice(start, this.#at++);
+    return inner.includes("\\") ? (JSON.parse(`"${inner}"`) as string) : inner;
+  }
+
+  /** To its closing quote. */
+  #readString(): void {
     for (;;) {
       const code = this.#text.charCodeAt(this.#at);
-      if (code === QUOTE) break;
-      if (code === BACKSLASH) {
-        isPlain = false;
-        this.#escape();
-      } else if (code >= 0x20) this.#at++;
+      if (code === QUOTE) return;
+      if (code === BACKSLASH) this.#escape();
+      else if (code >= 0x20) this.#at++;
       else this.#fail("in string literal"); // a control character, or NaN at the end
     }
-    const end = this.#at++;
-    const inner = this.#text.slice(start, end);
-    return isPlain ? inner : (JSON.parse(`"${inner}"`) as string);
+  }
+
+  #leapOverString(): void {
+    const text = this.#text;
+    for (let end = text.indexOf('"', this.#at); ; end = text.indexOf('"', end + 1)) {
+      let start = end;
+      while (text.charCodeAt(start - 1) === BACKSLASH) start--;
+      if ((end - start) % 2 === 1) continue;
+      this.#at = end;
+      return;
+    }
   }
 
   #escape(): void {

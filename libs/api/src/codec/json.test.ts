@@ -30,6 +30,14 @@ describe("decoding", () => {
     expect(object).toEqual({ metadata: { name: "a" }, spec: { containers: [{ name: "c" }] } });
   });
 
+  it("is not misled by quotes, brackets and backslashes within strings", () => {
+    const labels = { a: '"}', 'b"': "\\", c: '\\\\"{', d: `${"[".repeat(2_000)}\\"` };
+    const text = `{"metadata":{"labels":${JSON.stringify(labels).replace("{", '{"c":"\\"",')}}}`;
+    const { object, strictProblems } = decodeJson(bytesOf(text), pod, { findDuplicates: true });
+    expect(object).toEqual(JSON.parse(text));
+    expect(strictProblems).toEqual([`duplicate field "metadata.labels.c"`]);
+  });
+
   it("reports duplicate fields when asked, and lets the last one win", () => {
     const text = `{"spec":{"nodeName":"a","nodeName":"b","zz":{"x":1,"x":2}},"metadata":{"labels":{"k":"1","k":"2"}}}`;
     expect(decodeJson(bytesOf(text), pod).strictProblems).toEqual([`unknown field "spec.zz"`]);
@@ -170,6 +178,8 @@ describe("hostile input", () => {
     expect(stringifyJson({ a: 2 ** 60, b: 1e25, c: "12345678901234567890" })).toBe(
       `{"a":1152921504606846976,"b":10000000000000000905969664,"c":"12345678901234567890"}`,
     );
+    expect(stringifyJson([2 ** 60, -(2 ** 60)])).toBe("[1152921504606846976,-1152921504606846976]");
+    expect(stringifyJson(2 ** 60)).toBe("1152921504606846976");
     expect(problem(`{"spec":{"priority":4294967296}}`)).toContain(
       "cannot unmarshal number 4294967296 into Go struct field",
     );

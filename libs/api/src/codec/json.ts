@@ -54,7 +54,8 @@ export function stringifyJson(value: unknown): string {
 
 const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder();
-const LARGE_NUMBER = /[0-9]{17}|[0-9]e\+/;
+/** In JSON without spaces: what follows a colon, a comma or a bracket, so that no string of digits is looked through. */
+const LARGE_NUMBER = /(?:^|[:,[])-?[0-9](?:[0-9]{16}|[0-9.]*e\+)/;
 const MAX_INT64 = 2n ** 63n - 1n;
 
 function parse(bytes: Uint8Array): { readonly value: unknown; readonly text: string } {
