@@ -28,11 +28,14 @@ import { parseResolvConf } from "../core/dns.ts";
 import { ConfigUnavailable } from "../core/environment.ts";
 import type { VolumeFile } from "../core/volumes.ts";
 import type { NodeFiles } from "../flows/ports.ts";
+import { bindSubPath, LeavesVolume } from "./sub-path.ts";
 
 const run = promisify(execFile);
 
 const CGROUP_MOUNT = "/sys/fs/cgroup";
 const DATA = "..data";
+/** What `mkdtemp` makes for the files behind it. */
+const OWN_FOLDER = /^\.\.data_[A-Za-z0-9]{6}$/;
 
 export interface NodeFilesOptions {
   readonly rootDir: string;
@@ -64,7 +67,20 @@ export function nodeFiles({ rootDir, resolvConf }: NodeFilesOptions): NodeFiles 
       }
       return path;
     },
-    subPath: (volumePath, subPath) => insideVolume(volumePath, subPath),
+    async subPath(uid, { volume, container, index, volumePath, subPath }) {
+      const target = join(podDir(uid), "volume-subpaths", volume, container, String(index));
+      // An earlier instance of the container had it: what it was may not be what it is.
+      if ((await mountPoints()).includes(target)) await run("umount", ["-l", target]);
+      try {
+        await bindSubPath(volumePath, subPath, target);
+      } catch (error) {
+        if (!(error instanceof LeavesVolume)) throw error;
+        throw new ConfigUnavailable(
+          `failed to prepare subPath for volumeMount "${volume}" of container "${container}"`,
+        );
+      }
+      return target;
+    },
     async writePodFile(uid, name, content, mode) {
       const path = join(podDir(uid), name);
       await mkdir(dirname(path), { recursive: true, mode: 0o755 });
@@ -125,7 +141,9 @@ async function mountMemory(path: string, sizeBytes: number): Promise<void> {
 
 /** Writes all files into a new folder and turns `..data` to it; nothing happens when they are as they should be. */
 async function writeAtomically(path: string, files: readonly VolumeFile[], fsGroup: number | undefined): Promise<void> {
-  const current = await readlink(join(path, DATA)).catch(() => undefined);
+  const turnedTo = await readlink(join(path, DATA)).catch(() => undefined);
+  // Only what we made ourselves is read, and removed in the end.
+  const current = turnedTo !== undefined && OWN_FOLDER.test(turnedTo) ? turnedTo : undefined;
   if (current !== undefined && (await sameFiles(join(path, current), files))) return;
   const fresh = await mkdtemp(join(path, "..data_"));
   await chmod(fresh, 0o755);
@@ -164,15 +182,6 @@ async function sameFiles(folder: string, files: readonly VolumeFile[]): Promise<
     if (!there || Buffer.compare(there, content) !== 0) return false;
   }
   return true;
-}
-
-async function insideVolume(volumePath: string, subPath: string): Promise<string> {
-  const path = inside(volumePath, subPath);
-  if (!(await lstat(path).catch(() => undefined))) await mkdir(path, { recursive: true, mode: 0o755 });
-  const [real, realVolume] = await Promise.all([realpath(path), realpath(volumePath)]);
-  if (real !== realVolume && !real.startsWith(`${realVolume}/`))
-    throw new ConfigUnavailable(`subPath "${subPath}" leaves its volume`);
-  return real;
 }
 
 function inside(folder: string, path: string): string {

@@ -1,6 +1,6 @@
 /** Reads log files: from their last lines on, and as they grow. */
 import { watch } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { constants, open, type FileHandle } from "node:fs/promises";
 import { sleep, type Clock } from "@pilothouse/clock";
 import type { LogFiles, LogReading } from "../flows/ports.ts";
 
@@ -15,7 +15,9 @@ export function logFiles(clock: Clock): LogFiles {
 
 async function* readLog(clock: Clock, reading: LogReading): AsyncGenerator<Uint8Array> {
   const { path, tailLines, growing, signal } = reading;
-  await using file = await open(path, "r");
+  // No link, and no pipe that would never open: the runtime writes plain files.
+  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  if (!(await file.stat()).isFile()) throw new Error(`${path} is no file`);
   let offset = tailLines === undefined ? 0 : await tailOffset(file, tailLines);
   const growth = new AbortController();
   let grown = Promise.withResolvers<void>();

@@ -19,7 +19,7 @@ export function memoryFiles(): MemoryFiles {
       volumes.set(`${uid}/${volume.name}`, volume);
       return Promise.resolve(volume.kind === "host" ? volume.path : `/pods/${uid}/volumes/${volume.name}`);
     },
-    subPath: (volumePath, subPath) => Promise.resolve(`${volumePath}/${subPath}`),
+    subPath: (_uid, { volumePath, subPath }) => Promise.resolve(`${volumePath}/${subPath}`),
     writePodFile(uid, name, content) {
       const path = `/pods/${uid}/${name}`;
       files.set(path, content);

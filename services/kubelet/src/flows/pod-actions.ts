@@ -8,7 +8,7 @@ import { hostsFile, podDns } from "../core/dns.ts";
 import { environmentOf, expand, type Whereabouts } from "../core/environment.ts";
 import type { Action } from "../core/pod-machine.ts";
 import { uidOf } from "../core/pod-runtime.ts";
-import { planVolume } from "../core/volumes.ts";
+import { isRefreshed, planVolume } from "../core/volumes.ts";
 import { ensureImage } from "./images.ts";
 import { pullSecrets } from "./pull-secrets.ts";
 import type { InputReader, PodInputs } from "./pod-inputs.ts";
@@ -153,13 +153,19 @@ export class PodActions {
     const { files } = this.#ports;
     const uid = uidOf(pod);
     const mounts: Mount[] = [];
-    for (const { name, mountPath, readOnly, subPath, subPathExpr, mountPropagation } of container.volumeMounts ?? []) {
+    const fromApi = new Set((pod.spec.volumes ?? []).filter(isRefreshed).map(({ name }) => name));
+    for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
+      const { name, mountPath, readOnly, subPath, subPathExpr, mountPropagation } = mount;
       const volumePath = volumePaths.get(name) ?? "";
       const part = subPathExpr ? expand(subPathExpr, (variable) => env.get(variable)) : (subPath ?? "");
       mounts.push({
         containerPath: mountPath.startsWith("/") ? mountPath : `/${mountPath}`,
-        hostPath: part === "" ? volumePath : await files.subPath(volumePath, part),
-        readOnly: readOnly ?? false,
+        hostPath:
+          part === ""
+            ? volumePath
+            : await files.subPath(uid, { volume: name, container: container.name, index, volumePath, subPath: part }),
+        // The kubelet itself writes and deletes in these: nobody in the pod may put links in its way.
+        readOnly: fromApi.has(name) || (readOnly ?? false),
         propagation: (mountPropagation ?? "None") as Mount["propagation"],
       });
     }

@@ -16,12 +16,22 @@ export interface PodListener {
   removed(pod: Pod, cause: TraceContext | undefined): void;
 }
 
+export interface VolumePart {
+  /** The volume's and the container's name, and the mount's number in the container. */
+  readonly volume: string;
+  readonly container: string;
+  readonly index: number;
+  /** On the host. */
+  readonly volumePath: string;
+  readonly subPath: string;
+}
+
 /** Files, mounts and cgroups of pods. All calls may be repeated. */
 export interface NodeFiles {
   /** Makes the volume, or brings its files up to date in one step; returns its path on the host. */
   ensureVolume(uid: string, volume: VolumePlan, fsGroup: number | undefined): Promise<string>;
-  /** The path of a part of a volume, made if it is missing. Refuses to leave the volume. */
-  subPath(volumePath: string, subPath: string): Promise<string>;
+  /** A part of a volume, made if it is missing, at a path that nobody in the pod can turn elsewhere. Refuses to leave the volume. */
+  subPath(uid: string, part: VolumePart): Promise<string>;
   /** Writes one file of the pod's own (hosts, termination messages); returns its path. Parents are made. */
   writePodFile(uid: string, name: string, content: string, mode: number): Promise<string>;
   /** At most the last `maxBytes` of a file, "" when there is none. */
