@@ -91,7 +91,7 @@ test("it says what trying all orders says", () => {
       const expected = hasOrder(0, intervals) ? "linearizable" : "not linearizable";
       expect(linearize(register, intervals).verdict).toBe(expected);
     }),
-    { numRuns: 3_000 },
+    { numRuns: 2_000 },
   );
 });
 

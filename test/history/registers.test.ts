@@ -220,7 +220,7 @@ test("whatever a correct server answers passes, with and without the truth", () 
     fc.property(seeds, fc.boolean(), (seed, withTruth) => {
       expect(judgeRegisters(imagine({ seed, operations: 80, lost: 100, withTruth }))).toEqual([]);
     }),
-    { numRuns: 150 },
+    { numRuns: 80 },
   );
 });
 
@@ -247,9 +247,9 @@ test("an answer put in the place of another is found wherever trying all orders 
       if (!isGood) wrong++;
       expect(judgeRegisters(history).length === 0).toBe(isGood);
     }),
-    { numRuns: 400 },
+    { numRuns: 250 },
   );
-  expect(wrong).toBeGreaterThan(50);
+  expect(wrong).toBeGreaterThan(30);
 });
 
 const model = registerModel("absent");
