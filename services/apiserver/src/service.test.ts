@@ -30,6 +30,31 @@ describe("a new cluster", () => {
   });
 });
 
+describe("streams", () => {
+  const upgrade = async (verb: string): Promise<unknown> => {
+    const RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/default";
+    const rules = [{ apiGroups: [""], resources: ["pods/exec"], verbs: [verb] }];
+    await story.ask("POST", `${RBAC}/roles`, { body: { metadata: { name: verb }, rules } });
+    const subjects = [{ kind: "User", name: verb }];
+    const roleRef = { apiGroup: "rbac.authorization.k8s.io", kind: "Role", name: verb };
+    await story.ask("POST", `${RBAC}/rolebindings`, { body: { metadata: { name: verb }, subjects, roleRef } });
+    const judged = await story.service.upgrade({
+      method: "GET",
+      path: `${PODS}/none/exec`,
+      query: new URLSearchParams("command=true"),
+      headers: {},
+      body: new Uint8Array(),
+      peer: { address: "198.51.100.1", certificate: { commonName: verb, organizations: [] } },
+      signal: new AbortController().signal,
+    });
+    return "refusal" in judged ? judged.refusal.status : judged.target;
+  };
+
+  it("begin with a GET for who may get and create; for who may do one alone they do not", async () => {
+    expect([await upgrade("get"), await upgrade("create"), await upgrade("*")]).toEqual([403, 403, 404]);
+  });
+});
+
 describe("writing", () => {
   it("creates a pod from JSON, YAML and protobuf alike", async () => {
     const fromJson = await story.ask("POST", PODS, { body: pod("j") });
