@@ -55,7 +55,7 @@ await runProcess({
     });
     scope.defer(() => kubelets.close());
     const crypto = await nodeCrypto({ privateKeyPem: fileText(values["service-account-key-file"]) });
-    const encryption = encryptionFile(values["encryption-provider-config"], telemetry.log);
+    const encryption = encryptionFile(values["encryption-provider-config"], telemetry);
     const store = encryptedStore(etcd, crypto, encryption.rules);
     const service = await start(
       { ...ports, time: ports, store, crypto, nodeProxy: kubelets },
