@@ -49,6 +49,11 @@ export class ConfigMaps {
     return { method: "GET", path: `${this.#one(index)}${query}` };
   }
 
+  /** Where etcd has it. */
+  storeKey(index: number): string {
+    return `/registry/core/configmaps/${this.#namespace}/c-${index}`;
+  }
+
   #one(index: number): string {
     return `${this.path}/c-${index}`;
   }

@@ -2,7 +2,7 @@
  * Where the bytes of cached objects live: side by side in slabs of 1 MiB, so that 100,000 objects are 1,000 buffers to the
  * garbage collector and at most 1.5 resident bytes stand for a stored one.
  *
- * A slab that is more than a third garbage is emptied: what lives in it moves to the slab being filled. Readers that still
+ * A slab that is more than a quarter garbage is emptied: what lives in it moves to the slab being filled. Readers that still
  * hold the old bytes keep the old slab alive until they are done.
  */
 export const SLAB_BYTES = 1 << 20;
@@ -79,7 +79,7 @@ export class Slabs {
   }
 
   #emptyIfWasteful(slab: Slab): void {
-    if (slab.liveBytes * 3 > SLAB_BYTES * 2) return;
+    if (slab.liveBytes * 4 > SLAB_BYTES * 3) return;
     this.#residentBytes -= SLAB_BYTES;
     const survivors = [...slab.entries];
     slab.entries.clear();
