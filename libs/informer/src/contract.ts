@@ -22,6 +22,8 @@ export interface InformerOptions<T extends KubernetesObject> extends Selection {
   /** Pods of this node only, by the node's own chain. */
   readonly node?: string;
   readonly indexes?: Readonly<Record<string, IndexFunction<T>>>;
+  /** What of an object is held and told of; its name, namespace, uid and resourceVersion must be. Absent: all. */
+  readonly keep?: (object: T) => T;
   /** How far apart bookmarks on the bus are when they do not say; default 5,000. */
   readonly bookmarkIntervalMs?: number;
 }
@@ -37,7 +39,10 @@ export interface Informer<T extends KubernetesObject> {
   synced(): boolean;
   /** All of this informer's own reading is at least at this revision (resourceVersion). */
   revision(): number;
-  /** Resolves when `revision()` has reached `revision`; asks for a new list when that takes more than a second (C10). */
+  /**
+   * Resolves when `revision()` has reached `revision`: at once asks the apiserver for a bookmark on the bus, and for a new list
+   * when that takes more than a second (C10).
+   */
   waitForRevision(revision: number, signal?: AbortSignal): Promise<void>;
   /** Where the changes came from, and how often it had to begin again. */
   readonly stats: InformerStats;

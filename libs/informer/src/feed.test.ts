@@ -180,6 +180,24 @@ describe("an informer", () => {
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(1);
   });
 
+  it("holds and tells only what is to be kept of an object, whichever way it came", async () => {
+    const { server, client, settle, start } = setUp();
+    await client.create(resources.pods, pod("by list", { nodeName: "n1" }));
+    const keep = ({ metadata }: Pod): Pod => ({ metadata, spec: { containers: [] } });
+    const { informer, changes } = start({ type: resources.pods, keep, fieldSelector: "spec.nodeName=n1" });
+    await settle();
+    await client.create(resources.pods, pod("by watch", { nodeName: "n1" }));
+    await settle();
+    server.bookmark();
+    await settle();
+    await client.create(resources.pods, pod("by bus", { nodeName: "n1" }));
+    await client.delete(resources.pods, "default", "by list", { gracePeriodSeconds: 0 });
+    await settle();
+    expect(informer.list().map(({ metadata }) => metadata.name)).toEqual(["by watch", "by bus"]);
+    expect([...informer.list(), ...changes.map(({ object }) => object)].every(({ spec }) => !spec.nodeName)).toBe(true);
+    expect(changes.at(-1)?.type).toBe("deleted");
+  });
+
   it("works without any bus", async () => {
     const { server, client, settle, start } = setUp({ withBus: false });
     const { informer } = start({ type: resources.pods });

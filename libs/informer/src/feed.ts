@@ -168,7 +168,7 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     if (revision < this.#position.whole) throw new Error(`a list of revision ${revision}, older than what is held`);
     this.#listed = true;
     this.#fetching.clear();
-    const changes = this.#store.replace(items);
+    const changes = this.#store.replace(items.map((item) => this.#kept(item)));
     this.#position = { whole: revision };
     for (const change of changes) this.#tell(change, "http");
     this.#wake();
@@ -293,7 +293,8 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     if (!inNamespace) return;
     if (event === "DELETED") {
       this.#fetching.delete(key);
-      this.#tell(this.#store.remove(key, revision, trace, change.object() as T | undefined), "bus");
+      const last = change.object() as T | undefined;
+      this.#tell(this.#store.remove(key, revision, trace, last && this.#kept(last)), "bus");
       return;
     }
     const object = change.object();
@@ -306,7 +307,9 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     if (revision <= this.#position.whole) return;
     this.#fetching.delete(keyOf(object));
     const change =
-      event === "DELETED" ? this.#store.remove(keyOf(object), revision, trace, object) : this.#store.put(object, trace);
+      event === "DELETED"
+        ? this.#store.remove(keyOf(object), revision, trace, this.#kept(object))
+        : this.#store.put(this.#kept(object), trace);
     this.#position = { whole: revision };
     this.#tell(change, "http");
     this.#wake();
@@ -319,8 +322,13 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
 
   /** What the selection does not want is not there. */
   #put(object: T, trace: InformerChange<T>["trace"]): InformerChange<T> | undefined {
-    if (this.#wanted(object)) return this.#store.put(object, trace);
-    return this.#store.remove(keyOf(object), revisionOf(object), trace, object);
+    const kept = this.#kept(object);
+    if (this.#wanted(object)) return this.#store.put(kept, trace);
+    return this.#store.remove(keyOf(kept), revisionOf(kept), trace, kept);
+  }
+
+  #kept(object: T): T {
+    return this.#options.keep?.(object) ?? object;
   }
 
   /** Asks for an object that was secret or too large to travel. */

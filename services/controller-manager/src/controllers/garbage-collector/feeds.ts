@@ -29,9 +29,15 @@ export async function startFeeds(ports: ControllerPorts, signal: AbortSignal): P
   );
   const informers = resources
     .filter((type) => isCollectable(type) && !NOT_WATCHED.includes(nameOf(type)))
-    .map((type) => warm.get(nameOf(type)) ?? startInformer(ports, { type }));
+    .map((type) => warm.get(nameOf(type)) ?? startInformer(ports, { type, keep: kinship }));
   await allSynced(informers, signal);
   return { informers, typeOf: (apiVersion, kind) => byKind.get(`${apiVersion} ${kind}`) };
+}
+
+/** All that the graph needs of an object: what is in it stays where it is. */
+function kinship({ metadata }: KubernetesObject): KubernetesObject {
+  const { labels: _, annotations: __, managedFields: ___, ...kept } = metadata;
+  return { metadata: kept };
 }
 
 /** A part of the graph is none: what fails is asked for again. */

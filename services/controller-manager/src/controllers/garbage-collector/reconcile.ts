@@ -6,7 +6,7 @@
  * or leaves them behind, is let go, every feed has reached the state that was read: no dependent made before is overlooked.
  * Does not promise: kinds that begin to be served after this leader's start; owners of kinds that are not served are never
  * taken as gone.
- * Limits: every collectable object is in memory, whole. The queue's keys are uids.
+ * Limits: every collectable object's kinship is in memory. The queue's keys are uids.
  */
 import type { OwnerReference } from "@pilothouse/api/types/meta-v1";
 import type { KubernetesObject } from "@pilothouse/client";
