@@ -86,13 +86,14 @@ export const services: readonly Scenario[] = [
   },
 ];
 
-/** Endpoints stay where they were put first: their order is history. */
+/** Endpoints stay where they were put first, and slices tell since when their last change was due: that is history. */
 function inOrder(objects: readonly KubernetesObject[]): readonly KubernetesObject[] {
   return objects.map((object) => {
     const { endpoints } = object as EndpointSlice;
+    const { annotations: _, ...metadata } = object.metadata;
     const addressOf = (endpoint: (typeof endpoints)[number]): string => endpoint.addresses[0] ?? "";
     return endpoints
-      ? { ...object, endpoints: [...endpoints].sort((a, b) => (addressOf(a) < addressOf(b) ? -1 : 1)) }
+      ? { ...object, metadata, endpoints: [...endpoints].sort((a, b) => (addressOf(a) < addressOf(b) ? -1 : 1)) }
       : object;
   });
 }

@@ -8,6 +8,7 @@ import { plan as planEndpoints } from "../endpoints/plan.ts";
 import { startEndpointsController } from "../endpoints/reconcile.ts";
 import { plan } from "./plan.ts";
 import { startEndpointSliceController } from "./reconcile.ts";
+import { stamped, TRIGGER_TIME_ANNOTATION, TriggerTimes } from "./trigger-times.ts";
 
 const worlds: ControllerWorld[] = [];
 afterEach(async () => {
@@ -195,5 +196,44 @@ describe("the plan of slices", () => {
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+describe("since when a slice is due for a change", () => {
+  const readySince = (name: string, lastTransitionTime: string): Pod => {
+    const one = pod(name, "198.18.0.1");
+    return { ...one, status: { ...one.status, conditions: [{ type: "Ready", status: "True", lastTransitionTime }] } };
+  };
+  const made = { ...service(), metadata: { ...service().metadata, creationTimestamp: "2026-01-01T00:00:05Z" } };
+
+  it("is the earliest time that was not known at the last look", () => {
+    const times = new TriggerTimes();
+    const [a, b] = [readySince("a", "2026-01-01T00:00:01Z"), readySince("b", "2026-01-01T00:00:03Z")];
+    const later = [readySince("a", "2026-01-01T00:00:09Z"), readySince("b", "2026-01-01T00:00:07Z")];
+    const looks = [[], [a, b], [a, b], later, [later[0] as Pod], later];
+    expect(looks.map((pods) => times.next("default/web", made, pods))).toEqual([
+      "2026-01-01T00:00:05Z",
+      "2026-01-01T00:00:01Z",
+      undefined,
+      "2026-01-01T00:00:07Z",
+      undefined,
+      "2026-01-01T00:00:07Z",
+    ]);
+    times.forget("default/web");
+    expect(times.next("default/web", made, [])).toBe("2026-01-01T00:00:05Z");
+  });
+
+  it("is told on what is written, and not kept from another write", () => {
+    const slice: EndpointSlice = { metadata: { name: "web-1" }, addressType: "IPv4", endpoints: [], ports: [] };
+    const told = stamped(slice, "2026-01-01T00:00:05Z");
+    expect(told.metadata.annotations).toEqual({ [TRIGGER_TIME_ANNOTATION]: "2026-01-01T00:00:05Z" });
+    expect(stamped(told, undefined).metadata.annotations).toEqual({});
+  });
+
+  it("is on the slices of a Service whose pods come", async () => {
+    const world = await started();
+    const { metadata } = await world.client.create(resources.services, service());
+    await world.pass(300);
+    expect(slices(world)[0]?.metadata.annotations).toEqual({ [TRIGGER_TIME_ANNOTATION]: metadata.creationTimestamp });
   });
 });

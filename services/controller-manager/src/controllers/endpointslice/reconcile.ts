@@ -11,7 +11,8 @@ import type { Cause } from "../../executor.ts";
 import { BY_CONTROLLER, BY_NAMESPACE } from "../../informers.ts";
 import { followServicesAndPods } from "../../services-of-pods.ts";
 import { MANAGED_BY, MANAGED_BY_LABEL, plan, SERVICE_NAME_LABEL } from "./plan.ts";
-import { isManaged } from "./rules.ts";
+import { backends, isManaged } from "./rules.ts";
+import { stamped, TriggerTimes } from "./trigger-times.ts";
 
 const WORKERS = 5;
 const ZONE_LABEL = "topology.kubernetes.io/zone";
@@ -20,6 +21,7 @@ export function startEndpointSliceController(ports: ControllerPorts): void {
   const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
   const queue = new WorkQueue({ name: "endpointslice", clock, tracer: telemetry.tracer });
   const ownWrites = new OwnWrites();
+  const triggers = new TriggerTimes();
   followServicesAndPods(ports, queue);
   followChanges(scope, informers.endpointSlices, ({ object, trace }) => {
     const { namespace = "", labels } = object.metadata;
@@ -27,7 +29,7 @@ export function startEndpointSliceController(ports: ControllerPorts): void {
     if (service && labels?.[MANAGED_BY_LABEL] === MANAGED_BY) queue.add(`${namespace}/${service}`, trace);
   });
   const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> =>
-    reconcileService(ports, ownWrites, key, context);
+    reconcileService(ports, ownWrites, triggers, key, context);
   runController({
     name: "endpointslice",
     queue,
@@ -44,6 +46,7 @@ export function startEndpointSliceController(ports: ControllerPorts): void {
 async function reconcileService(
   ports: ControllerPorts,
   ownWrites: OwnWrites,
+  triggers: TriggerTimes,
   key: string,
   { trace, signal }: ReconcileContext,
 ): Promise<Outcome> {
@@ -53,16 +56,19 @@ async function reconcileService(
   // The slices of a Service that is gone go with their owner.
   if (!service || !isManaged(service) || service.metadata.deletionTimestamp !== undefined) {
     ownWrites.forget(key);
+    triggers.forget(key);
     return done;
   }
   const cause: Cause = { key, trace, signal, ownWrites };
   const zoneOf = (node: string): string | undefined => informers.nodes.get("", node)?.metadata.labels?.[ZONE_LABEL];
-  const planned = plan(service, informers.pods.byIndex(BY_NAMESPACE, namespace), managedSlices(ports, service), zoneOf);
+  const pods = informers.pods.byIndex(BY_NAMESPACE, namespace);
+  const since = triggers.next(key, service, backends(service, pods));
+  const planned = plan(service, pods, managedSlices(ports, service), zoneOf);
   for (const slice of planned.create) {
     const named = { ...slice, metadata: { ...slice.metadata, name: `${name}-${nameSuffix(random)}` } };
-    await executor.create(informers.endpointSlices, named, cause);
+    await executor.create(informers.endpointSlices, stamped(named, since), cause);
   }
-  for (const slice of planned.update) await executor.update(informers.endpointSlices, slice, cause);
+  for (const slice of planned.update) await executor.update(informers.endpointSlices, stamped(slice, since), cause);
   // What moved is in its new slice before it leaves the old one.
   for (const slice of planned.delete) await executor.delete(informers.endpointSlices, slice, cause);
   return done;
