@@ -1,6 +1,6 @@
 import { busSubjects, type BusSubscription } from "@pilothouse/bus";
 import type { ApiserverIdentity, KubernetesObject, ResourceType } from "@pilothouse/client";
-import { abortReason, sleep, type Timer } from "@pilothouse/clock";
+import { sleep, type Timer } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
 import type { Counter } from "@pilothouse/telemetry";
 import { judge, type ChainPosition } from "./chain.ts";
@@ -8,6 +8,7 @@ import type { Informer, InformerOptions, InformerPorts, InformerStats } from "./
 import { readChange, type ChangeMessage } from "./message.ts";
 import { keyOf, ObjectStore, revisionOf, splitKey, type InformerChange } from "./object-store.ts";
 import { selects } from "./selection.ts";
+import { RevisionWaiters } from "./waiters.ts";
 
 const DEFAULT_BOOKMARK_INTERVAL_MS = 5_000;
 /** A watch over HTTP is asked to end after this long, and given up a little later: without a bus a dead one is noticed by then. */
@@ -32,13 +33,6 @@ interface Fetch {
   readonly last: number;
 }
 
-interface Waiter {
-  readonly revision: number;
-  /** A bookmark was asked for since it waits. */
-  hasAsked: boolean;
-  readonly resolve: () => void;
-}
-
 /** See index.ts for what it promises. */
 export class Feed<T extends KubernetesObject> implements Informer<T> {
   readonly type: ResourceType<T>;
@@ -47,7 +41,7 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
   readonly #store: ObjectStore<T>;
   readonly #wanted: (object: KubernetesObject) => boolean;
   readonly #handlers = new Set<(change: InformerChange<T>) => void>();
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters: RevisionWaiters;
   readonly #changes: Counter;
   /** Objects whose changes came without them, by key: asked for over HTTP. */
   readonly #fetching = new Map<string, Fetch>();
@@ -70,6 +64,7 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     this.#store = new ObjectStore(options.indexes ?? {});
     this.#wanted = selects({ ...options, ...(options.node ? { fieldSelector: `spec.nodeName=${options.node}` } : {}) });
     this.#bookmarkIntervalMs = options.bookmarkIntervalMs ?? DEFAULT_BOOKMARK_INTERVAL_MS;
+    this.#waiters = new RevisionWaiters({ ...ports, lateMs: CATCH_UP_MS, onLate: () => this.#beginAgain() });
     this.#changes = ports.telemetry.metrics.counter(
       "informer_changes_total",
       "Changes heard by informers, by what served them.",
@@ -112,26 +107,11 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     return { ...this.#stats, onBus: this.#onBus };
   }
 
-  waitForRevision(revision: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const { clock, scope } = this.#ports;
-      let timer: Timer | undefined;
-      const settle = (finish: () => void) => (): void => {
-        this.#waiters.delete(waiter);
-        timer?.cancel();
-        for (const each of [signal, scope.signal]) each?.removeEventListener("abort", giveUp);
-        finish();
-      };
-      const waiter: Waiter = { revision, hasAsked: false, resolve: settle(resolve) };
-      const giveUp = settle(() => reject(abortReason(signal?.aborted ? signal : scope.signal)));
-      if (this.revision() >= revision) return waiter.resolve();
-      if (signal?.aborted || scope.signal.aborted) return giveUp();
-      for (const each of [signal, scope.signal]) each?.addEventListener("abort", giveUp);
-      timer = clock.setTimer(CATCH_UP_MS, () => this.#beginAgain());
-      const isAsked = [...this.#waiters].some(({ hasAsked }) => hasAsked);
-      this.#waiters.add(waiter);
-      if (!isAsked) this.#askForBookmark();
-    });
+  async waitForRevision(revision: number, signal?: AbortSignal): Promise<void> {
+    if (this.revision() >= revision) return;
+    const reached = this.#waiters.add(revision, signal);
+    if (!this.#waiters.haveAsked) this.#askForBookmark();
+    await reached;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -256,9 +236,9 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
 
   /** The bus is silent while nothing changes: who waits for a revision needs a bookmark now. A new list is the net (C10). */
   #askForBookmark(): void {
-    if (!this.#chain || this.#waiters.size === 0) return;
+    if (!this.#chain || !this.#waiters.mustAsk) return;
     const { name, subject } = this.#chain;
-    for (const waiter of this.#waiters) waiter.hasAsked = true;
+    this.#waiters.asked();
     this.#ports.bus?.publish(busSubjects.bookmarkWanted(name), new TextEncoder().encode(subject));
   }
 
@@ -280,7 +260,7 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
       this.#wake();
     }
     // That bookmark answers those who asked before it; who came later is not among them.
-    if (change.event === "BOOKMARK" && [...this.#waiters].some(({ hasAsked }) => !hasAsked)) this.#askForBookmark();
+    if (change.event === "BOOKMARK") this.#askForBookmark();
     if (this.#onBus || !this.#listed) return;
     this.#onBus = true;
     this.#interrupt?.();
@@ -391,8 +371,7 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
   }
 
   #wake(): void {
-    const revision = this.revision();
-    for (const waiter of this.#waiters) if (revision >= waiter.revision) waiter.resolve();
+    this.#waiters.wake(this.revision());
   }
 
   #selectors(): { labelSelector?: string; fieldSelector?: string } {
