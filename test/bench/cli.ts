@@ -6,8 +6,15 @@ import { floor } from "./floor.ts";
 import { idle } from "./idle.ts";
 import { pod } from "./pod.ts";
 import { machineFacts } from "./processes.ts";
+import { tracing } from "./tracing.ts";
 
-const BENCHMARKS: Readonly<Record<string, () => Promise<Section | readonly Section[]>>> = { floor, api, idle, pod };
+const BENCHMARKS: Readonly<Record<string, () => Promise<Section | readonly Section[]>>> = {
+  floor,
+  api,
+  tracing,
+  idle,
+  pod,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

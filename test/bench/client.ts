@@ -9,6 +9,7 @@ export interface Request {
   readonly path: string;
   readonly type?: string;
   readonly body?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface Answer {
@@ -42,9 +43,9 @@ export function connectClient(target: Target, connections: number): Client {
     maxSockets: connections,
     checkServerIdentity: () => undefined,
   });
-  const open = ({ method, path, type, body }: Request): Promise<IncomingMessage> =>
+  const open = ({ method, path, type, body, headers: more }: Request): Promise<IncomingMessage> =>
     new Promise((resolve, reject) => {
-      const headers: Record<string, string | number> = { accept: "application/json" };
+      const headers: Record<string, string | number> = { accept: "application/json", ...more };
       if (body !== undefined) {
         headers["content-type"] = type ?? "application/json";
         headers["content-length"] = Buffer.byteLength(body);
