@@ -43,7 +43,7 @@ export const SHOWN: readonly string[] = [
   "leaseLost",
   "compacted",
   "reloaded",
-  "batchOf1000",
+  "whole batch",
   "list of pages",
   "watch event",
   "watch ended by 410",

@@ -27,7 +27,7 @@ export class Truth {
   readonly #changes: StoreChange[] = [];
 
   constructor(world: World) {
-    const memory = memoryStore({ clock: world.clock });
+    const memory = memoryStore({ clock: world.clock, watchBatch: WATCH_BATCH });
     this.store = {
       ...memory,
       txn: (txn) => this.#noted(memory, txn),
@@ -77,7 +77,7 @@ export function storeOf(life: Life, truth: Store, world: World, faults: Faults):
       store.watch({
         ...options,
         onChanges: (changes) => {
-          if (changes.length >= WHOLE_BATCH) world.count("batchOf1000");
+          if (changes.length >= WATCH_BATCH) world.count("whole batch");
           life.run(() => options.onChanges(changes));
         },
         onEnd: (cause) => {
@@ -89,8 +89,8 @@ export function storeOf(life: Life, truth: Store, world: World, faults: Faults):
   });
 }
 
-/** Who is further behind gets the store's news in batches of at least so many changes. */
-const WHOLE_BATCH = 1_000;
+/** Who is further behind gets the store's news in batches. etcd's are of 1,000, which is all that happens in a world. */
+const WATCH_BATCH = 50;
 
 /** A port as one life has it: each answer comes as an event of that life; a dead life's calls are never made. */
 export function portOf<T extends object>(life: Life, name: string, port: T, own: Partial<T> = {}): T {

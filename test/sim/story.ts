@@ -52,7 +52,7 @@ async function tellOfWeb(ports: StoryPorts): Promise<void> {
   };
   await step("a ServiceAccount to run as", () => account(ports));
   await step("apply a Service", () => apply(ports, webService()));
-  await apply(ports, headlessService());
+  await step("apply a headless Service", () => apply(ports, headlessService()));
   await step("apply a Deployment of 3", () => apply(ports, deployment("default", ENDS_WITH.deployment, 3)));
   await step("scale to 10", scale(10));
   await step("scale to 2", scale(2));

@@ -21,9 +21,10 @@ import { checkKey, checkStartRevision, checkTransaction, cutPage, storeLimits } 
 
 export interface MemoryStoreOptions {
   readonly clock: Clock;
+  /** At most about this many changes in one call of a watch's handler. Default 1,000, as etcd has it. */
+  readonly watchBatch?: number;
 }
 
-/** At most about this many changes in one call of a watch's handler, as etcd does. */
 const WATCH_BATCH = 1_000;
 
 interface Lease {
@@ -34,7 +35,7 @@ interface Lease {
 }
 
 /** A fresh, empty store. Handlers of watches run in a microtask after the write, never inside it. */
-export function memoryStore({ clock }: MemoryStoreOptions): Store {
+export function memoryStore({ clock, watchBatch = WATCH_BATCH }: MemoryStoreOptions): Store {
   const keyspace = new Keyspace();
   const leases = new Map<string, Lease>();
   const watchers = new Set<MemoryWatch>();
@@ -106,7 +107,7 @@ export function memoryStore({ clock }: MemoryStoreOptions): Store {
     watch(options) {
       open();
       checkStartRevision(options.startRevision);
-      const watcher = new MemoryWatch(keyspace, options, () => watchers.delete(watcher));
+      const watcher = new MemoryWatch(keyspace, options, watchBatch, () => watchers.delete(watcher));
       watchers.add(watcher);
       watcher.wake();
       return watcher;
@@ -149,14 +150,16 @@ export function memoryStore({ clock }: MemoryStoreOptions): Store {
 class MemoryWatch implements StoreWatch {
   readonly #keyspace: Keyspace;
   readonly #options: WatchOptions;
+  readonly #watchBatch: number;
   readonly #forget: () => void;
   #nextRevision: number;
   #ended = false;
   #woken = false;
 
-  constructor(keyspace: Keyspace, options: WatchOptions, forget: () => void) {
+  constructor(keyspace: Keyspace, options: WatchOptions, watchBatch: number, forget: () => void) {
     this.#keyspace = keyspace;
     this.#options = options;
+    this.#watchBatch = watchBatch;
     this.#nextRevision = options.startRevision;
     this.#forget = forget;
   }
@@ -196,7 +199,7 @@ class MemoryWatch implements StoreWatch {
         const inRange = changes.filter((change) => rangeHolds(range, changedKey(change)));
         batch.push(...(withPrevious ? inRange : inRange.map((change) => ({ ...change, previous: undefined }))));
         this.#nextRevision = revision + 1;
-        if (batch.length < WATCH_BATCH) continue;
+        if (batch.length < this.#watchBatch) continue;
         if (!this.#hand(batch)) return;
         batch = [];
       }
