@@ -45,7 +45,7 @@ export const mutants: readonly Mutant[] = [
     rule: "C10",
     name: "without-looking-first",
     file: "libs/controller/src/elected.ts",
-    find: `feed.waitForRevision(createRevision, signal)`,
+    find: `feed.waitForRevision(resourceVersion, signal)`,
     replaceBy: `feed.waitForRevision(1, signal)`,
     why: "a new leader acts on whatever its caches happen to show: too many pods, or too few",
     noticedAs: /^I[345]: /,
