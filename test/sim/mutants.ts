@@ -29,7 +29,7 @@ export const mutants: readonly Mutant[] = [
     replaceBy: ``,
     why: "a deposed leader's late write is accepted",
     noticedAs: /^I1: /,
-    seed: 16,
+    seed: 17,
   },
   {
     rule: "own writes",
@@ -85,7 +85,7 @@ export const mutants: readonly Mutant[] = [
     replaceBy: ``,
     why: "a watch goes on after a reload as if nothing were missing",
     noticedAs: /^(I9: |not converged)/,
-    seed: 5,
+    seed: 9,
   },
   {
     rule: "C6",
