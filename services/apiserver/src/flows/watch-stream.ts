@@ -39,8 +39,8 @@ export interface WatchLimits {
   readonly signal: AbortSignal;
 }
 
-/** A frame holds what is ready up to about this size. */
-const FRAME_BYTES = 64 << 10;
+/** A frame holds what is ready up to about this size: what a watcher that stops reading may cost, twice. */
+const FRAME_BYTES = 128 << 10;
 const BOOKMARK_EVERY_MS = 60_000;
 /** The last bookmark comes this long before the end. */
 const LAST_BOOKMARK_MS = 2_000;
