@@ -11,7 +11,7 @@ const WEB = "pilothouse.local/web:v1";
 const TOOLBOX = "pilothouse.local/toolbox:latest";
 
 export function kubectlVerbs(cluster: TestCluster): void {
-  const directory = mkdtempSync(join(tmpdir(), "verbs-"));
+  let directory = "";
   const split = (args: readonly string[] | string): string[] =>
     typeof args === "string" ? args.split(" ") : [...args];
   /** In a namespace of our own. */
@@ -28,6 +28,7 @@ export function kubectlVerbs(cluster: TestCluster): void {
   };
 
   beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "verbs-"));
     await cluster.kubectl(`create namespace ${NAMESPACE}`);
     await until("its account is there", async () => (await k("get serviceaccounts -o name")) !== "", 10_000);
     await k(`create deployment shop --image=${WEB} --replicas=2 --port=80`);
