@@ -3,7 +3,7 @@ import { badRequest, StatusError, tooLarge } from "@pilothouse/errors";
 import { isDeeperThan, jsonEqual, own, setOwn } from "./json.ts";
 
 const MAX_OPERATIONS = 10_000;
-/** What all copies of one patch may add together: as much as a request's body. */
+/** What all copies of one patch may take together, in characters and members: as much as a request's body. */
 const MAX_COPIED_CHARACTERS = 3 * 1024 * 1024;
 
 /**
@@ -142,6 +142,9 @@ class Draft {
     if (this.#owned.has(value)) return value as Container;
     if (!Array.isArray(value) && !isJsonObject(value)) throw doesNotApply();
     const copy: Container = Array.isArray(value) ? [...(value as unknown[])] : { ...value };
+    // After each `copy` operation all that changes is copied anew: what that adds up to is bounded like what it copies.
+    this.#copyBudget -= Object.keys(copy).length;
+    if (this.#copyBudget < 0) throw doesNotApply();
     this.#owned.add(copy);
     return copy;
   }

@@ -4,7 +4,7 @@
  * Promises: decoding is as strict as upstream's and says so in upstream's words; unknown and duplicate fields are returned, not
  * judged (fieldValidation is the caller's); encoding is canonical, so equal objects have equal bytes.
  * Times and quantities come out in their canonical form. Non-promises: defaults and validation are the kinds'.
- * Limits: nesting up to MAX_DEPTH; integers beyond 2^53 keep their nearest double (the largest int64 is exact).
+ * Limits: nesting up to MAX_DEPTH; integers that a double cannot hold are refused (the largest int64 is exact).
  */
 import type { StructureSchema } from "../schema.ts";
 import { canonicalObject } from "./canonical.ts";
@@ -56,16 +56,30 @@ const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder();
 /** In JSON without spaces: what follows a colon, a comma or a bracket, so that no string of digits is looked through. */
 const LARGE_NUMBER = /(?:^|[:,[])-?[0-9](?:[0-9]{16}|[0-9.]*e\+)/;
+const MANY_DIGITS = /[0-9]{16}/;
 const MAX_INT64 = 2n ** 63n - 1n;
 
 function parse(bytes: Uint8Array): { readonly value: unknown; readonly text: string } {
   if (isTooDeep(bytes)) throw new DecodeError("exceeded max depth");
   const text = textDecoder.decode(bytes);
   try {
-    return { value: JSON.parse(text) as unknown, text };
-  } catch {
-    throw new DecodeError(syntaxErrorText(text));
+    return { value: MANY_DIGITS.test(text) ? parseExact(text) : (JSON.parse(text) as unknown), text };
+  } catch (error) {
+    throw error instanceof DecodeError ? error : new DecodeError(syntaxErrorText(text));
   }
+}
+
+/** Nothing is rounded in silence: an integer that a double cannot hold is refused, but for the largest int64. */
+function parseExact(text: string): unknown {
+  const exactly = (_key: string, value: unknown, { source }: { readonly source?: string }): unknown => {
+    if (typeof value !== "number" || Number.isSafeInteger(value) || !/^-?\d+$/.test(source ?? "")) return value;
+    const exact = BigInt(source ?? 0);
+    if (BigInt(value) !== exact && exact !== MAX_INT64)
+      throw new DecodeError(`json: cannot unmarshal number ${source} into Go value of type int64`);
+    return value;
+  };
+  // The compiler's library does not know the third parameter yet.
+  return (JSON.parse as (text: string, reviver: typeof exactly) => unknown)(text, exactly);
 }
 
 function fitted(value: unknown, schema: StructureSchema, duplicates: readonly string[]): Decoded {

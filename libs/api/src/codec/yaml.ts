@@ -71,6 +71,8 @@ function parsedAsYaml(bytes: Uint8Array): unknown {
     const lines = new LineCounter();
     const document = parseDocument(text, { ...OPTIONS, lineCounter: lines });
     const error = document.errors.find(({ code }) => code !== "MULTIPLE_DOCS");
+    // The parser tells of its own exhausted stack as of any other error.
+    if (error?.message.includes("call stack")) throw new RangeError(error.message);
     if (error) throw new DecodeError(errorText(error));
     refuseDuplicates(document, lines);
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });

@@ -15,7 +15,7 @@ export function parseLogRequest(query: URLSearchParams, nowMs: number): LogReque
   const flag = (name: string): boolean => ["true", "1"].includes(query.get(name) ?? "");
   const count = (name: string): number | undefined => {
     const text = query.get(name);
-    return text !== null && /^\d+$/.test(text) ? Number(text) : undefined;
+    return text !== null && /^\d+$/.test(text) ? Math.min(Number(text), Number.MAX_SAFE_INTEGER) : undefined;
   };
   const seconds = count("sinceSeconds");
   const since = Date.parse(query.get("sinceTime") ?? "");
