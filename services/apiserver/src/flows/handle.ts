@@ -17,7 +17,7 @@ import {
   type Status,
 } from "@pilothouse/errors";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
-import { StoreUnavailable } from "@pilothouse/store";
+import { StoreRefused, StoreUnavailable } from "@pilothouse/store";
 import { parseTraceparent, type Span, type Telemetry } from "@pilothouse/telemetry";
 import { attributesOf } from "../core/authorize.ts";
 import type { KubeletRequest } from "../core/kubelet-request.ts";
@@ -281,6 +281,8 @@ function withCommonHeaders(
 function statusOf(error: unknown): Status {
   if (error instanceof StatusError) return error.status;
   if (error instanceof StoreUnavailable) return serviceUnavailable("the store does not answer").status;
+  // Whoever runs the cluster must read this where they see it: nothing can be written until there is room.
+  if (error instanceof StoreRefused && error.reason === "noSpace") return internalError(error.message).status;
   return internalError("the apiserver's log says more").status;
 }
 

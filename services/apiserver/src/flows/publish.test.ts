@@ -130,8 +130,7 @@ test("who waits for a revision gets a bookmark of the chain that it names, and n
   await world.put(configMaps, newObject(configMaps, "a"));
   const ask = (chain: string): void =>
     void world.ask.publish(busSubjects.bookmarkWanted("a"), new TextEncoder().encode(chain));
-  for (const chain of [feed, "changes.b.apps.deployments", "changes.a.apps.nonsense", "leaders.scheduler"])
-    ask(chain);
+  for (const chain of [feed, "changes.b.apps.deployments", "changes.a.apps.nonsense", "leaders.scheduler"]) ask(chain);
   await world.clock.advance(100);
   expect(world.of(feed)).toEqual(["BOOKMARK 1→2 empty"]);
   expect(world.heard).toHaveLength(2);
