@@ -120,6 +120,8 @@ export interface Victims {
 
 /** Members of the store's cluster. */
 export const MEMBERS = 3;
+/** How much of what happens befalls leaders in the middle of a write, beside what chance has for them. */
+const LEADERS_SHARE = 0.3;
 /** What may be frozen. */
 const RESOURCES = [
   "pods",
@@ -156,14 +158,14 @@ function planIncidents(random: Random, victims: Victims, fromMs: number, untilMs
   for (let i = 0; i < count; i++) {
     const atMs = Math.round(fromMs + random.next() * (untilMs - fromMs));
     const forMs = Math.min(untilMs - atMs, Math.round(200 + random.next() ** 2 * 30_000));
-    const what = random.next();
+    const what = random.next() < LEADERS_SHARE ? 0 : random.next();
     // Leaders are paused most: longer than a takeover takes, so that a deposed one wakes up in the middle of its work.
     if (what < 0.25) {
       const kind = random.next() < 0.7 ? "pauseInWrite" : "crashInWrite";
       const writes = 1 + Math.floor(random.next() * 8);
       incidents.push({ kind, atMs, forMs, machine: kindOf(pick(random, leaders)), writes });
       // The next leader may be one that hears late of what this one did last.
-      if (random.next() < 0.5) {
+      if (random.next() < 0.7) {
         const lagMs = Math.round(2_000 + random.next() * 8_000);
         const late = random.next() < 0.5 ? apiservers : [pick(random, apiservers)];
         for (const machine of late) incidents.push({ kind: "lag", atMs, forMs: forMs + 3_000, machine, lagMs });
