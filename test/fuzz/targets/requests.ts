@@ -55,8 +55,14 @@ async function judgeAnswer(
 }
 
 /** Upstream answers these with 500 too. */
+const UPSTREAMS_500: readonly string[] = [
+  "resourceVersion should not be set on objects to be created",
+  "failed to create typed patch object",
+  " check failed",
+];
+
 function isUpstreams500(text: string): boolean {
-  return text.includes("resourceVersion should not be set on objects to be created") || text.includes(" check failed");
+  return UPSTREAMS_500.some((words) => text.includes(words));
 }
 
 function isStatus({ headers, status }: ApiResponse, text: string): boolean {
