@@ -1,12 +1,15 @@
-/** `npm run fuzz -- --minutes N [--target T] [--seed S] [--case I]`: a line for each target, and each failure with what repeats it. */
+/** `npm run fuzz -- --minutes N [--target T] [--seed S] [--case I]`, or `--tests`: a line for each target, and each failure with what repeats it. */
 import { parseArgs } from "node:util";
 import { failureOf, inputOf } from "./judge.ts";
 import { run, type Failure, type TargetResult } from "./run.ts";
+import type { Target } from "./target.ts";
 import { targetNamed, targets } from "./targets/index.ts";
 
 const { values } = parseArgs({
   options: {
     minutes: { type: "string", default: "2" },
+    /** The cases that `npm test` tries, however long they take. */
+    tests: { type: "boolean", default: false },
     /** One of them; all by default. */
     target: { type: "string" },
     seed: { type: "string", default: "1" },
@@ -25,7 +28,10 @@ else await fuzz();
 
 async function fuzz(): Promise<void> {
   const chosen = values.target === undefined ? targets : [targetNamed(values.target)];
-  const results = await run({ targets: chosen, seed: values.seed, from: 0, totalMs: minutes * 60_000 }, tell);
+  const limit = values.tests
+    ? { totalMs: Infinity, casesOf: ({ casesInTests }: Target) => casesInTests }
+    : { totalMs: minutes * 60_000, casesOf: () => Infinity };
+  const results = await run({ targets: chosen, seed: values.seed, from: 0, ...limit }, tell);
   const failures = results.flatMap((result) => result.failures);
   print(failures.length === 0 ? "\nevery property holds" : `\n${failures.length} failures`);
   process.exitCode = failures.length === 0 ? 0 : 1;

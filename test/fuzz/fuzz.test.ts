@@ -66,5 +66,5 @@ describe("the fuzzer itself", () => {
 });
 
 function target(check: Target["check"]): Target {
-  return { name: "planted", parts: ["text"], input: () => ["x"], check };
+  return { name: "planted", casesInTests: 1, parts: ["text"], input: () => ["x"], check };
 }

@@ -25,8 +25,10 @@ export interface RunOptions {
   readonly targets: readonly Target[];
   readonly seed: string;
   readonly from: number;
-  /** Of wall time, for all targets together. */
+  /** Of wall time for all targets together; Infinity leaves the end to the number of cases. */
   readonly totalMs: number;
+  /** How many cases of a target are tried at most. */
+  readonly casesOf: (target: Target) => number;
 }
 
 /** A thread's heap. What a request of 3 MiB needs is far below. */
@@ -53,13 +55,15 @@ export async function run(options: RunOptions, tell: (result: TargetResult) => v
 }
 
 /** A thread that ends before its time is followed by another, behind the case that ended it. */
-async function runTarget(target: Target, { seed, from }: RunOptions, budgetMs: number): Promise<TargetResult> {
+async function runTarget(target: Target, options: RunOptions, budgetMs: number): Promise<TargetResult> {
+  const { seed, from } = options;
+  const to = from + options.casesOf(target);
   const startMs = systemClock.monotonicMs();
   const failures: Failure[] = [];
   let next = from;
   const leftMs = (): number => budgetMs - (systemClock.monotonicMs() - startMs);
-  while (leftMs() > 0 && failures.length < MAX_FAILURES) {
-    const ended = await runThread({ target: target.name, seed, from: next, budgetMs: leftMs() });
+  while (next < to && leftMs() > 0 && failures.length < MAX_FAILURES) {
+    const ended = await runThread({ target: target.name, seed, from: next, to, budgetMs: leftMs() });
     for (const { index, failure, input } of ended.failed)
       failures.push({ target: target.name, seed, index, failure, input });
     next = ended.next;

@@ -6,6 +6,8 @@ export type Input = readonly string[];
 
 export interface Target {
   readonly name: string;
+  /** How many cases `npm test` tries: about ten seconds' worth, the same on every machine, so that what is red is red everywhere. */
+  readonly casesInTests: number;
   /** What the parts of its inputs are, for reports. */
   readonly parts: readonly string[];
   /** Parts that only make sense whole: a kind's name, a method. */

@@ -9,6 +9,8 @@ export interface WorkerTask {
   readonly target: string;
   readonly seed: string;
   readonly from: number;
+  /** The case before which it stops, if there is time for so many. */
+  readonly to: number;
   readonly budgetMs: number;
   /** Where the number of the case in work is written, so that the one that hangs or bursts is known. */
   readonly current: Int32Array;
@@ -18,12 +20,12 @@ export type WorkerReport =
   | { readonly kind: "failed"; readonly index: number; readonly failure: string; readonly input: Input }
   | { readonly kind: "done"; readonly cases: number };
 
-const { target: name, seed, from, budgetMs, current } = workerData as WorkerTask;
+const { target: name, seed, from, to, budgetMs, current } = workerData as WorkerTask;
 const target = targetNamed(name);
 const report = (message: WorkerReport): void => parentPort?.postMessage(message);
 const endMs = performance.now() + budgetMs;
 let index = from;
-for (; performance.now() < endMs; index++) {
+for (; index < to && performance.now() < endMs; index++) {
   Atomics.store(current, 0, index);
   const input = inputOf(target, seed, index);
   const failure = await failureOf(target, input);

@@ -22,6 +22,7 @@ const FIXED = [0, 1];
 
 export const json: Target = {
   name: "json",
+  casesInTests: 30_000,
   parts: PARTS,
   fixed: FIXED,
   input(random) {
@@ -43,6 +44,7 @@ export const json: Target = {
 
 export const yaml: Target = {
   name: "yaml",
+  casesInTests: 2_400,
   parts: PARTS,
   fixed: FIXED,
   input(random) {
@@ -63,6 +65,7 @@ export const yaml: Target = {
 
 export const protobuf: Target = {
   name: "protobuf",
+  casesInTests: 120_000,
   parts: PARTS,
   fixed: FIXED,
   input(random) {

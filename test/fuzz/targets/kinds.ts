@@ -8,6 +8,7 @@ import { bytesOf, resultOrRefusal, utf8PartOf, type Target } from "../target.ts"
 
 export const kindRules: Target = {
   name: "kinds",
+  casesInTests: 80_000,
   parts: ["kind", "object", "update"],
   fixed: [0],
   input(random) {

@@ -13,6 +13,7 @@ const TIME = "2026-01-01T00:00:00Z";
 
 export const patches: Target = {
   name: "patches",
+  casesInTests: 18_000,
   parts: ["kind", "patch type", "object", "patch"],
   fixed: [0, 1],
   input(random) {

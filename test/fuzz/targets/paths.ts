@@ -82,6 +82,7 @@ export const QUERY_TOKENS: readonly string[] = [
 
 export const paths: Target = {
   name: "paths",
+  casesInTests: 800_000,
   parts: ["method", "path", "query"],
   fixed: [0],
   input: (random) => [

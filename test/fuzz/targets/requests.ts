@@ -15,6 +15,7 @@ const MOST_FRAMES = 3;
 
 export const requests: Target = {
   name: "requests",
+  casesInTests: 400,
   parts: REQUEST_PARTS,
   fixed: Array.from({ length: MOST_REQUESTS }, (_, index) => index * REQUEST_PARTS.length),
   input: (random) => Array.from({ length: 1 + below(random, MOST_REQUESTS) }, () => randomRequest(random)).flat(),

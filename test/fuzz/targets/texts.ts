@@ -20,6 +20,7 @@ const LABELS = { app: "web", "a.b/c": "", tier: "5", __proto__: "x" };
 
 export const selectors: Target = {
   name: "selectors",
+  casesInTests: 160_000,
   parts: ["selector"],
   input: (random) => [
     mutateText(
@@ -60,6 +61,7 @@ function termsOf(selector: FieldSelector): string {
 
 export const quantities: Target = {
   name: "quantities",
+  casesInTests: 1_600_000,
   parts: ["quantity"],
   input: (random) => [
     mutateText(random, pick(random, ["1", "100m", "1.5Gi", "-0.1e3", "+1E-9", "9223372036854775807"]), [
@@ -79,6 +81,7 @@ export const quantities: Target = {
 
 export const continueTokens: Target = {
   name: "continue-tokens",
+  casesInTests: 600_000,
   parts: ["token"],
   input(random) {
     const token = { v: "meta.k8s.io/v1", rv: 7, start: "shop/web" };
@@ -96,6 +99,7 @@ export const continueTokens: Target = {
 
 export const mediaTypes: Target = {
   name: "media-types",
+  casesInTests: 180_000,
   parts: ["header"],
   input: (random) => [
     mutateText(

@@ -73,7 +73,7 @@ function parsedAsYaml(bytes: Uint8Array): unknown {
     const error = document.errors.find(({ code }) => code !== "MULTIPLE_DOCS");
     // The parser tells of its own exhausted stack as of any other error.
     if (error?.message.includes("call stack")) throw new RangeError(error.message);
-    if (error) throw new DecodeError(errorText(error));
+    if (error) throw new DecodeError(errorText(error, lines));
     refuseDuplicates(document, lines);
     const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
     if (charactersLeft(value, 2 * text.length + MAX_ALIASED_CHARACTERS) < 0) throw excessiveAliasing();
@@ -86,12 +86,16 @@ function parsedAsYaml(bytes: Uint8Array): unknown {
   }
 }
 
-/** The parser's own check of keys compares each with each: a minute for a megabyte. */
+/**
+ * The parser's own check of keys compares each with each: a minute for a megabyte. Its pretty errors quote the text around
+ * each, and text that was cut off within a thousand brackets has a thousand.
+ */
 const OPTIONS = {
   version: "1.1",
   schema: "yaml-1.1",
   customTags: likeGo,
   uniqueKeys: false,
+  prettyErrors: false,
   logLevel: "silent",
 } as const;
 
@@ -150,10 +154,9 @@ const UNKNOWN_TO_GO = new Set(
   ["timestamp", "binary", "set", "omap", "pairs"].map((name) => `tag:yaml.org,2002:${name}`),
 );
 
-function errorText(error: YAMLError): string {
-  const line = error.linePos?.[0].line ?? 1;
-  const [firstLine = ""] = error.message.split(" at line ");
-  return `error converting YAML to JSON: yaml: line ${line}: ${GO_WORDS[error.code] ?? firstLine}`;
+function errorText({ pos, code, message }: YAMLError, lines: LineCounter): string {
+  const { line } = lines.linePos(pos[0]);
+  return `error converting YAML to JSON: yaml: line ${Math.max(1, line)}: ${GO_WORDS[code] ?? message}`;
 }
 
 /** What Go's parser says to the same mistake. */
