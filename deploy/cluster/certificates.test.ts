@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { parseEncryptionConfig } from "../../services/apiserver/src/core/encryption-config.ts";
+import { parseEncryptionConfig } from "../../services/apiserver/src/core/stored/encryption-config.ts";
 import { ensureCertificates } from "./certificates.ts";
 import { DEFAULT_PORTS, layoutOf } from "./layout.ts";
 

@@ -5,7 +5,7 @@ import { MAX_YAML_BYTES } from "@pilothouse/api/codec/yaml";
 import { storeLimits } from "@pilothouse/store/limits";
 import { expect, test } from "vitest";
 import { DOOR_LIMITS } from "../../services/apiserver/src/adapters/door-limits.ts";
-import { MAX_STORED_BYTES } from "../../services/apiserver/src/core/stored.ts";
+import { MAX_STORED_BYTES } from "../../services/apiserver/src/core/stored/stored.ts";
 
 test("docs/hostile-input.md states the limits as they are, and all of the door's", () => {
   const text = readFileSync(new URL("../../docs/hostile-input.md", import.meta.url), "utf8");

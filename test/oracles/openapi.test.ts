@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { kinds } from "@pilothouse/kinds";
 import { describe, expect, it } from "vitest";
-import { v2Document } from "../../services/apiserver/src/core/openapi-documents.ts";
-import { operationsOf } from "../../services/apiserver/src/core/openapi-operations.ts";
+import { v2Document } from "../../services/apiserver/src/core/openapi/documents.ts";
+import { operationsOf } from "../../services/apiserver/src/core/openapi/operations.ts";
 import { BINDINGS } from "../../services/apiserver/src/registry/virtual-kinds.ts";
 import { NOT_DESCRIBED_PARAMETERS, OTHER_DEFINITIONS, UNSERVED_PATHS } from "./exceptions.ts";
 

@@ -24,7 +24,7 @@ export const mutants: readonly Mutant[] = [
   {
     rule: "C11",
     name: "without-fencing",
-    file: "services/apiserver/src/flows/object-store.ts",
+    file: "services/apiserver/src/flows/writes/object-store.ts",
     find: `    compares.push({ key, target: "createRevision", equals: fence.createRevision });\n`,
     replaceBy: ``,
     why: "a deposed leader's late write is accepted",
@@ -54,7 +54,7 @@ export const mutants: readonly Mutant[] = [
   {
     rule: "C2",
     name: "no-op-from-a-guess",
-    file: "services/apiserver/src/flows/origin.ts",
+    file: "services/apiserver/src/flows/writes/origin.ts",
     find: `return decision.kind === "tell" ? undefined : decision;`,
     replaceBy: `return decision;`,
     why: "a patch that takes back what the cache does not show yet is answered as if it changed nothing",
@@ -64,7 +64,7 @@ export const mutants: readonly Mutant[] = [
   {
     rule: "C2",
     name: "error-from-a-guess",
-    file: "services/apiserver/src/flows/origin.ts",
+    file: "services/apiserver/src/flows/writes/origin.ts",
     find: `? undefined : decision;
   } catch {
     return undefined;
@@ -90,7 +90,7 @@ export const mutants: readonly Mutant[] = [
   {
     rule: "C6",
     name: "list-in-two-steps",
-    file: "services/apiserver/src/flows/list.ts",
+    file: "services/apiserver/src/flows/reads/list.ts",
     find: `      if (await reachedCurrent(ports, asked.signal)) return pageOfCache(ports, asked);`,
     replaceBy: `      const early = pageOfCache(ports, asked);
       if (await reachedCurrent(ports, asked.signal))
@@ -102,7 +102,7 @@ export const mutants: readonly Mutant[] = [
   {
     rule: "C6",
     name: "next-page-from-the-head",
-    file: "services/apiserver/src/flows/list.ts",
+    file: "services/apiserver/src/flows/reads/list.ts",
     find: `return pageOfStore(ports, asked, source.token.revision, source.token.start);`,
     replaceBy: `return pageOfStore(ports, asked, "latest", source.token.start);`,
     why: "the pages of one list are of different times",

@@ -6,7 +6,7 @@ import { etcdSettings, openEtcd } from "@pilothouse/process/etcd";
 import { encryptionFile } from "./adapters/encryption-file.ts";
 import { openDoor } from "./adapters/express-door.ts";
 import { kubeletProxy } from "./adapters/kubelet-proxy.ts";
-import { encryptedStore } from "./flows/encrypted-store.ts";
+import { encryptedStore } from "./flows/writes/encrypted-store.ts";
 import { DEFAULT_ISSUER, DEFAULT_SERVICE_RANGE, start } from "./service.ts";
 
 /** How long open requests may take to end after the order to stop. */

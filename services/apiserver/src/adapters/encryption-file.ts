@@ -2,8 +2,8 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Telemetry } from "@pilothouse/telemetry";
-import type { EncryptionRule } from "../core/encryption.ts";
-import { parseEncryptionConfig } from "../core/encryption-config.ts";
+import type { EncryptionRule } from "../core/stored/encryption.ts";
+import { parseEncryptionConfig } from "../core/stored/encryption-config.ts";
 
 export interface EncryptionFile {
   readonly rules: () => readonly EncryptionRule[];

@@ -3,7 +3,13 @@ import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { StoreChange, StoreEntry } from "@pilothouse/store";
 import type { Logger } from "@pilothouse/telemetry";
 import { storePrefix } from "../core/model.ts";
-import { atRevision, DELETE_CAUSES, decodeDeleteCause, UnreadableValue, type DeleteCause } from "../core/stored.ts";
+import {
+  atRevision,
+  DELETE_CAUSES,
+  decodeDeleteCause,
+  UnreadableValue,
+  type DeleteCause,
+} from "../core/stored/stored.ts";
 import { Entry, readEntry } from "./entry.ts";
 import type { HistoryLimits } from "./history.ts";
 import { KindCache, type EntryChange } from "./kind-cache.ts";

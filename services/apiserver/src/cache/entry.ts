@@ -2,7 +2,7 @@
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { CacheEntry } from "../core/model.ts";
-import { factsOf, readStored, UnreadableValue, type EntryFacts, type RoomFor } from "../core/stored.ts";
+import { factsOf, readStored, UnreadableValue, type EntryFacts, type RoomFor } from "../core/stored/stored.ts";
 import type { StoreEntry } from "@pilothouse/store";
 import type { Placed, Slab } from "./slab.ts";
 

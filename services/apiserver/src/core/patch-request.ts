@@ -5,7 +5,7 @@ import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/ki
 import { applyConfiguration, applyJsonPatch, applyMergePatch, applyStrategicMergePatch } from "@pilothouse/patch";
 import type { WriteOptions } from "./options.ts";
 import { ownershipOf } from "./ownership.ts";
-import { MAX_STORED_BYTES } from "./stored.ts";
+import { MAX_STORED_BYTES } from "./stored/stored.ts";
 import { apiVersionOf, fitObject, parseBody, refuseTooLarge, schemaOfKind } from "./wire.ts";
 
 export type PatchType = "json" | "merge" | "strategic" | "apply";

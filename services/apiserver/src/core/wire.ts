@@ -26,7 +26,7 @@ import type { ApiResponse } from "@pilothouse/api/http";
 import { badRequest, notAcceptable, tooLarge, unsupportedMediaType, type StatusError } from "@pilothouse/errors";
 import type { ApiObject, GroupVersionKind } from "@pilothouse/kinds/kind";
 import type { FieldValidation } from "./options.ts";
-import { MAX_STORED_BYTES } from "./stored.ts";
+import { MAX_STORED_BYTES } from "./stored/stored.ts";
 
 type Json = Record<string, unknown>;
 

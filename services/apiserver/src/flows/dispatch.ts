@@ -4,10 +4,10 @@ import { methodNotAllowed, noSuchPath, StatusError } from "@pilothouse/errors";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import type { Flow, RequestContext } from "../core/model.ts";
 import { BINDINGS, isVirtual } from "../registry/virtual-kinds.ts";
-import { create } from "./create.ts";
-import { deleteCollection, deleteOne } from "./delete.ts";
+import { create } from "./writes/create.ts";
+import { deleteCollection, deleteOne } from "./writes/delete.ts";
 import { podLog, type NodeProxyDeps } from "./node-proxy.ts";
-import { review, type ReviewDeps } from "./reviews.ts";
+import { review, type ReviewDeps } from "./access/reviews.ts";
 import {
   bindNamedPod,
   bindPod,
@@ -18,8 +18,8 @@ import {
   patchScale,
   updateScale,
   type TokenDeps,
-} from "./subresources.ts";
-import { patch, update } from "./update.ts";
+} from "./writes/subresources.ts";
+import { patch, update } from "./writes/update.ts";
 
 export interface DispatchDeps extends TokenDeps, ReviewDeps, NodeProxyDeps {
   readonly get: Flow;

@@ -19,7 +19,7 @@ import {
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import { StoreRefused, StoreUnavailable } from "@pilothouse/store";
 import { parseTraceparent, type Span, type Telemetry } from "@pilothouse/telemetry";
-import { attributesOf } from "../core/authorize.ts";
+import { attributesOf } from "../core/access/authorize.ts";
 import type { KubeletRequest } from "../core/kubelet-request.ts";
 import {
   APISERVER_HEADER,
@@ -32,8 +32,8 @@ import { nameInSelector, requestInfoOf } from "../core/request-info.ts";
 import { warningHeaders } from "../core/warnings.ts";
 import { fenceOf } from "../registry/elections.ts";
 import { servedKind } from "../registry/virtual-kinds.ts";
-import type { Authenticator } from "./authenticate.ts";
-import type { Authorizer } from "./authorizer.ts";
+import type { Authenticator } from "./access/authenticate.ts";
+import type { Authorizer } from "./access/authorizer.ts";
 import { dispatch, type DispatchDeps } from "./dispatch.ts";
 import { streamTarget } from "./node-proxy.ts";
 import { systemAnswer, type SystemDeps } from "./system-paths.ts";

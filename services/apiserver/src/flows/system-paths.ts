@@ -4,8 +4,8 @@ import { ACCEPTED_MEDIA_TYPES } from "@pilothouse/api/media";
 import type { Crypto } from "@pilothouse/crypto";
 import { noSuchPath, notAcceptable, StatusError } from "@pilothouse/errors";
 import type { Metrics } from "@pilothouse/telemetry";
-import type { Discovery } from "../core/discovery.ts";
-import type { OpenApi } from "../core/openapi.ts";
+import type { Discovery } from "../core/openapi/discovery.ts";
+import type { OpenApi } from "../core/openapi/openapi.ts";
 
 export interface SystemDeps {
   readonly discovery: Discovery;

@@ -1,0 +1,183 @@
+/** Creates: from a body to one transaction. */
+import type { Service } from "@pilothouse/api/types/core-v1";
+import type { ApiResponse } from "@pilothouse/api/http";
+import {
+  alreadyExists,
+  badRequest,
+  conflict,
+  invalid,
+  isStatus,
+  OBJECT_MODIFIED,
+  StatusError,
+} from "@pilothouse/errors";
+import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import { validateObjectMeta } from "@pilothouse/kinds/meta";
+import { wholeSeconds } from "../../core/delete-rules.ts";
+import { formOf } from "../../core/forms/forms.ts";
+import type { RequestContext, StoredObject, WriteCause } from "../../core/model.ts";
+import { generatedName } from "../../core/names.ts";
+import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
+import { recordUpdate } from "../../core/ownership.ts";
+import { encodeObject } from "../../core/stored/stored.ts";
+import { decodeBody } from "../../core/wire.ts";
+import { admitCreate } from "../access/admit.ts";
+import { admitIntoNamespace } from "./namespace-gate.ts";
+import { AlongsideRefused, NamespaceChanged } from "./object-store.ts";
+import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
+import type { Reservation } from "./allocate.ts";
+
+export async function create(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
+  const { request } = context;
+  const options = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
+  const object = decodeBody(
+    {
+      body: request.body,
+      contentType: request.headers["content-type"],
+      wanted: kind,
+      fieldValidation: options.fieldValidation,
+    },
+    context.warn,
+  );
+  const stored = await createObject(deps, context, kind, object, options);
+  return writtenAnswer(deps, context, kind, 201, stored);
+}
+
+/** A written object in the form the client accepts: plain, metadata only, or as a table (wire trap 18). */
+export function writtenAnswer(
+  { time }: WriteDeps,
+  { request }: RequestContext,
+  kind: KindDefinition,
+  status: number,
+  { object, bytes }: Created,
+): ApiResponse {
+  const form = formOf(kind, request.headers["accept"], request.query, "get", time.clock.now());
+  const shown = { bytes: bytes ?? Buffer.from(JSON.stringify(object)) };
+  return { status, headers: { "content-type": form.contentType }, body: form.object(shown) };
+}
+
+/** What a create leaves: the stored object, or with dryRun the object as it would be. */
+export type Created = Pick<StoredObject, "object"> & { readonly bytes?: Uint8Array };
+
+export interface CreateOptions extends Pick<WriteOptions, "dryRun" | "fieldManager"> {
+  /** Ownership is already recorded (server-side apply). */
+  readonly isApplied?: boolean;
+}
+
+/** Admits, completes, validates and stores a decoded object, which is changed in place. */
+export async function createObject(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  object: ApiObject,
+  options: CreateOptions,
+): Promise<Created> {
+  const { time } = deps;
+  placeInNamespace(kind, object, context.info.namespace);
+  if (object.metadata.resourceVersion) {
+    throw new StatusError(500, "InternalError", "resourceVersion should not be set on objects to be created");
+  }
+  const { generateName } = object.metadata;
+  const isGenerated = !object.metadata.name && generateName !== undefined && generateName !== "";
+  if (isGenerated) object.metadata.name = generatedName(generateName, time.random);
+
+  const namespaceOf = (): Promise<WriteCause["namespaceRevision"]> =>
+    admitIntoNamespace(
+      deps.cached,
+      kind,
+      object.metadata.namespace ?? "",
+      object.metadata.name ?? "",
+      context.request.signal,
+    );
+  let namespaceRevision = await namespaceOf();
+  kind.defaults?.(object);
+  await admitCreate(deps.cached, time.random, context, kind, object);
+  complete(deps, kind, object, options);
+  judge(context, kind, object);
+  await deps.judgeEscalation(context, kind, object);
+
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const reservation = await reserve(deps, kind, object);
+    const ready = encodeObject(object);
+    if (options.dryRun) {
+      await refuseExisting(deps, kind, ready.object);
+      return { object: ready.object };
+    }
+    try {
+      return await deps.objects.create(kind, ready, {
+        ...causeOf(context),
+        namespaceRevision,
+        alongside: reservation?.alongside,
+      });
+    } catch (error) {
+      if (isGenerated && isStatus(error, "AlreadyExists")) {
+        object.metadata.name = generatedName(generateName, time.random);
+      } else if (error instanceof NamespaceChanged) {
+        await deps.cached.cache.waitUntilCurrent(context.request.signal);
+        namespaceRevision = await namespaceOf();
+      } else if (error instanceof AlongsideRefused) {
+        const refusal = reservation?.refusal(error.key);
+        if (refusal) throw refusal;
+        forgetDrawn(object as unknown as Service, error.key);
+      } else throw error;
+    }
+  }
+  throw conflict(kind, object.metadata.name ?? "", OBJECT_MODIFIED);
+}
+
+/** The namespace of the path is the object's; another one in the body is an error. */
+export function placeInNamespace(kind: KindDefinition, object: ApiObject, namespace: string): void {
+  if (!kind.namespaced) {
+    if (object.metadata.namespace === "") delete object.metadata.namespace;
+    return;
+  }
+  if (object.metadata.namespace && object.metadata.namespace !== namespace) {
+    throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
+  }
+  object.metadata.namespace = namespace;
+}
+
+/** The server's own part of a new object. */
+function complete({ time }: WriteDeps, kind: KindDefinition, object: ApiObject, options: CreateOptions): void {
+  const { metadata } = object;
+  const now = wholeSeconds(time.clock.now());
+  for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] as const) {
+    delete metadata[field];
+  }
+  metadata.uid = time.ids.uuid();
+  metadata.creationTimestamp = now;
+  kind.prepareForCreate?.(object);
+  if (options.isApplied) return;
+  delete metadata.managedFields;
+  recordUpdate(object, undefined, { kind, manager: options.fieldManager, subresource: "", time: now });
+}
+
+function judge(context: RequestContext, kind: KindDefinition, object: ApiObject): void {
+  const errors = [...validateObjectMeta(kind, object), ...(kind.validate?.(object) ?? [])];
+  if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
+  kind.warnings?.(object, undefined).forEach(context.warn);
+}
+
+async function reserve(deps: WriteDeps, kind: KindDefinition, object: ApiObject): Promise<Reservation | undefined> {
+  if (!isService(kind)) return undefined;
+  return deps.allocations.reserve(object as unknown as Service, undefined);
+}
+
+export function isService(kind: KindDefinition): boolean {
+  return kind.group === "" && kind.resource === "services";
+}
+
+/** Somebody else was faster: the address or port drawn for the Service is drawn again. */
+export function forgetDrawn({ spec }: Service, key: string): void {
+  const name = key.slice(key.lastIndexOf("/") + 1);
+  if (spec.clusterIP === name) {
+    delete spec.clusterIP;
+    delete spec.clusterIPs;
+  }
+  for (const port of spec.ports ?? []) if (String(port.nodePort) === name) delete port.nodePort;
+  if (String(spec.healthCheckNodePort) === name) delete spec.healthCheckNodePort;
+}
+
+async function refuseExisting(deps: WriteDeps, kind: KindDefinition, object: ApiObject): Promise<void> {
+  const { namespace = "", name = "" } = object.metadata;
+  if (await deps.objects.read(kind, namespace, name)) throw alreadyExists(kind, name);
+}

@@ -1,0 +1,156 @@
+/** DELETE of one object and of collections. */
+import type { ApiResponse } from "@pilothouse/api/http";
+import type { Service } from "@pilothouse/api/types/core-v1";
+import type { DeleteOptions } from "@pilothouse/api/types/meta-v1";
+import { forbidden, notFound } from "@pilothouse/errors";
+import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import { checkDeleteOptions, planDelete, preconditionProblem } from "../../core/delete-rules.ts";
+import type { ObjectStore, RequestContext, StoredObject } from "../../core/model.ts";
+import { deleteOptionsOfQuery } from "../../core/options.ts";
+import { selectionOf } from "../../core/select.ts";
+import { encodeObject } from "../../core/stored/stored.ts";
+import { decodeBody, objectAnswer } from "../../core/wire.ts";
+import { judgeNodeDelete } from "../access/admit.ts";
+import { isService, writtenAnswer } from "./create.ts";
+import { ended, writeFromOrigin } from "./origin.ts";
+import { causeOf, type WriteDeps } from "./write-deps.ts";
+
+const STATUS_KIND = { group: "", version: "v1", kind: "Status" } as const;
+const DELETE_OPTIONS = { group: "", version: "v1", kind: "DeleteOptions" } as const;
+/** Namespaces that every cluster needs. */
+const IMMORTAL: readonly string[] = ["default", "kube-system", "kube-public"];
+
+export async function deleteOne(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
+  const { request, info } = context;
+  const options = deleteOptionsOf(context);
+  const namespace = kind.namespaced ? info.namespace : "";
+  if (kind.resource === "namespaces" && kind.group === "" && IMMORTAL.includes(info.name)) {
+    throw forbidden(kind, info.name, "this namespace may not be deleted");
+  }
+  const result = await deleteObject(deps, context, kind, namespace, info.name, options);
+  const accept = request.headers["accept"];
+  if (result.gone) return objectAnswer(accept, 200, goneStatus(kind, result.object), STATUS_KIND);
+  const status = options.orphanDependents === false ? 202 : 200;
+  return writtenAnswer(deps, context, kind, status, result);
+}
+
+export interface Deleted {
+  /** False while finalizers or grace keep it. */
+  readonly gone: boolean;
+  readonly object: ApiObject;
+}
+
+/** Deletes or marks one object. Throws 404, or 409 when its preconditions do not hold. */
+export function deleteObject(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  namespace: string,
+  name: string,
+  options: DeleteOptions,
+): Promise<Deleted> {
+  const isDryRun = (options.dryRun ?? []).length > 0;
+  return writeFromOrigin<Deleted>(deps, context, { kind, namespace, name }, async (stored) => {
+    if (!stored) throw notFound(kind, name);
+    judgeNodeDelete(context, kind, stored.object);
+    const problem = preconditionProblem(kind, stored.object, options);
+    if (problem) throw problem;
+    const plan = planDelete(kind, stored.object, options, deps.time.clock.now());
+    if (plan.action === "pending") return { kind: "tell", answer: { gone: false, object: stored.object } };
+    if (plan.action === "remove") {
+      const gone = { gone: true, object: stored.object };
+      if (isDryRun) return { kind: "tell", answer: gone };
+      return { kind: "write", run: async () => ended(await removeStored(deps, context, kind, stored), () => gone) };
+    }
+    const marked = encodeObject(plan.object);
+    if (isDryRun) return { kind: "tell", answer: { gone: false, object: marked.object } };
+    return {
+      kind: "write",
+      run: async () => {
+        const outcome = await deps.objects.replace(kind, marked, stored.revision, causeOf(context));
+        return ended(outcome, ({ object }) => ({ gone: false, object }));
+      },
+    };
+  });
+}
+
+/** Takes the key away together with what the object holds. */
+export function removeStored(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  { object, revision }: Pick<StoredObject, "object" | "revision">,
+): ReturnType<ObjectStore["remove"]> {
+  const { namespace = "", name = "" } = object.metadata;
+  const held = isService(kind) ? deps.allocations.release(object as unknown as Service).alongside : undefined;
+  return deps.objects.remove(kind, namespace, name, revision, { ...causeOf(context), alongside: held });
+}
+
+export async function deleteCollection(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+): Promise<ApiResponse> {
+  const { request, info } = context;
+  const options = deleteOptionsOf(context);
+  const selection = selectionOf(kind, request.query);
+  await deps.cached.cache.waitUntilCurrent(request.signal);
+  const { entries, revision } = deps.cached.cache.list(kind, kind.namespaced ? info.namespace : "");
+  const items: ApiObject[] = [];
+  for (const entry of entries) {
+    if (!selection.matches(entry)) continue;
+    const before = deps.cached.parsed<ApiObject>({ kind }, entry);
+    try {
+      const { object } = await deleteObject(deps, context, kind, entry.namespace, entry.name, options);
+      items.push(object);
+    } catch (error) {
+      if (isGoneAlready(error)) items.push(before);
+      else throw error;
+    }
+  }
+  const list = {
+    kind: `${kind.kind}List`,
+    apiVersion: kind.group === "" ? kind.version : `${kind.group}/${kind.version}`,
+    metadata: { resourceVersion: String(revision) },
+    items,
+  };
+  return objectAnswer(request.headers["accept"], 200, list, { ...kind, kind: `${kind.kind}List` });
+}
+
+/** The options come in the body, of any group and without a kind, or else in the query (wire trap 23). */
+function deleteOptionsOf({ request, warn }: RequestContext): DeleteOptions {
+  const options =
+    request.body.length === 0
+      ? deleteOptionsOfQuery(request.query)
+      : (decodeBody(
+          {
+            body: request.body,
+            contentType: request.headers["content-type"],
+            wanted: DELETE_OPTIONS,
+            fieldValidation: "Ignore",
+            anyVersion: true,
+          },
+          warn,
+        ) as DeleteOptions);
+  checkDeleteOptions(options);
+  return options;
+}
+
+function goneStatus(kind: KindDefinition, { metadata }: ApiObject): object {
+  return {
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Success",
+    details: {
+      ...(metadata.name === undefined ? {} : { name: metadata.name }),
+      ...(kind.group === "" ? {} : { group: kind.group }),
+      kind: kind.resource,
+      ...(metadata.uid === undefined ? {} : { uid: metadata.uid }),
+    },
+  };
+}
+
+function isGoneAlready(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === 404;
+}

@@ -1,0 +1,302 @@
+/** PUT and PATCH of an object and of its subresources: change, judge and write what `writeFromOrigin` starts from. */
+import type { Service } from "@pilothouse/api/types/core-v1";
+import type { ApiResponse } from "@pilothouse/api/http";
+import { badRequest, conflict, invalid, isStatus, notFound, OBJECT_MODIFIED } from "@pilothouse/errors";
+import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import { keepServerMeta, validateObjectMetaUpdate } from "@pilothouse/kinds/meta";
+import { isReadyToGo, wholeSeconds } from "../../core/delete-rules.ts";
+import type { EncodedObject, RequestContext, StoredObject } from "../../core/model.ts";
+import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
+import { recordUpdate } from "../../core/ownership.ts";
+import { applyPatch, patchTypeOf } from "../../core/patch-request.ts";
+import { encodeObject, isUnchanged, storedAt } from "../../core/stored/stored.ts";
+import { decodeBody } from "../../core/wire.ts";
+import { judgeNodeWrite } from "../access/admit.ts";
+import type { Reservation } from "./allocate.ts";
+import { createObject, forgetDrawn, isService, placeInNamespace, writtenAnswer, type Created } from "./create.ts";
+import { removeStored } from "./delete.ts";
+import { AlongsideRefused } from "./object-store.ts";
+import { ended, objectOf, writeFromOrigin, type Decision, type WriteEnd } from "./origin.ts";
+import { causeOf, type WriteDeps } from "./write-deps.ts";
+
+/** Kinds whose PUT creates what does not exist, as upstream has it. */
+const CREATE_ON_UPDATE: readonly string[] = [
+  "endpoints",
+  "events",
+  "leases",
+  "limitranges",
+  "roles",
+  "rolebindings",
+  "clusterroles",
+  "clusterrolebindings",
+  "services",
+];
+
+/** Kinds whose PUT must name a resourceVersion. */
+const VERSION_REQUIRED: readonly string[] = ["endpointslices", "poddisruptionbudgets", "csistoragecapacities"];
+
+export async function update(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
+  const { request, info } = context;
+  const options = writeOptionsOf("UpdateOptions", request.query, request.headers["user-agent"]);
+  const decoded = (warn: RequestContext["warn"]): ApiObject =>
+    placed(
+      decodeBody(
+        {
+          body: request.body,
+          contentType: request.headers["content-type"],
+          wanted: kind,
+          fieldValidation: options.fieldValidation,
+        },
+        warn,
+      ),
+      context,
+      kind,
+    );
+  // An attempt changes what it takes: the first takes what was judged here, a further one decodes anew.
+  let first: ApiObject | undefined = decoded(context.warn);
+  const changed = await change(deps, context, kind, {
+    options,
+    next: () => {
+      const given = first ?? decoded(ignored);
+      first = undefined;
+      return given;
+    },
+    mayCreate: info.subresource === "" && CREATE_ON_UPDATE.includes(kind.resource),
+    needsVersion: VERSION_REQUIRED.includes(kind.resource),
+  });
+  return writtenAnswer(deps, context, kind, changed.created ? 201 : 200, changed);
+}
+
+const ignored = (): void => undefined;
+
+/** The object of a PUT is that of the path. In place. */
+function placed(given: ApiObject, { info }: RequestContext, kind: KindDefinition): ApiObject {
+  if (given.metadata.name && given.metadata.name !== info.name) {
+    throw badRequest(
+      `the name of the object (${given.metadata.name}) does not match the name on the URL (${info.name})`,
+    );
+  }
+  given.metadata.name = info.name;
+  placeInNamespace(kind, given, info.namespace);
+  return given;
+}
+
+export async function patch(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
+  const { request, info } = context;
+  const options = writeOptionsOf("PatchOptions", request.query, request.headers["user-agent"]);
+  const type = patchTypeOf(request.headers["content-type"]);
+  if (type !== "apply" && options.force !== undefined) {
+    const detail = "may not be specified for non-apply patch";
+    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
+      { type: "FieldValueForbidden", field: "force", detail },
+    ]);
+  }
+  if (type === "apply" && !request.query.get("fieldManager")) {
+    const detail = "is required for apply patch";
+    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
+      { type: "FieldValueRequired", field: "fieldManager", detail },
+    ]);
+  }
+  const write = { type, body: request.body, kind, options, subresource: info.subresource };
+  const changed = await change(deps, context, kind, {
+    options,
+    next: (old, warn) => applyPatch(write, old, wholeSeconds(deps.time.clock.now()), warn),
+    // Server-side apply of what does not exist creates it.
+    ...(type === "apply" && info.subresource === ""
+      ? {
+          mayCreate: true,
+          fresh: (warn) =>
+            applyPatch(write, undefined, wholeSeconds(deps.time.clock.now()), warn, {
+              name: info.name,
+              ...(kind.namespaced ? { namespace: info.namespace } : {}),
+            }),
+        }
+      : {}),
+    isApplied: type === "apply",
+  });
+  return writtenAnswer(deps, context, kind, changed.created ? 201 : 200, changed);
+}
+
+export interface Change {
+  readonly options: WriteOptions;
+  /** The object wanted, given a copy of the one there is; called again after a lost race. A fresh tree each time. */
+  next(old: ApiObject, warn: RequestContext["warn"]): ApiObject;
+  /** The object does not exist: create it (from `fresh`, or from `next`'s answer) instead of 404. */
+  readonly mayCreate?: boolean;
+  fresh?(warn: RequestContext["warn"]): ApiObject;
+  /** An object without resourceVersion is refused. */
+  readonly needsVersion?: boolean;
+  /** Ownership is already recorded in what `next` returns (server-side apply). */
+  readonly isApplied?: boolean;
+  /** `next` changes what only the server may: the kind's rules of an update by users are passed over (binding, finalize). */
+  readonly isServerOwn?: boolean;
+}
+
+export interface Changed extends Created {
+  readonly created: boolean;
+}
+
+/** Runs one change of an object to its end. */
+export function change(deps: WriteDeps, context: RequestContext, kind: KindDefinition, wish: Change): Promise<Changed> {
+  const namespace = kind.namespaced ? context.info.namespace : "";
+  const drawnInVain = new Set<string>();
+  return writeFromOrigin<Changed>(
+    deps,
+    context,
+    { kind, namespace, name: context.info.name },
+    async (stored, heard) => {
+      if (!stored) return createInstead(deps, heard, kind, wish);
+      const object = wish.next(objectOf(stored.bytes), heard.warn);
+      judgePreconditions(kind, object, stored, wish);
+      await completeUpdate(deps, heard, kind, object, stored.object, wish);
+      const reservation = await reserve(deps, kind, object, stored.object, drawnInVain);
+      return decideWrite(deps, heard, kind, { wish, stored, ready: encodeObject(object), reservation, drawnInVain });
+    },
+  );
+}
+
+function createInstead(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  wish: Change,
+): Decision<Changed> {
+  const { name } = context.info;
+  if (!wish.mayCreate) throw notFound(kind, name);
+  const object = wish.fresh ? wish.fresh(context.warn) : wish.next({ metadata: {} }, context.warn);
+  if (object.metadata.uid) {
+    const found = `Precondition failed: UID in precondition: ${object.metadata.uid}, UID in object meta: `;
+    throw conflict(kind, name, found);
+  }
+  if (object.metadata.resourceVersion) throw notFound(kind, name);
+  return {
+    kind: "write",
+    run: async () => {
+      try {
+        const created = await createObject(deps, context, kind, object, optionsOf(wish));
+        return { kind: "done", answer: { ...created, created: true } };
+      } catch (error) {
+        if (isStatus(error, "AlreadyExists")) return { kind: "lost" };
+        throw error;
+      }
+    },
+  };
+}
+
+function optionsOf({ options, isApplied = false }: Change) {
+  return { dryRun: options.dryRun, fieldManager: options.fieldManager, isApplied };
+}
+
+function judgePreconditions(kind: KindDefinition, object: ApiObject, stored: StoredObject, wish: Change): void {
+  const { resourceVersion, uid, name = "" } = object.metadata;
+  if (uid && uid !== stored.object.metadata.uid) {
+    throw conflict(
+      kind,
+      name,
+      `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${stored.object.metadata.uid ?? ""}`,
+    );
+  }
+  if (resourceVersion && resourceVersion !== "0") {
+    if (resourceVersion !== String(stored.revision)) throw conflict(kind, name, OBJECT_MODIFIED);
+  } else if (wish.needsVersion) {
+    const detail = "must be specified for an update";
+    throw invalid(kind, name, [{ type: "FieldValueInvalid", field: "metadata.resourceVersion", value: 0, detail }]);
+  }
+}
+
+/** The server's part of an update, and its judgement; in place. */
+async function completeUpdate(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  object: ApiObject,
+  old: ApiObject,
+  wish: Change,
+): Promise<void> {
+  const { subresource } = context.info;
+  if (!object.metadata.managedFields && old.metadata.managedFields) {
+    object.metadata.managedFields = old.metadata.managedFields;
+  }
+  object.kind = old.kind ?? kind.kind;
+  delete object.metadata.resourceVersion;
+  keepServerMeta(object.metadata, old.metadata);
+  kind.defaults?.(object);
+  if (subresource === "status") kind.prepareForStatusUpdate?.(object, old);
+  else if (!wish.isServerOwn) kind.prepareForUpdate?.(object, old);
+  judgeNodeWrite(context, kind, object, old);
+  if (!wish.isApplied) {
+    const time = wholeSeconds(deps.time.clock.now());
+    recordUpdate(object, old, { kind, manager: wish.options.fieldManager, subresource, time });
+  }
+  if (wish.isServerOwn) return;
+  const special = subresource === "status" ? kind.validateStatusUpdate : kind.validateUpdate;
+  const errors = [
+    ...validateObjectMetaUpdate(object, old),
+    ...(subresource === "status" ? [] : (kind.validate?.(object) ?? [])),
+    ...(special?.(object, old) ?? []),
+  ];
+  if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
+  if (subresource === "") {
+    kind.warnings?.(object, old).forEach(context.warn);
+    await deps.judgeEscalation(context, kind, object);
+  }
+}
+
+interface Prepared {
+  readonly wish: Change;
+  readonly stored: StoredObject;
+  readonly ready: EncodedObject;
+  readonly reservation: Reservation | undefined;
+  readonly drawnInVain: Set<string>;
+}
+
+function decideWrite(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  prepared: Prepared,
+): Decision<Changed> {
+  const { wish, stored, ready } = prepared;
+  if (isUnchanged(stored, ready)) return { kind: "tell", answer: { ...stored, created: false } };
+  const asStored = (): Changed => ({ object: storedAt(ready, stored.revision).object, created: false });
+  if (wish.options.dryRun) return { kind: "tell", answer: asStored() };
+  if (!isReadyToGo(kind, ready.object)) return { kind: "write", run: () => replace(deps, context, kind, prepared) };
+  return {
+    kind: "write",
+    run: async () => {
+      const last = { object: ready.object, revision: stored.revision };
+      return ended(await removeStored(deps, context, kind, last), asStored);
+    },
+  };
+}
+
+async function replace(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  { stored, ready, reservation, drawnInVain }: Prepared,
+): Promise<WriteEnd<Changed>> {
+  const cause = { ...causeOf(context), alongside: reservation?.alongside };
+  try {
+    const outcome = await deps.objects.replace(kind, ready, stored.revision, cause);
+    return ended(outcome, (written) => ({ ...written, created: false }));
+  } catch (error) {
+    if (!(error instanceof AlongsideRefused)) throw error;
+    const refusal = reservation?.refusal(error.key);
+    if (refusal) throw refusal;
+    drawnInVain.add(error.key);
+    return { kind: "lost" };
+  }
+}
+
+async function reserve(
+  deps: WriteDeps,
+  kind: KindDefinition,
+  object: ApiObject,
+  old: ApiObject,
+  drawnInVain: ReadonlySet<string>,
+): Promise<Reservation | undefined> {
+  if (!isService(kind)) return undefined;
+  for (const key of drawnInVain) forgetDrawn(object as unknown as Service, key);
+  return deps.allocations.reserve(object as unknown as Service, old as unknown as Service);
+}

@@ -1,0 +1,22 @@
+/** What the write flows work with, and the cause that every write carries. */
+import type { TimeAndChance } from "@pilothouse/clock";
+import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import type { ObjectStore, RequestContext, WriteCause } from "../../core/model.ts";
+import type { Allocations } from "./allocate.ts";
+import type { CachedObjects } from "../reads/cached.ts";
+
+export interface WriteDeps {
+  readonly objects: ObjectStore;
+  readonly cached: CachedObjects;
+  readonly time: TimeAndChance;
+  readonly allocations: Allocations;
+  /** Refuses roles and bindings that would give away more than the user has. */
+  readonly judgeEscalation: (context: RequestContext, kind: KindDefinition, object: ApiObject) => Promise<void>;
+}
+
+export function causeOf({ request, span, fence }: RequestContext): WriteCause {
+  return { trace: span.context, signal: request.signal, ...(fence ? { fence } : {}) };
+}
+
+/** Optimistic writes give up after this many lost races. */
+export const MAX_ATTEMPTS = 12;
