@@ -6,11 +6,12 @@
  */
 import type { Namespace } from "@pilothouse/api/types/core-v1";
 import type { KubernetesObject } from "@pilothouse/client";
-import { done, followChanges, OwnWrites, runController, type Outcome } from "@pilothouse/controller";
+import { done, followChanges, OwnWrites, type Outcome } from "@pilothouse/controller";
 import type { ReconcileContext } from "@pilothouse/controller";
 import { isStatus } from "@pilothouse/errors";
 import type { Informer } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "./start-workers.ts";
 import type { ControllerPorts } from "./controller-ports.ts";
 import { isNamespaceLeaving } from "./core/namespace-leaving.ts";
 import type { PerNamespaceAction } from "./core/per-namespace.ts";
@@ -30,7 +31,7 @@ export function startPerNamespaceController<T extends KubernetesObject>(
   ports: ControllerPorts,
   options: PerNamespaceOptions<T>,
 ): void {
-  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const { clock, telemetry, scope, informers } = ports;
   const { controller: name, informer, objectName } = options;
   const queue = new WorkQueue({ name, clock, tracer: telemetry.tracer });
   const ownWrites = new OwnWrites();
@@ -48,7 +49,7 @@ export function startPerNamespaceController<T extends KubernetesObject>(
     await execute(ports, informer, action, { key, trace, signal, ownWrites });
     return done;
   };
-  runController({ name, queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost, ownWrites });
+  startWorkers(ports, { name, queue, workers: WORKERS, controller: { ownWrites, reconcile } });
 }
 
 async function execute<T extends KubernetesObject>(

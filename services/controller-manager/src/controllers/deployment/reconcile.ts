@@ -1,6 +1,6 @@
 /** The Deployment controller: hears of Deployments, their ReplicaSets and ended pods; reads, plans, executes, tells. */
 import type { Deployment, DeploymentStatus, ReplicaSet } from "@pilothouse/api/types/apps-v1";
-import { done, followChanges, OwnWrites, requeueAfter, retry, runController } from "@pilothouse/controller";
+import { done, followChanges, OwnWrites, requeueAfter, retry } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { isStatus } from "@pilothouse/errors";
 import { keyOf, splitKey } from "@pilothouse/informer";
@@ -8,6 +8,7 @@ import { sameValue } from "@pilothouse/kinds/field-errors";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { controllerOf, controllerReference, isControlledBy } from "../../core/ownership.ts";
 import { hasPodEnded } from "../../core/pods.ts";
@@ -20,22 +21,11 @@ import { conditionOf, deadlineMs, restingStatus, rolloutStatus, type RolloutNews
 const WORKERS = 5;
 
 export function startDeploymentController(ports: ControllerPorts): void {
-  const { clock, telemetry, scope, onLeadershipLost } = ports;
+  const { clock, telemetry } = ports;
   const queue = new WorkQueue({ name: "deployment", clock, tracer: telemetry.tracer });
   const controller = new DeploymentController(ports);
   follow(ports, queue);
-  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
-  runController({
-    name: "deployment",
-    queue,
-    workers: WORKERS,
-    reconcile,
-    clock,
-    telemetry,
-    scope,
-    onLeadershipLost,
-    ownWrites: controller.ownWrites,
-  });
+  startWorkers(ports, { name: "deployment", queue, workers: WORKERS, controller });
 }
 
 function follow({ scope, informers }: ControllerPorts, queue: WorkQueue): void {

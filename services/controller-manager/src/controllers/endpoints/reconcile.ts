@@ -1,8 +1,9 @@
 /** The Endpoints controller: one Endpoints object for each Service with a selector. */
-import { done, followChanges, OwnWrites, runController } from "@pilothouse/controller";
+import { done, followChanges, OwnWrites } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { keyOf, splitKey } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import type { Cause } from "../../executor.ts";
 import { BY_NAMESPACE } from "../../informers.ts";
@@ -14,23 +15,16 @@ const WORKERS = 5;
 const MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by";
 
 export function startEndpointsController(ports: ControllerPorts): void {
-  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const { clock, telemetry, scope, informers } = ports;
   const queue = new WorkQueue({ name: "endpoints", clock, tracer: telemetry.tracer });
   const ownWrites = new OwnWrites();
   followServicesAndPods(ports, queue);
   followChanges(scope, informers.endpoints, ({ object, trace }) => void queue.add(keyOf(object), trace));
-  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> =>
-    reconcileService(ports, ownWrites, key, context);
-  runController({
+  startWorkers(ports, {
     name: "endpoints",
     queue,
     workers: WORKERS,
-    reconcile,
-    clock,
-    telemetry,
-    scope,
-    onLeadershipLost,
-    ownWrites,
+    controller: { ownWrites, reconcile: (key, context) => reconcileService(ports, ownWrites, key, context) },
   });
 }
 

@@ -1,10 +1,11 @@
 /** The EndpointSlice controller: hears of Services, pods and slices; keeps the slices of each Service with a selector. */
 import type { Service } from "@pilothouse/api/types/core-v1";
 import type { EndpointSlice } from "@pilothouse/api/types/discovery-v1";
-import { done, followChanges, OwnWrites, runController } from "@pilothouse/controller";
+import { done, followChanges, OwnWrites } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { splitKey } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { nameSuffix } from "../../core/names.ts";
 import type { Cause } from "../../executor.ts";
@@ -18,7 +19,7 @@ const WORKERS = 5;
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 
 export function startEndpointSliceController(ports: ControllerPorts): void {
-  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const { clock, telemetry, scope, informers } = ports;
   const queue = new WorkQueue({ name: "endpointslice", clock, tracer: telemetry.tracer });
   const ownWrites = new OwnWrites();
   const triggers = new TriggerTimes();
@@ -28,18 +29,11 @@ export function startEndpointSliceController(ports: ControllerPorts): void {
     const service = labels?.[SERVICE_NAME_LABEL];
     if (service && labels?.[MANAGED_BY_LABEL] === MANAGED_BY) queue.add(`${namespace}/${service}`, trace);
   });
-  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> =>
-    reconcileService(ports, ownWrites, triggers, key, context);
-  runController({
+  startWorkers(ports, {
     name: "endpointslice",
     queue,
     workers: WORKERS,
-    reconcile,
-    clock,
-    telemetry,
-    scope,
-    onLeadershipLost,
-    ownWrites,
+    controller: { ownWrites, reconcile: (key, context) => reconcileService(ports, ownWrites, triggers, key, context) },
   });
 }
 

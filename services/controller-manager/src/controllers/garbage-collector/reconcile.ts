@@ -10,10 +10,11 @@
  */
 import type { OwnerReference } from "@pilothouse/api/types/meta-v1";
 import type { KubernetesObject } from "@pilothouse/client";
-import { done, inParallel, OwnWrites, requeueAfter, runController } from "@pilothouse/controller";
+import { done, inParallel, OwnWrites, requeueAfter } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { revisionOf, type Informer, type InformerChange } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import type { Cause } from "../../executor.ts";
 import { apiVersionOf, startFeeds, type Feeds } from "./feeds.ts";
@@ -29,16 +30,14 @@ const OWNER_UNSEEN_MS = 2_000;
 const OWNER_UNKNOWN_MS = 30_000;
 
 export function startGarbageCollector(ports: ControllerPorts): void {
-  const { clock, telemetry, scope, onLeadershipLost } = ports;
+  const { clock, telemetry, scope } = ports;
   scope.run("garbage collector", async (signal) => {
     const feeds = await startFeeds(ports, signal);
     const queue = new WorkQueue({ name: "garbage-collector", clock, tracer: telemetry.tracer });
     const graph = new OwnerGraph();
     followFeeds(ports, feeds, graph, queue);
     const collector = new GarbageCollector(ports, feeds, graph, queue);
-    const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => collector.reconcile(key, context);
-    const name = "garbage-collector";
-    runController({ name, queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+    startWorkers(ports, { name: "garbage-collector", queue, workers: WORKERS, controller: collector });
   });
 }
 

@@ -9,12 +9,13 @@
 import type { Namespace } from "@pilothouse/api/types/core-v1";
 import { resources, type KubernetesObject } from "@pilothouse/client";
 import { resourcePath } from "@pilothouse/client/paths";
-import { done, followChanges, inParallel, OwnWrites, requeueAfter, runController } from "@pilothouse/controller";
+import { done, followChanges, inParallel, OwnWrites, requeueAfter } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { isStatus } from "@pilothouse/errors";
 import type { Informer } from "@pilothouse/informer";
 import { span } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { discoverResources, type DiscoveryFailure, type ServedResource } from "../../discovery.ts";
 import { FIELD_MANAGER, type Cause } from "../../executor.ts";
@@ -26,7 +27,7 @@ const RESOURCES_AT_ONCE = 8;
 const LOOK_AGAIN_MS = 5_000;
 
 export function startNamespaceController(ports: ControllerPorts): void {
-  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const { clock, telemetry, scope, informers } = ports;
   const queue = new WorkQueue({ name: "namespace", clock, tracer: telemetry.tracer });
   const controller = new NamespaceController(ports);
   followChanges(scope, informers.namespaces, ({ type, object, trace }) => {
@@ -39,8 +40,7 @@ export function startNamespaceController(ports: ControllerPorts): void {
         if (namespace && isOurs(namespace)) queue.add(namespace.metadata.name ?? "", trace);
       }),
     );
-  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
-  runController({ name: "namespace", queue, workers: WORKERS, reconcile, clock, telemetry, scope, onLeadershipLost });
+  startWorkers(ports, { name: "namespace", queue, workers: WORKERS, controller });
 }
 
 class NamespaceController {

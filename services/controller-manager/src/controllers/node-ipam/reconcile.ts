@@ -7,10 +7,11 @@
  * Does not promise: IPv6, or moving a node's block.
  */
 import type { Node } from "@pilothouse/api/types/core-v1";
-import { done, followChanges, OwnWrites, runController, type Outcome } from "@pilothouse/controller";
+import { done, followChanges, OwnWrites, type Outcome } from "@pilothouse/controller";
 import type { ReconcileContext } from "@pilothouse/controller";
 import type { InformerChange } from "@pilothouse/informer";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { plan, podCidrs } from "./plan.ts";
 import { blockSpace, type BlockSpace } from "./rules.ts";
@@ -19,7 +20,7 @@ import { blockSpace, type BlockSpace } from "./rules.ts";
 const NODE_BITS = 24;
 
 export function startNodeIpamController(ports: ControllerPorts): void {
-  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const { clock, telemetry, scope, informers } = ports;
   const queue = new WorkQueue({ name: "node-ipam", clock, tracer: telemetry.tracer });
   const controller = new NodeIpamController(ports);
   followChanges(scope, informers.nodes, (change) => {
@@ -33,18 +34,7 @@ export function startNodeIpamController(ports: ControllerPorts): void {
     }
     if (change.type !== "deleted") queue.add(object.metadata.name ?? "", trace);
   });
-  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
-  runController({
-    name: "node-ipam",
-    queue,
-    workers: 1,
-    reconcile,
-    clock,
-    telemetry,
-    scope,
-    onLeadershipLost,
-    ownWrites: controller.ownWrites,
-  });
+  startWorkers(ports, { name: "node-ipam", queue, workers: 1, controller });
 }
 
 /** Also one whose name another node has already. */

@@ -8,9 +8,10 @@
  */
 import type { Node, Pod } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
-import { done, followChanges, inParallel, OwnWrites, requeueAfter, runController } from "@pilothouse/controller";
+import { done, followChanges, inParallel, OwnWrites, requeueAfter } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { withCondition } from "../../core/conditions.ts";
 import { podCondition } from "../../core/pods.ts";
@@ -25,7 +26,7 @@ const WORKERS = 4;
 const PARALLEL_PODS = 16;
 
 export function startNodeLifecycleController(ports: ControllerPorts): void {
-  const { clock, telemetry, scope, informers, onLeadershipLost } = ports;
+  const { clock, telemetry, scope, informers } = ports;
   const queue = new WorkQueue({ name: "node-lifecycle", clock, tracer: telemetry.tracer });
   const heartbeats = new Heartbeats();
   followChanges(scope, informers.nodeLeases, ({ type, object }) => {
@@ -45,19 +46,7 @@ export function startNodeLifecycleController(ports: ControllerPorts): void {
     if (node && concernsPods(node)) queue.add(node.metadata.name ?? "", trace);
   });
   const controller = new NodeLifecycleController(ports, heartbeats);
-  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
-  const name = "node-lifecycle";
-  runController({
-    name,
-    queue,
-    workers: WORKERS,
-    reconcile,
-    clock,
-    telemetry,
-    scope,
-    onLeadershipLost,
-    ownWrites: controller.ownWrites,
-  });
+  startWorkers(ports, { name: "node-lifecycle", queue, workers: WORKERS, controller });
 }
 
 function concernsPods(node: Node): boolean {

@@ -6,9 +6,10 @@
  */
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
-import { inParallel, OwnWrites, requeueAfter, runController } from "@pilothouse/controller";
+import { inParallel, OwnWrites, requeueAfter } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { withCondition } from "../../core/conditions.ts";
 import { hasPodEnded } from "../../core/pods.ts";
@@ -24,11 +25,10 @@ const TERMINATED_THRESHOLD = 12_500;
 const ALL_PODS = "all pods";
 
 export function startPodGcController(ports: ControllerPorts, terminatedThreshold = TERMINATED_THRESHOLD): void {
-  const { clock, telemetry, scope, onLeadershipLost } = ports;
+  const { clock, telemetry } = ports;
   const queue = new WorkQueue({ name: "pod-gc", clock, tracer: telemetry.tracer });
   const controller = new PodGcController(ports, terminatedThreshold);
-  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
-  runController({ name: "pod-gc", queue, workers: 1, reconcile, clock, telemetry, scope, onLeadershipLost });
+  startWorkers(ports, { name: "pod-gc", queue, workers: 1, controller });
   queue.add(ALL_PODS);
 }
 

@@ -1,21 +1,14 @@
 /** The ReplicaSet controller: hears of ReplicaSets and pods, reads, plans, executes, tells. */
 import type { ReplicaSet } from "@pilothouse/api/types/apps-v1";
 import type { Pod } from "@pilothouse/api/types/core-v1";
-import {
-  done,
-  followChanges,
-  inParallel,
-  OwnWrites,
-  requeueAfter,
-  runController,
-  slowStart,
-} from "@pilothouse/controller";
+import { done, followChanges, inParallel, OwnWrites, requeueAfter, slowStart } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { keyOf, splitKey } from "@pilothouse/informer";
 import { sameValue } from "@pilothouse/kinds/field-errors";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { isStatus } from "@pilothouse/errors";
 import { isNamespaceLeaving } from "../../core/namespace-leaving.ts";
@@ -28,25 +21,13 @@ import { nextAvailabilityMs, plan, statusOf, type CreateFailure, type ReplicaSet
 
 const WORKERS = 5;
 const PARALLEL_DELETES = 16;
-/** Pods' events wake the controller when own writes are seen; this is for the case that they were all others'. */
 
 export function startReplicaSetController(ports: ControllerPorts): void {
-  const { clock, telemetry, scope, onLeadershipLost } = ports;
+  const { clock, telemetry } = ports;
   const queue = new WorkQueue({ name: "replicaset", clock, tracer: telemetry.tracer });
   const controller = new ReplicaSetController(ports);
   followReplicaSetsAndPods(ports, queue);
-  const reconcile = (key: string, context: ReconcileContext): Promise<Outcome> => controller.reconcile(key, context);
-  runController({
-    name: "replicaset",
-    queue,
-    workers: WORKERS,
-    reconcile,
-    clock,
-    telemetry,
-    scope,
-    onLeadershipLost,
-    ownWrites: controller.ownWrites,
-  });
+  startWorkers(ports, { name: "replicaset", queue, workers: WORKERS, controller });
 }
 
 function followReplicaSetsAndPods({ scope, informers }: ControllerPorts, queue: WorkQueue): void {
