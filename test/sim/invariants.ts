@@ -11,7 +11,7 @@
  * I5 Deletes. A pod is deleted (marked, or removed unmarked) only by a user's wish, because its owner is gone or going,
  *    because it has ended, or while its ReplicaSet has more active pods than the least `spec.replicas` within RECENT_MS; those
  *    count as active that a user deleted within RECENT_MS, for the controller may have decided before it saw that. A pod that
- *    is bound and marked is removed by its own kubelet. Services and Deployments are deleted by users only, ReplicaSets also
+ *    is bound and marked is removed by its own kubelet, or by whoever deletes it once it has ended. Services and Deployments are deleted by users only, ReplicaSets also
  *    when they ask for no pods.
  * I6 Binding. A pod is bound once, and never to another node.
  * I7 Acknowledged means done. Every revision that the user was told is in the store's history of that object, and a read
@@ -244,7 +244,7 @@ export class Invariants {
 
   #judgeRemoval(key: string, pod: Pod, { cause }: Commit): void {
     const node = pod.spec.nodeName ?? "";
-    if (node !== "" && cause?.user !== `system:node:${node}`)
+    if (node !== "" && !isEnded(pod) && cause?.user !== `system:node:${node}`)
       this.#violated(`I5: ${key} runs on ${node} and was removed by ${cause?.user ?? "nobody"}`);
   }
 
@@ -336,7 +336,9 @@ export class Invariants {
 
   #deploymentOf(replicaSet: ReplicaSet | undefined): KnownDeployment | undefined {
     const owner = replicaSet?.metadata.ownerReferences?.find(({ controller }) => controller === true);
-    return this.deployments.get(`${DEPLOYMENTS}${replicaSet?.metadata.namespace ?? ""}/${owner?.name ?? ""}`);
+    const found = this.deployments.get(`${DEPLOYMENTS}${replicaSet?.metadata.namespace ?? ""}/${owner?.name ?? ""}`);
+    // One of the same name that was made later owns nothing of it.
+    return found?.object.metadata.uid === owner?.uid ? found : undefined;
   }
 
   #violated(what: string): void {
