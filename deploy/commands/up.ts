@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { containerdConfig } from "../containerd-config.ts";
 import { PAUSE_IMAGE } from "../images.ts";
+import { buildIfChanged } from "../cluster/bundles.ts";
 import { API_USERS, ensureCertificates, writeKubeconfig } from "../cluster/certificates.ts";
 import { readChoices, thisLayout, writeChoices } from "../cluster/clone.ts";
 import {
@@ -28,7 +29,6 @@ import { natsConfig, processSpecs } from "../cluster/processes.ts";
 import * as ready from "../cluster/readiness.ts";
 import { runCommand, step } from "../cluster/steps.ts";
 import type { SupervisedCluster } from "../cluster/supervisor.ts";
-import { buildAll } from "./build.ts";
 
 const { values: flags } = parseArgs({ options: { isolated: { type: "boolean", default: false } } });
 const layout = thisLayout();
@@ -52,7 +52,7 @@ async function enterNetns(): Promise<void> {
 async function up(choices: ClusterChoices): Promise<void> {
   const startedMs = performance.now();
   await step("Check the machine", "PH-104", () => checkMachine(choices));
-  await step("Build one bundle per service", "PH-120", () => buildIfChanged());
+  await step("Build one bundle per service", "PH-120", () => buildIfChanged(layout.clone));
   await step("Make certificates and configuration", "PH-130", () => configure(choices));
   await step("Start the supervisor", "PH-130", () => startSupervisor());
   await step("etcd answers", "PH-130", () =>
@@ -96,29 +96,6 @@ async function checkMachine(choices: ClusterChoices): Promise<void> {
   }
   writeChoices(layout, choices);
   await prepareNode(choices);
-}
-
-/** Bundles again when a source file, or the lock file, is newer than the last bundle. */
-async function buildIfChanged(): Promise<void> {
-  const stamp = join(layout.clone, "dist", ".sources");
-  const sources = sourcesDigest();
-  if (existsSync(stamp) && readFileSync(stamp, "utf8") === sources) return;
-  await buildAll();
-  writeFileSync(stamp, sources);
-}
-
-function sourcesDigest(): string {
-  const digest = createHash("sha256");
-  const walk = (folder: string): void => {
-    for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
-      const path = join(folder, entry.name);
-      if (entry.isDirectory() && entry.name !== "node_modules") walk(path);
-      else if (/\.(ts|json)$/.test(entry.name) && !entry.name.endsWith(".test.ts"))
-        digest.update(path).update(readFileSync(path));
-    }
-  };
-  for (const folder of ["libs", "services", "deploy"]) walk(join(layout.clone, folder));
-  return digest.update(readFileSync(join(layout.clone, "package-lock.json"))).digest("hex");
 }
 
 async function configure(choices: ClusterChoices): Promise<void> {

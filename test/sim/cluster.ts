@@ -449,6 +449,7 @@ export function nodeConfig(nodeName: string, nodeIp: string): Parameters<typeof 
     bridgeName: "ph0",
     mtu: 1500,
     ipamDir: "/ipam",
+    registration: { labels: {}, taints: [] },
     machine: {
       cpus: 8,
       memoryBytes: 16 * 2 ** 30,

@@ -10,6 +10,7 @@ import { logFiles } from "./adapters/log-files.ts";
 import { machineFacts } from "./adapters/machine.ts";
 import { networkProbe } from "./adapters/network-probe.ts";
 import { serveKubelet } from "./adapters/server.ts";
+import { parseRegistration } from "./core/node.ts";
 import { start } from "./service.ts";
 
 const CNI_FILE = "10-pilothouse.conflist";
@@ -42,6 +43,8 @@ await runProcess({
     "cni-conf-dir": { type: "string", help: "Where containerd looks for its network.", default: "/etc/cni/net.d" },
     "bridge-name": { type: "string", help: "Bridge that the node's pods hang on.", default: "pilothouse0" },
     mtu: { type: "integer", help: "MTU of pods' interfaces.", min: 576, max: 65_535, default: 1500 },
+    "node-labels": { type: "list", help: "Labels of a node that is registered anew: key=value." },
+    "register-with-taints": { type: "list", help: "Taints of a node that is registered anew: key=value:effect." },
     "cluster-dns": { type: "list", help: "Addresses of the cluster's DNS." },
     "cluster-domain": { type: "string", help: "Domain of the cluster's names.", default: "cluster.local" },
     "resolv-conf": { type: "string", help: "How the node itself resolves names.", default: "/etc/resolv.conf" },
@@ -77,6 +80,7 @@ await runProcess({
         bridgeName: values["bridge-name"],
         mtu: values.mtu,
         ipamDir: join(rootDir, "ipam"),
+        registration: parseRegistration(values["node-labels"], values["register-with-taints"]),
       },
     );
     await serveKubelet(

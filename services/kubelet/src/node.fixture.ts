@@ -86,6 +86,7 @@ export class TestNode {
       bridgeName: "ph0",
       mtu: 1500,
       ipamDir: `${directory}/ipam`,
+      registration: { labels: {}, taints: [] },
     });
     await this.#kubelet.ready;
   }

@@ -40,6 +40,7 @@ export const testConfig: KubeletConfig = {
   bridgeName: "ph0",
   mtu: 1500,
   ipamDir: "/ipam",
+  registration: { labels: {}, taints: [] },
   machine: {
     cpus: 2,
     memoryBytes: 8 * 2 ** 30,

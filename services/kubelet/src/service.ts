@@ -12,7 +12,7 @@ import { allSynced, type InformerPorts } from "@pilothouse/informer";
 import type { Runtime } from "@pilothouse/runtime";
 import type { Telemetry } from "@pilothouse/telemetry";
 import { cniConfig } from "./core/cni.ts";
-import { allocatableOf, type MachineFacts } from "./core/node.ts";
+import { allocatableOf, type MachineFacts, type Registration } from "./core/node.ts";
 import { eventRecorder } from "./flows/events.ts";
 import { informedPods, informedServices } from "./flows/informed.ts";
 import type { KubeletPorts } from "./flows/kubelet-ports.ts";
@@ -54,6 +54,7 @@ export interface KubeletConfig {
   readonly mtu: number;
   /** Where pod addresses in use are noted. */
   readonly ipamDir: string;
+  readonly registration: Registration;
 }
 
 export interface KubeletService {

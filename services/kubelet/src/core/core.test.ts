@@ -6,7 +6,7 @@ import { containerResources } from "./container-config.ts";
 import { LogFormatter } from "./cri-log.ts";
 import { hostsFile, podDns } from "./dns.ts";
 import { environmentOf, expand, type PodSources } from "./environment.ts";
-import { isTold, nodeConditions, nodeStatus } from "./node.ts";
+import { isTold, nodeConditions, nodeStatus, parseRegistration } from "./node.ts";
 import { initialState, observe } from "./probes.ts";
 import { decodeFrame } from "./remote-command.ts";
 import { planVolume } from "./volumes.ts";
@@ -203,4 +203,18 @@ test("what a node shows is told when it covers what the machine says: others' ad
     false,
     false,
   ]);
+});
+
+test("labels and taints of a new node are read as upstream's kubelet reads them; what is not understood is quoted", () => {
+  const { labels, taints } = parseRegistration(
+    ["zone=a", "gpu="],
+    ["node-role.kubernetes.io/control-plane:NoSchedule", "dedicated=db:NoExecute"],
+  );
+  expect(labels).toEqual({ zone: "a", gpu: "" });
+  expect(taints).toEqual([
+    { key: "node-role.kubernetes.io/control-plane", effect: "NoSchedule" },
+    { key: "dedicated", value: "db", effect: "NoExecute" },
+  ]);
+  expect(() => parseRegistration(["zone"], [])).toThrow('--node-labels: "zone" is not key=value');
+  expect(() => parseRegistration([], ["a=b:Never"])).toThrow('"a=b:Never" is not key=value:effect');
 });

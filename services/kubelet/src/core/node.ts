@@ -1,5 +1,5 @@
 /** What a Node object says of its machine. Pure. */
-import type { NodeCondition, NodeStatus } from "@pilothouse/api/types/core-v1";
+import type { NodeCondition, NodeStatus, Taint } from "@pilothouse/api/types/core-v1";
 import { parseQuantity } from "@pilothouse/quantity";
 import type { RuntimeCondition } from "@pilothouse/runtime";
 
@@ -31,6 +31,38 @@ export function nodeLabels(nodeName: string, { architecture }: MachineFacts): Re
     "beta.kubernetes.io/os": "linux",
     "beta.kubernetes.io/arch": architecture,
   };
+}
+
+/** What a node says of itself when it is registered, and never again: later it belongs to the cluster's people. */
+export interface Registration {
+  /** Beside the labels that follow from the machine. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly taints: readonly Taint[];
+}
+
+const EFFECTS: readonly string[] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+/**
+ * Reads `--node-labels` (`key=value`) and `--register-with-taints` (`key=value:effect`, `key:effect`), as upstream's kubelet
+ * does. Throws a RangeError that quotes what is not understood.
+ */
+export function parseRegistration(labels: readonly string[], taints: readonly string[]): Registration {
+  return { labels: Object.fromEntries(labels.map(parseLabel)), taints: taints.map(parseTaint) };
+}
+
+function parseLabel(text: string): [string, string] {
+  const [, key, value = ""] = /^([^=]+)=([^=]*)$/.exec(text) ?? [];
+  if (key === undefined) throw new RangeError(`--node-labels: ${JSON.stringify(text)} is not key=value`);
+  return [key, value];
+}
+
+function parseTaint(text: string): Taint {
+  const [, key, value, effect = ""] = /^([^=:]+)(?:=([^:]*))?:(.+)$/.exec(text) ?? [];
+  if (key === undefined || !EFFECTS.includes(effect))
+    throw new RangeError(
+      `--register-with-taints: ${JSON.stringify(text)} is not key=value:effect, effect one of ${EFFECTS.join(", ")}`,
+    );
+  return { key, ...(value === undefined ? {} : { value }), effect };
 }
 
 export interface NodeInput {

@@ -5,7 +5,7 @@ import { sleep } from "@pilothouse/clock";
 import { resources } from "@pilothouse/client";
 import { isStatus } from "@pilothouse/errors";
 import type { InformerPorts } from "@pilothouse/informer";
-import { isTold, nodeConditions, nodeLabels, nodeStatus, type MachineFacts } from "../core/node.ts";
+import { isTold, nodeConditions, nodeLabels, nodeStatus, type MachineFacts, type Registration } from "../core/node.ts";
 import { seconds } from "../core/status.ts";
 import { informedNode } from "./informed.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
@@ -15,6 +15,7 @@ export interface NodeOptions {
   readonly nodeIp: string;
   readonly port: number;
   readonly machine: MachineFacts;
+  readonly registration: Registration;
 }
 
 const LEASE_SECONDS = 40;
@@ -51,10 +52,11 @@ export async function keepNode(
 
 async function register(ports: KubeletPorts, options: NodeOptions): Promise<void> {
   const { client } = ports;
-  const { nodeName } = options;
-  const labels = nodeLabels(nodeName, options.machine);
+  const { nodeName, registration } = options;
+  const labels = { ...registration.labels, ...nodeLabels(nodeName, options.machine) };
   const status = await currentStatus(ports, options, undefined);
-  const node: Node = { kind: "Node", apiVersion: "v1", metadata: { name: nodeName, labels }, spec: {}, status };
+  const spec = registration.taints.length === 0 ? {} : { taints: [...registration.taints] };
+  const node: Node = { kind: "Node", apiVersion: "v1", metadata: { name: nodeName, labels }, spec, status };
   try {
     await client.create(resources.nodes, node);
   } catch (error) {
