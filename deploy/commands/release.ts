@@ -10,7 +10,6 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { promisify } from "node:util";
-import packageJson from "../../package.json" with { type: "json" };
 import { buildIfChanged } from "../cluster/bundles.ts";
 import { runCommand } from "../cluster/steps.ts";
 import { buildImages } from "../images.ts";
@@ -18,6 +17,9 @@ import { buildImages } from "../images.ts";
 const run = promisify(execFile);
 const clone = dirname(dirname(import.meta.dirname));
 const cache = join(clone, ".cache", "release");
+const { version: PACKAGE_VERSION } = JSON.parse(readFileSync(join(clone, "package.json"), "utf8")) as {
+  version: string;
+};
 
 export interface Release {
   readonly version: string;
@@ -37,7 +39,7 @@ export async function makeRelease(say: (line: string) => void): Promise<Release>
     filter: (path) => !path.endsWith(".map") && !path.endsWith(".sources"),
   });
   await buildImages(join(staging, "images"));
-  const version = `${packageJson.version}-${digestOf(staging)}`;
+  const version = `${PACKAGE_VERSION}-${digestOf(staging)}`;
   const archive = join(cache, `pilothouse-${version}.tar.gz`);
   if (!existsSync(archive)) {
     say(`  … packing release ${version}`);
