@@ -134,6 +134,7 @@ def read(path):
 
 
 def replace(path, content):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     descriptor, making = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".making-")
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -4,6 +4,7 @@
  * Promises: every step may be repeated; `powerOff` is a power cut, and whatever lay on the disk is there at the next `powerOn`.
  */
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import {
   closeSync,
   existsSync,
@@ -45,8 +46,10 @@ export async function prepareMachine(machine: LabMachine, base: string, publicKe
   writeIdentity(machine, publicKey);
 }
 
-function writeIdentity({ name, address, root }: LabMachine, publicKey: string): void {
+function writeIdentity({ name, container, address, root }: LabMachine, publicKey: string): void {
   const put = (path: string, text: string, mode = 0o644): void => writeFileSync(join(root, path), text, { mode });
+  // Left to itself, each machine would take the id that nspawn finds on the host.
+  put("etc/machine-id", `${createHash("sha256").update(container).digest("hex").slice(0, 32)}\n`);
   put("etc/hostname", `${name}\n`);
   put("etc/hosts", `127.0.0.1 localhost\n127.0.1.1 ${name}\n`);
   mkdirSync(join(root, "root/.ssh"), { recursive: true, mode: 0o700 });

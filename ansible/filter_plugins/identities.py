@@ -1,0 +1,25 @@
+"""`facts of machines | doubled_identities(their names)`: sentences about machines that say they are the same one."""
+
+from __future__ import annotations
+
+
+def doubled_identities(machines, names):
+    advice = {
+        "machine_id": "remove /etc/machine-id on the copies and reboot them",
+        "hostname": "give each its own",
+        "address": "give each its own",
+    }
+    sentences = []
+    for what, fix in advice.items():
+        holders = {}
+        for name, facts in zip(names, machines):
+            holders.setdefault(facts[what], []).append(name)
+        for value, of in holders.items():
+            if value and len(of) > 1:
+                sentences.append("%s have one %s, %s: %s." % (" and ".join(sorted(of)), what.replace("_", "-"), value, fix))
+    return sentences
+
+
+class FilterModule:
+    def filters(self):
+        return {"doubled_identities": doubled_identities}
