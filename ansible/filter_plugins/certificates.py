@@ -31,12 +31,18 @@ def kubeconfig(user, server, pki):
     }
 
 
-def with_plans(requests, identities):
-    """Each request with what the inventory says of its identity: the request itself decides nothing but the key."""
-    plans = {identity["name"]: identity for identity in identities}
-    return [dict(request, plan=plans[request["identity"]]) for request in requests]
+def certificates_plan(identities, pki, minutes, authorities):
+    """The machine's certificates.json: see deploy/machine/certificate-plan.ts."""
+    plan = {
+        "directory": pki,
+        "clusterCaBundle": "%s/cluster-ca.crt" % pki,
+        "backboneCaBundle": "%s/backbone-ca.crt" % pki,
+        "lifetimeMinutes": int(minutes),
+        "identities": identities,
+    }
+    return dict(plan, authorities=authorities) if authorities else plan
 
 
 class FilterModule:
     def filters(self):
-        return {"kubeconfigs": kubeconfigs, "with_plans": with_plans}
+        return {"kubeconfigs": kubeconfigs, "certificates_plan": certificates_plan}

@@ -1,9 +1,10 @@
-"""`facts of machines | doubled_identities(their names)`: sentences about machines that say they are the same one."""
+"""What the preflight asks of all machines together."""
 
 from __future__ import annotations
 
 
 def doubled_identities(machines, names):
+    """Sentences about machines that say they are the same one."""
     advice = {
         "machine_id": "remove /etc/machine-id on the copies and reboot them",
         "hostname": "give each its own",
@@ -20,6 +21,11 @@ def doubled_identities(machines, names):
     return sentences
 
 
+def reached_machines(hostvars):
+    """Names of the machines that the preflight has looked at in this run."""
+    return [name for name in hostvars if "pilothouse_preflight" in hostvars[name]]
+
+
 class FilterModule:
     def filters(self):
-        return {"doubled_identities": doubled_identities}
+        return {"doubled_identities": doubled_identities, "reached_machines": reached_machines}
