@@ -9,6 +9,7 @@ const COMMANDS: readonly (readonly [string, string])[] = [
   ["npm run lint", "types, linter, layer rules, formatting"],
   ["npm run build", "one bundle per service in dist/"],
   ["npm run release", "one archive of all that a machine of a cluster needs of ours; the playbooks call it"],
+  ["npm run kubectl -- …", "the kubectl that npm carries, where a machine has none"],
   ["npm run sim", "the control plane on virtual time: `-- --seeds N [--from S]`"],
   ["npm run fuzz", "hostile input for what reads it: `-- --minutes N [--target T] [--seed S]`"],
   ["npm run bench", "figures beside the floor of the same run: `-- floor` for the floor alone"],
