@@ -16,6 +16,8 @@ all:
       -o UserKnownHostsFile=${layout.root}/known_hosts -o StrictHostKeyChecking=accept-new -o BindAddress=${HOST_ADDRESS}
     pilothouse_virtual_address: ${VIRTUAL_ADDRESS}
     pilothouse_kubeconfig: ${layout.adminConf}
+    # All machines share one disk, and whatever else this machine does.
+    pilothouse_preflight_fsync_p99_ms: 2000
   children:
     masters:
       hosts:
