@@ -1,14 +1,12 @@
 /** The cluster's identities: two authorities, and a certificate for each process. Decides what is missing or near its end, then makes it. */
-import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { createAuthority, expiryMs, issueCertificate, type KeyPair, type LeafRequest } from "@pilothouse/pki";
+import { expiryMs, issueCertificate, type KeyPair, type LeafRequest } from "@pilothouse/pki";
+import { bringAuthorities, readAuthority, type AuthorityName } from "../machine/authorities.ts";
 import { CLUSTER_DOMAIN, KUBERNETES_SERVICE_IP, type ClusterChoices, type Layout } from "./layout.ts";
 
-type AuthorityName = "cluster-ca" | "backbone-ca";
 type Leaf = Omit<LeafRequest, "validDays" | "nowMs"> & { readonly name: string; readonly authority: AuthorityName };
 
-const AUTHORITY_DAYS = 3650;
 const LEAF_DAYS = 365;
 /** A certificate with less than a third of its life left is made anew at `up`. */
 const RENEW_BEFORE_MS = (LEAF_DAYS / 3) * 86_400_000;
@@ -18,26 +16,16 @@ export const API_USERS = ["admin", "scheduler", "controller-manager", "kubelet",
 
 /** Writes `<pki>/<name>.crt` and `.key` for every identity that is missing or near its end, the token signing key, and the key of Secrets at rest. */
 export async function ensureCertificates(layout: Layout, choices: ClusterChoices, nowMs: number): Promise<void> {
-  mkdirSync(layout.pki, { recursive: true, mode: 0o700 });
-  const authorities = new Map<AuthorityName, KeyPair>();
-  for (const name of ["cluster-ca", "backbone-ca"] as const) {
-    const known =
-      read(layout, name) ??
-      (await createAuthority({ commonName: `pilothouse-${name}`, validDays: AUTHORITY_DAYS, nowMs }));
-    write(layout, name, known);
-    authorities.set(name, known);
-  }
+  await bringAuthorities(layout.pki, "exist", { nowMs });
   for (const leaf of leaves(choices)) {
     const known = read(layout, leaf.name);
     if (known && expiryMs(known.certificatePem) - nowMs > RENEW_BEFORE_MS) continue;
-    const authority = authorities.get(leaf.authority) as KeyPair;
+    const authority = readAuthority(layout.pki, leaf.authority);
     write(layout, leaf.name, await issueCertificate(authority, { ...leaf, validDays: LEAF_DAYS, nowMs }));
   }
-  ensureTokenKey(join(layout.pki, "service-account.key"));
-  ensureEncryptionConfig(join(layout.pki, "encryption.yaml"));
 }
 
-/** All certificates of a one-node cluster. The backbone (etcd, NATS) has an authority of its own: an API user is nobody there. */
+/** All certificates of a one-node cluster. */
 function leaves(choices: ClusterChoices): readonly Leaf[] {
   const local = { dnsNames: ["localhost", choices.nodeName], ipAddresses: ["127.0.0.1", choices.nodeIp] };
   const client = (name: string, commonName: string, ...organizations: string[]): Leaf => ({
@@ -108,31 +96,6 @@ export function writeKubeconfig(layout: Layout, user: string, server: string, pa
     "current-context": "pilothouse",
   };
   writeFileSync(path, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 });
-}
-
-/** Service account tokens are signed with RS256: the verifiers in the field accept little else. */
-function ensureTokenKey(path: string): void {
-  if (existsSync(path)) return;
-  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-  writeFileSync(path, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
-}
-
-/** Secrets are encrypted in etcd; those written before there was a key stay readable. Without this file they are lost. */
-function ensureEncryptionConfig(path: string): void {
-  if (existsSync(path)) return;
-  const text = `# How Secrets lie in etcd. The first key writes, all read. Keep this file: without it Secrets cannot be read.
-apiVersion: apiserver.config.k8s.io/v1
-kind: EncryptionConfiguration
-resources:
-  - resources: [secrets]
-    providers:
-      - aesgcm:
-          keys:
-            - name: key1
-              secret: ${randomBytes(32).toString("base64")}
-      - identity: {}
-`;
-  writeFileSync(path, text, { mode: 0o600 });
 }
 
 function read(layout: Layout, name: string): KeyPair | undefined {

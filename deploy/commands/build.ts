@@ -1,4 +1,4 @@
-/** `npm run build`: one bundle per service in dist/<service>/main.mjs, and the supervisor's. */
+/** `npm run build`: one bundle per service in dist/<service>/main.mjs, the supervisor's, and that of `certificates`. */
 import { cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { createRequire } from "node:module";
@@ -21,6 +21,7 @@ export async function buildAll(): Promise<void> {
   const entries = [
     ...SERVICES.map((name) => ({ name, file: `services/${name}/src/main.ts` })),
     { name: "supervisor", file: "deploy/cluster/supervisor.ts" },
+    { name: "certificates", file: "deploy/machine/certificates.ts" },
   ];
   await Promise.all(entries.map(({ name, file }) => buildOne(name, join(clone, file), DIST)));
   copyEtcd3Proto(DIST);

@@ -1,10 +1,11 @@
 /**
- * Certificates: an authority that issues client and server certificates (ECDSA P-256), and a look into existing ones.
+ * Certificates: an authority that issues client and server certificates (ECDSA P-256), for keys it makes or for the keys of
+ * requests (PKCS #10), and a look into existing ones (facts.ts).
  *
  * Promises: PEM in, PEM out; serial numbers of 128 random bits; a certificate never outlives its authority.
  * Does not promise: revocation. Certificates are short instead, and renewed.
  */
-import { X509Certificate, webcrypto } from "node:crypto";
+import { X509Certificate, createPublicKey, webcrypto } from "node:crypto";
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 
@@ -17,6 +18,8 @@ export interface AuthorityRequest {
   readonly commonName: string;
   readonly validDays: number;
   readonly nowMs: number;
+  /** A key that is already there; without it one is made. */
+  readonly privateKeyPem?: string;
 }
 
 export interface LeafRequest {
@@ -27,6 +30,7 @@ export interface LeafRequest {
   readonly dnsNames?: readonly string[];
   readonly ipAddresses?: readonly string[];
   readonly usages: readonly ("client" | "server")[];
+  /** May be a fraction. */
   readonly validDays: number;
   readonly nowMs: number;
 }
@@ -38,7 +42,7 @@ const BACKDATE_MS = 5 * 60_000;
 
 /** Makes a self-signed authority. */
 export async function createAuthority(request: AuthorityRequest): Promise<KeyPair> {
-  const keys = await webcrypto.subtle.generateKey(KEY, true, ["sign", "verify"]);
+  const keys = await (request.privateKeyPem === undefined ? newKeys() : importKeyPair(request.privateKeyPem));
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: randomSerial(),
@@ -62,25 +66,64 @@ export async function createAuthority(request: AuthorityRequest): Promise<KeyPai
 
 /** Issues a certificate under `authority`, its end cut to the authority's. */
 export async function issueCertificate(authority: KeyPair, request: LeafRequest): Promise<KeyPair> {
+  const keys = await newKeys();
+  const certificatePem = await issueFor(authority, keys.publicKey, request);
+  return { certificatePem, privateKeyPem: await privateKeyPem(keys) };
+}
+
+/** A private key, as PEM (PKCS #8). */
+export async function createPrivateKey(): Promise<string> {
+  return privateKeyPem(await newKeys());
+}
+
+/** A request for a certificate (PKCS #10, PEM) by the holder of `privateKeyPem`: its subject and names are what it would like. */
+export async function createCertificateRequest(
+  privateKeyText: string,
+  wish: Omit<LeafRequest, "validDays" | "nowMs">,
+): Promise<string> {
+  const names = alternativeNames(wish);
+  const request = await x509.Pkcs10CertificateRequestGenerator.create(
+    {
+      name: subject(wish),
+      keys: await importKeyPair(privateKeyText),
+      signingAlgorithm: KEY,
+      extensions: names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names)] : [],
+    },
+    webcrypto,
+  );
+  return `${request.toString("pem")}\n`;
+}
+
+/**
+ * Issues a certificate for the key of a request. What the certificate says comes from `leaf` alone. Throws if the request is not
+ * one, is not signed by its own key, or the key is not ECDSA P-256.
+ */
+export async function signCertificateRequest(authority: KeyPair, csrPem: string, leaf: LeafRequest): Promise<string> {
+  const request = new x509.Pkcs10CertificateRequest(csrPem);
+  const publicKey = await request.publicKey.export(KEY, ["verify"], webcrypto);
+  if (!(await request.verify(webcrypto))) throw new Error("the request is not signed by the key that it names");
+  return issueFor(authority, publicKey, leaf);
+}
+
+async function issueFor(authority: KeyPair, publicKey: webcrypto.CryptoKey, request: LeafRequest): Promise<string> {
   const issuer = new x509.X509Certificate(authority.certificatePem);
   const signingKey = await importPrivateKey(authority.privateKeyPem);
-  const keys = await webcrypto.subtle.generateKey(KEY, true, ["sign", "verify"]);
   const { notBefore, notAfter } = validity(request);
   const certificate = await x509.X509CertificateGenerator.create(
     {
       serialNumber: randomSerial(),
-      subject: [...(request.organizations ?? []).map((name) => ({ O: [name] })), { CN: [request.commonName] }],
+      subject: subject(request),
       issuer: issuer.subjectName,
       notBefore,
       notAfter: notAfter > issuer.notAfter ? issuer.notAfter : notAfter,
-      publicKey: keys.publicKey,
+      publicKey,
       signingKey,
       signingAlgorithm: KEY,
-      extensions: await leafExtensions(request, keys.publicKey, issuer),
+      extensions: await leafExtensions(request, publicKey, issuer),
     },
     webcrypto,
   );
-  return { certificatePem: pem(certificate), privateKeyPem: await privateKeyPem(keys) };
+  return pem(certificate);
 }
 
 /** Milliseconds since the epoch at which the certificate ends. */
@@ -94,10 +137,7 @@ async function leafExtensions(
   issuer: x509.X509Certificate,
 ): Promise<x509.Extension[]> {
   const usage = { client: x509.ExtendedKeyUsage.clientAuth, server: x509.ExtendedKeyUsage.serverAuth } as const;
-  const names: x509.JsonGeneralNames = [
-    ...(request.dnsNames ?? []).map((value) => ({ type: "dns" as const, value })),
-    ...(request.ipAddresses ?? []).map((value) => ({ type: "ip" as const, value })),
-  ];
+  const names = alternativeNames(request);
   return [
     new x509.BasicConstraintsExtension(false, undefined, true),
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -108,8 +148,22 @@ async function leafExtensions(
   ];
 }
 
+function subject({ organizations = [], commonName }: Pick<LeafRequest, "organizations" | "commonName">) {
+  return [...organizations.map((name) => ({ O: [name] })), { CN: [commonName] }];
+}
+
+function alternativeNames({ dnsNames = [], ipAddresses = [] }: Pick<LeafRequest, "dnsNames" | "ipAddresses">) {
+  const names: x509.JsonGeneralNames = [
+    ...dnsNames.map((value) => ({ type: "dns" as const, value })),
+    ...ipAddresses.map((value) => ({ type: "ip" as const, value })),
+  ];
+  return names;
+}
+
+/** A life of a few minutes is not backdated by more than itself: it would be old when it is new. */
 function validity({ nowMs, validDays }: { nowMs: number; validDays: number }): { notBefore: Date; notAfter: Date } {
-  return { notBefore: new Date(nowMs - BACKDATE_MS), notAfter: new Date(nowMs + validDays * DAY_MS) };
+  const lifeMs = validDays * DAY_MS;
+  return { notBefore: new Date(nowMs - Math.min(BACKDATE_MS, lifeMs)), notAfter: new Date(nowMs + lifeMs) };
 }
 
 function randomSerial(): string {
@@ -125,6 +179,19 @@ function pem(certificate: x509.X509Certificate): string {
 async function privateKeyPem(keys: webcrypto.CryptoKeyPair): Promise<string> {
   const der = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
   return `${x509.PemConverter.encode(der, "PRIVATE KEY")}\n`;
+}
+
+function newKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(KEY, true, ["sign", "verify"]);
+}
+
+async function importKeyPair(text: string): Promise<webcrypto.CryptoKeyPair> {
+  const spki = createPublicKey(text).export({ type: "spki", format: "der" });
+  const der = x509.PemConverter.decodeFirst(text);
+  return {
+    privateKey: await webcrypto.subtle.importKey("pkcs8", der, KEY, true, ["sign"]),
+    publicKey: await webcrypto.subtle.importKey("spki", spki, KEY, true, ["verify"]),
+  };
 }
 
 function importPrivateKey(text: string): Promise<webcrypto.CryptoKey> {

@@ -1,0 +1,41 @@
+/** Files that are whole or not there, whatever is interrupted: written beside, brought to the disk, renamed. */
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+/** Replaces `path`; its permissions are right from its first byte on. */
+export function writeDurably(path: string, text: string, mode: number): void {
+  const beside = join(dirname(path), `.${basename(path)}.writing`);
+  rmSync(beside, { force: true });
+  const file = openSync(beside, "wx", mode);
+  try {
+    writeFileSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  renameDurably(beside, path);
+}
+
+export function renameDurably(from: string, to: string): void {
+  renameSync(from, to);
+  syncDirectory(dirname(to));
+}
+
+export function removeDurably(path: string): void {
+  rmSync(path, { force: true, recursive: true });
+  syncDirectory(dirname(path));
+}
+
+/** The file's text; undefined if it is not there. */
+export function readIfThere(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, "utf8") : undefined;
+}
+
+export function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
