@@ -98,9 +98,8 @@ class ActionModule(ActionBase):
         arguments = self._task.args
         asked = {"ports": arguments["ports"], "data_folder": arguments.get("data_folder", "")}
         facts = self._execute_module(module_name="preflight", module_args=asked, task_vars=task_vars)
-        result.update(facts)
         if facts.get("failed"):
-            return result
+            return dict(result, **facts)
         offset_ms, error_ms = self.clock_offset_ms()
         facts.update(clock_offset_ms=offset_ms, clock_offset_error_ms=error_ms, address=arguments["address"])
         found = problems(facts, arguments["limits"])

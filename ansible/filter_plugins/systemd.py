@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 
@@ -18,12 +17,15 @@ def wanted_units(names, kind="service"):
     return [{"path": "%spilothouse.target.wants/%s" % (folder, unit), "target": folder + unit} for unit in units]
 
 
+SETTINGS = re.compile(r"/etc/pilothouse/([a-z-]+)\.(?:yaml|toml|cfg|conf)|/etc/systemd/system/pilothouse-([a-z-]+)\.service")
+
+
 def changed_services(paths, started):
     """Services whose settings or unit are among the changed paths, less those that were just started with them."""
     found = []
-    for path in paths:
-        name = re.sub(r"^pilothouse-", "", path.rsplit("/", 1)[-1]).rsplit(".", 1)[0]
-        if name not in found and "started %s\n" % name not in started + "\n" and not os.path.dirname(path).endswith(".wants"):
+    for settings in map(SETTINGS.fullmatch, paths):
+        name = settings and (settings.group(1) or settings.group(2))
+        if name and name not in found and "started " + name not in started.splitlines():
             found.append(name)
     return found
 
