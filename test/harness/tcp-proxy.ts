@@ -18,6 +18,8 @@ export interface TcpProxy {
   freeze(): void;
   /** Relays on what the near side sends, and holds back what it is answered: with a `cut`, requests that arrive and answers that do not. */
   holdAnswers(): void;
+  /** Relays on what the far side sends, and holds back what the near side says to it. */
+  holdRequests(): void;
   /** Relays again, beginning with what was held back. */
   thaw(): void;
   /** Closes the far side of all open connections and does not tell the near side: to the client they look open for ever. */
@@ -122,6 +124,10 @@ export async function tcpProxy(targetPort: number): Promise<TcpProxy> {
     holdAnswers() {
       holdsAnswers = true;
       for (const { far } of links) far.pause();
+    },
+    holdRequests() {
+      holdsRequests = true;
+      for (const { near } of links) near.pause();
     },
     thaw() {
       holdsRequests = false;

@@ -32,6 +32,12 @@ export interface UnaryCall {
 }
 
 /**
+ * What a member may send before we have read it. HTTP/2's own 64 kB is six objects of 10 kB for each turn of the event loop:
+ * under load the watch then falls behind by seconds, and with it everything that starts from the cache.
+ */
+const flowControlWindowBytes = 8 * 2 ** 20;
+
+/**
  * Etcd ends connections that ping more often than every 5 s, or at all while no call is open: hence no
  * `keepalive_permit_without_calls`. The receive limit is far above twice etcd's request limit of 1.5 MiB (C4), because a page
  * of large objects comes in one message.
@@ -44,6 +50,7 @@ const channelOptions: ChannelOptions = {
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 1_000,
   "grpc.enable_retries": 0,
+  "grpc-node.flow_control_window": flowControlWindowBytes,
   // A connection for each `Host`: else a new one would get the old, frozen connection back from the pool.
   "grpc.use_local_subchannel_pool": 1,
 };

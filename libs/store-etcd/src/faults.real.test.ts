@@ -38,6 +38,18 @@ test("a catch-up of nine megabytes comes through", async () => {
   expect(pages).toMatchObject({ more: true, count: 900 });
 });
 
+test("a megabyte of news comes without a word of ours in between: who is busy does not fall behind", async () => {
+  const { store, proxy, etcd } = await etcdBehindProxy();
+  const start = (await store.revision()) + 1;
+  const watch = follow(store, start);
+  await until("the watch is there", () => watch.health.length > 0);
+  proxy.holdRequests();
+  await putMany(openStore([etcd.endpoint]), 100, 10_000);
+  await until("all is there", () => watch.revisions.length >= 100);
+  proxy.thaw();
+  expect(watch.health).toEqual([true]);
+});
+
 test("a write whose answer is lost is unknown, was done, and is not repeated", async () => {
   const { store, proxy } = await etcdBehindProxy();
   const before = await store.revision();

@@ -95,7 +95,7 @@ export class Contents {
     const previous = cached.index.get(key);
     if (!previous) return undefined;
     const resourceVersion = modRevision + this.#rvBase;
-    const bytes = atRevision(previous.bytes, previous.revision, resourceVersion);
+    const bytes = atRevision(previous.bytes, previous.revision, resourceVersion, this.#room);
     const trace = causes.get(`${modRevision} ${key}`)?.trace;
     return cached.delete(new Entry(key, cached.kind, resourceVersion, trace, previous, bytes), previous);
   }

@@ -2,8 +2,10 @@
  * Where the bytes of cached objects live: side by side in slabs of 1 MiB, so that 100,000 objects are 1,000 buffers to the
  * garbage collector and at most 1.5 resident bytes stand for a stored one.
  *
- * A slab that is more than a quarter garbage is emptied: what lives in it moves to the slab being filled. Readers that still
- * hold the old bytes keep the old slab alive until they are done.
+ * A slab of which nothing lives is given up. Only when more than a quarter of all slabs together is garbage is the emptiest
+ * one emptied, by moving what lives in it to the slab being filled: history goes in the order in which it came, so that most
+ * slabs empty by themselves, and to move their bytes before would be copying for nothing. Readers that still hold the old bytes
+ * keep the old slab alive until they are done.
  */
 export const SLAB_BYTES = 1 << 20;
 /** Larger objects get a buffer of their own, so that a slab's end wastes at most an eighth. */
@@ -25,11 +27,15 @@ export interface Slab {
 
 export class Slabs {
   #filling = emptySlab();
-  #residentBytes = SLAB_BYTES;
+  /** All but the one being filled. */
+  readonly #full = new Set<Slab>();
+  /** Live bytes in them. */
+  #liveBytes = 0;
+  #ownBufferBytes = 0;
 
   /** Bytes of memory held, for metrics and tests. */
   get residentBytes(): number {
-    return this.#residentBytes;
+    return (this.#full.size + 1) * SLAB_BYTES + this.#ownBufferBytes;
   }
 
   /** Room for the bytes of an entry that is placed next, so that they need not be copied there. */
@@ -45,7 +51,7 @@ export class Slabs {
     const { bytes } = entry;
     if (bytes.length > OWN_BUFFER_BYTES) {
       if (bytes.length !== bytes.buffer.byteLength) entry.bytes = Uint8Array.from(bytes);
-      this.#residentBytes += bytes.length;
+      this.#ownBufferBytes += bytes.length;
       return;
     }
     const room = this.room(bytes.length);
@@ -62,28 +68,41 @@ export class Slabs {
   release(entry: Placed): void {
     const { slab } = entry;
     if (!slab) {
-      this.#residentBytes -= entry.bytes.length;
+      this.#ownBufferBytes -= entry.bytes.length;
       return;
     }
     slab.entries.delete(entry);
     slab.liveBytes -= entry.bytes.length;
     entry.slab = undefined;
-    if (slab !== this.#filling) this.#emptyIfWasteful(slab);
+    if (!this.#full.has(slab)) return;
+    this.#liveBytes -= entry.bytes.length;
+    if (slab.liveBytes === 0) this.#full.delete(slab);
+    this.#emptyWhileWasteful();
   }
 
   #nextSlab(): void {
-    const full = this.#filling;
+    const { liveBytes } = this.#filling;
+    if (liveBytes > 0) this.#full.add(this.#filling);
+    this.#liveBytes += liveBytes;
     this.#filling = emptySlab();
-    this.#residentBytes += SLAB_BYTES;
-    this.#emptyIfWasteful(full);
   }
 
-  #emptyIfWasteful(slab: Slab): void {
-    if (slab.liveBytes * 4 > SLAB_BYTES * 3) return;
-    this.#residentBytes -= SLAB_BYTES;
-    const survivors = [...slab.entries];
+  /** Each turn gives up a slab for at most three quarters of another. */
+  #emptyWhileWasteful(): void {
+    while (this.#liveBytes * 4 < this.#full.size * SLAB_BYTES * 3) this.#empty(this.#emptiest());
+  }
+
+  #emptiest(): Slab {
+    let emptiest: Slab | undefined;
+    for (const slab of this.#full) if (!emptiest || slab.liveBytes < emptiest.liveBytes) emptiest = slab;
+    return emptiest as Slab;
+  }
+
+  #empty(slab: Slab): void {
+    this.#full.delete(slab);
+    this.#liveBytes -= slab.liveBytes;
+    for (const survivor of slab.entries) this.place(survivor);
     slab.entries.clear();
-    for (const survivor of survivors) this.place(survivor);
   }
 }
 

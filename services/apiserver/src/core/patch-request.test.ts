@@ -11,9 +11,14 @@ function patched(type: PatchType, patch: unknown, fieldValidation: "Strict" | "W
   const warnings: string[] = [];
   const body = Buffer.from(JSON.stringify(patch));
   try {
-    const object = applyPatch({ type, body, kind, options, subresource: "" }, old, "2026-01-01T00:00:00Z", (text) => {
-      warnings.push(text);
-    });
+    const object = applyPatch(
+      { type, body, kind, options, subresource: "" },
+      () => structuredClone(old),
+      "2026-01-01T00:00:00Z",
+      (text) => {
+        warnings.push(text);
+      },
+    );
     return { object, warnings };
   } catch (error) {
     if (!(error instanceof StatusError)) throw error;

@@ -33,25 +33,34 @@ export interface PatchWrite {
 }
 
 /**
- * The object that the patch makes of `old` (undefined: server-side apply of something new, called `identity`).
+ * The object that the patch makes of the old one (none: server-side apply of something new, called `identity`).
  *
+ * @param old makes a tree that nobody else has: the answer may be built of it
  * @param time RFC 3339 in whole seconds, for field ownership
  * @throws StatusError 400, 409 and 422 with upstream's texts
  */
 export function applyPatch(
   write: PatchWrite,
-  old: ApiObject | undefined,
+  old: (() => ApiObject) | undefined,
   time: string,
   warn: (text: string) => void,
   identity?: ObjectMeta,
 ): ApiObject {
   const { type, body, kind, options } = write;
-  if (type === "apply") return applied(write, old, time, warn, identity);
-  const patch = parseBody(body, false);
-  const text = JSON.stringify(patchedValue(type, old ?? { metadata: {} }, patch, kind));
+  if (type === "apply") return applied(write, old?.(), time, warn, identity);
+  const patched = (): unknown => patchedValue(type, old?.() ?? { metadata: {} }, parseBody(body, false), kind);
+  const value = type === "merge" ? patched() : unshared(patched());
+  if (body.length > MAX_STORED_BYTES) refuseTooLarge(JSON.stringify(value));
+  const refuse = (why: string): StatusError =>
+    doesNotFit(type === "strategic" ? goText(parseBody(body, false)) : JSON.stringify(patched()), why);
+  return fitObject(value, kind, options.fieldValidation, warn, refuse);
+}
+
+/** A JSON patch may put one tree into two places, and what is fitted to its kind is changed in place. Throws 413. */
+function unshared(value: unknown): unknown {
+  const text = JSON.stringify(value);
   refuseTooLarge(text);
-  const refuse = (why: string): StatusError => doesNotFit(type === "strategic" ? goText(patch) : text, why);
-  return fitObject(JSON.parse(text), kind, options.fieldValidation, warn, refuse);
+  return JSON.parse(text);
 }
 
 /** 422, not the 400 of a whole object, and about no kind: upstream shows what it patched, or the strategic patch itself. */

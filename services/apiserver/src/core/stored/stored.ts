@@ -178,14 +178,17 @@ export function splice(body: Uint8Array, offset: number, resourceVersion: number
 }
 
 /** The served bytes of an object at another revision: what was spliced in is taken out again. */
-export function atRevision(served: Uint8Array, revision: number, newRevision: number): Uint8Array {
+export function atRevision(served: Uint8Array, revision: number, newRevision: number, room?: RoomFor): Uint8Array {
   const bytes = Buffer.from(served.buffer, served.byteOffset, served.byteLength);
-  const member = `"resourceVersion":"${revision}"`;
+  const [before, after] = [`"resourceVersion":"${revision}"`, `"resourceVersion":"${newRevision}"`];
   // It stands first in metadata, before anything that a user wrote.
-  const start = bytes.indexOf(member);
-  const behind = start + member.length;
-  const end = bytes[behind] === COMMA ? behind + 1 : behind;
-  return splice(Buffer.concat([bytes.subarray(0, start), bytes.subarray(end)]), start, newRevision);
+  const start = bytes.indexOf(before);
+  const behind = start + before.length;
+  const moved = (room ?? newRoom)(bytes.length + after.length - before.length);
+  moved.set(bytes.subarray(0, start));
+  for (let i = 0; i < after.length; i++) moved[start + i] = after.charCodeAt(i);
+  moved.set(bytes.subarray(behind), start + after.length);
+  return moved;
 }
 
 /** The cause of a delete, put beside it in the same transaction. */
@@ -222,7 +225,6 @@ export function decodeDeleteCause(value: Uint8Array): DeleteCause | undefined {
 }
 
 const NEWLINE = 0x0a;
-const COMMA = 0x2c;
 const CLOSING_BRACE = 0x7d;
 const NONE: Readonly<Record<string, string>> = Object.freeze({});
 

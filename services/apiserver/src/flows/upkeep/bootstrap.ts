@@ -118,7 +118,7 @@ async function addMissingRules(deps: WriteDeps, context: RequestContext, wanted:
   const stored = await deps.objects.read(kind, "", context.info.name);
   if (!stored || withMissingRules(stored.object, wanted) === stored.object) return;
   const options = { dryRun: false, fieldManager: MANAGER, fieldValidation: "Ignore", force: undefined } as const;
-  await change(deps, context, kind, { options, next: (old) => withMissingRules(old, wanted) });
+  await change(deps, context, kind, { options, next: (old) => withMissingRules(old(), wanted) });
 }
 
 function withMissingRules(role: ApiObject, wanted: readonly PolicyRule[]): ApiObject {

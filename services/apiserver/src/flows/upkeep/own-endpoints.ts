@@ -87,7 +87,10 @@ async function writeEndpoints(
         options: OPTIONS,
         mayCreate: true,
         fresh: () => wanted,
-        next: (old) => ({ ...old, ...wanted, metadata: { ...old.metadata, labels: wanted.metadata.labels ?? {} } }),
+        next: (copied) => {
+          const old = copied();
+          return { ...old, ...wanted, metadata: { ...old.metadata, labels: wanted.metadata.labels ?? {} } };
+        },
       });
     } finally {
       span.end();

@@ -39,8 +39,8 @@ export async function updateScale(
   const scale = bodyOf(context, SCALE_KIND);
   judgeScale(scale);
   const { resourceVersion, uid } = scale.metadata;
-  const next = (old: ApiObject): ApiObject =>
-    withIdentity(withScale(old, scale), {
+  const next = (old: () => ApiObject): ApiObject =>
+    withIdentity(withScale(old(), scale), {
       ...(resourceVersion ? { resourceVersion } : {}),
       ...(uid ? { uid } : {}),
     });
@@ -54,11 +54,11 @@ export async function patchScale(deps: WriteDeps, context: RequestContext, kind:
   const type = patchTypeOf(request.headers["content-type"]);
   const scaleKind: KindDefinition = { ...kind, ...SCALE_KIND };
   const write = { type, body: request.body, kind: scaleKind, options, subresource: info.subresource };
-  const next = (old: ApiObject): ApiObject => {
-    const scale = applyPatch(write, scaleOf(old), wholeSeconds(deps.time.clock.now()), context.warn);
+  const next = (old: () => ApiObject): ApiObject => {
+    const scale = applyPatch(write, () => scaleOf(old()), wholeSeconds(deps.time.clock.now()), context.warn);
     judgeScale(scale);
     const { resourceVersion } = scale.metadata;
-    return withIdentity(withScale(old, scale), resourceVersion ? { resourceVersion } : {});
+    return withIdentity(withScale(old(), scale), resourceVersion ? { resourceVersion } : {});
   };
   const changed = await change(deps, context, kind, { options, next });
   return scaleAnswer(request.headers["accept"], changed.object);
@@ -74,7 +74,7 @@ export async function bindPod(deps: WriteDeps, context: RequestContext): Promise
   await change(deps, context, known.pods.kind, {
     options,
     isServerOwn: true,
-    next: (old) => bound(old, binding, now),
+    next: (old) => bound(old(), binding, now),
   });
   return objectAnswer(request.headers["accept"], 201, SUCCESS, STATUS_KIND);
 }
@@ -146,7 +146,7 @@ export async function finalizeNamespace(deps: WriteDeps, context: RequestContext
     isServerOwn: true,
     next: (old) =>
       withIdentity(
-        { ...old, spec: given["spec"] ?? {} },
+        { ...old(), spec: given["spec"] ?? {} },
         { ...(resourceVersion ? { resourceVersion } : {}), ...(uid ? { uid } : {}) },
       ),
   });

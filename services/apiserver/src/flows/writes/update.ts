@@ -119,8 +119,8 @@ export async function patch(deps: WriteDeps, context: RequestContext, kind: Kind
 
 export interface Change {
   readonly options: WriteOptions;
-  /** The object wanted, given a copy of the one there is; called again after a lost race. A fresh tree each time. */
-  next(old: ApiObject, warn: RequestContext["warn"]): ApiObject;
+  /** The object wanted; called again after a lost race. A fresh tree each time, and `old` makes a fresh one of what there is. */
+  next(old: () => ApiObject, warn: RequestContext["warn"]): ApiObject;
   /** The object does not exist: create it (from `fresh`, or from `next`'s answer) instead of 404. */
   readonly mayCreate?: boolean;
   fresh?(warn: RequestContext["warn"]): ApiObject;
@@ -146,7 +146,7 @@ export function change(deps: WriteDeps, context: RequestContext, kind: KindDefin
     { kind, namespace, name: context.info.name },
     async (stored, heard) => {
       if (!stored) return createInstead(deps, heard, kind, wish);
-      const object = wish.next(objectOf(stored.bytes), heard.warn);
+      const object = wish.next(() => objectOf(stored.bytes), heard.warn);
       judgePreconditions(kind, object, stored, wish);
       await completeUpdate(deps, heard, kind, object, stored.object, wish);
       const reservation = await reserve(deps, kind, object, stored.object, drawnInVain);
@@ -163,7 +163,7 @@ function createInstead(
 ): Decision<Changed> {
   const { name } = context.info;
   if (!wish.mayCreate) throw notFound(kind, name);
-  const object = wish.fresh ? wish.fresh(context.warn) : wish.next({ metadata: {} }, context.warn);
+  const object = wish.fresh ? wish.fresh(context.warn) : wish.next(() => ({ metadata: {} }), context.warn);
   if (object.metadata.uid) {
     const found = `Precondition failed: UID in precondition: ${object.metadata.uid}, UID in object meta: `;
     throw conflict(kind, name, found);
