@@ -57,6 +57,7 @@ interface Interest {
 const DEFAULT_MAX_PAYLOAD_BYTES = 2 ** 20;
 const CONFIRM_EVERY_BYTES = 2 ** 20;
 const OVERLAP_MS = 1_000;
+const RECONNECT_DELAY_MS = 250;
 
 class CoreNatsBus implements NatsBus {
   #options: NatsBusOptions;
@@ -126,7 +127,7 @@ class CoreNatsBus implements NatsBus {
     this.#interests.clear();
     this.#statusListeners.clear();
     this.#setConnected(false);
-    // A connection that was never made cannot be awaited: it would try for ever. `#open` closes it if it comes after all.
+    // One that is being made closes itself.
     const connections = this.#connection ? [this.#connection, ...this.#leaving] : [...this.#leaving];
     await Promise.all(connections.map((connection) => connection.close()));
   }
@@ -142,9 +143,8 @@ class CoreNatsBus implements NatsBus {
   async #open(): Promise<void> {
     const options = this.#options;
     try {
-      const connection = await connect(connectionOptions(options));
-      // Renewed once more while this was tried: that one comes, too.
-      if (this.#closed || options !== this.#options) return await connection.close();
+      const connection = await this.#dial(options);
+      if (!connection) return;
       const old = this.#connection;
       this.#connection = connection;
       for (const interest of this.#interests) this.#listen(connection, interest);
@@ -156,6 +156,25 @@ class CoreNatsBus implements NatsBus {
     } catch (error) {
       this.#options.onError(error);
     }
+  }
+
+  /** Tries until a server takes the connection; undefined when these options are not wanted any more. */
+  async #dial(options: NatsBusOptions): Promise<NatsConnection | undefined> {
+    const isWanted = (): boolean => !this.#closed && options === this.#options;
+    let told: string | undefined;
+    while (isWanted()) {
+      try {
+        const connection = await connect(connectionOptions(options));
+        if (isWanted()) return connection;
+        await connection.close();
+      } catch (error) {
+        // At the start a server that is not there yet is waited for; that nobody takes renewed certificates must be known.
+        if (this.#connection && told !== String(error)) options.onError(error);
+        told = String(error);
+        await delay(options.reconnectDelayMs ?? RECONNECT_DELAY_MS);
+      }
+    }
+    return undefined;
   }
 
   /** The servers of a cluster hear of the new subscriptions a moment later: until then messages come by the old ones. */
@@ -228,8 +247,7 @@ function connectionOptions(options: NatsBusOptions): ConnectionOptions {
     name: options.name,
     reconnect: true,
     maxReconnectAttempts: -1,
-    waitOnFirstConnect: true,
-    reconnectTimeWait: options.reconnectDelayMs ?? 250,
+    reconnectTimeWait: options.reconnectDelayMs ?? RECONNECT_DELAY_MS,
     reconnectJitter: 100,
     reconnectJitterTLS: 100,
     pingInterval: options.pingIntervalMs ?? 5_000,

@@ -19,7 +19,7 @@ import { spdyToRuntime, spliceToRuntime } from "./runtime-stream.ts";
 
 export interface ServerPorts {
   readonly clock: Clock;
-  readonly requests: KubeletRequests;
+  readonly requests: Pick<KubeletRequests, "answer" | "stream">;
   readonly log: Logger;
   readonly scope: Scope;
 }
