@@ -24,7 +24,7 @@ afterEach(async () => {
 
 const file = (name: string): string => join(directory, name);
 
-/** How to go from "one" to "two". */
+/** The file says "one" at first, "two" in the end. */
 const replacements: readonly (readonly [how: string, prepare: () => Promise<void>, replace: () => Promise<void>])[] = [
   [
     "a file renamed over it",
