@@ -10,7 +10,7 @@ await runProcess({
   settings: { ...etcdSettings, name: { type: "string", required: true, help: "Unique name." } },
   instance: ({ name }) => name,
   start: async (values, ports) => {
-    const store = openEtcd(values, ports.clock);
+    const store = openEtcd(values, ports);
     ports.scope.defer(() => store.close());
     const life = electedLife({ ...ports, store, probeLeader }, "test");
     life.run(

@@ -29,6 +29,7 @@ export const ADAPTER_MODULES: readonly string[] = [
   "@pilothouse/clock/system",
   "@pilothouse/client/https",
   "@pilothouse/client/kubeconfig",
+  "@pilothouse/client/renewable-agent",
   "@pilothouse/config/main-args",
   "@pilothouse/telemetry/otel",
   "@pilothouse/telemetry/logger",

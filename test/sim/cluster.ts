@@ -222,7 +222,7 @@ export class Cluster {
         this.#clientOf(life, { user, groups: [] }, component, this.#serversFor(life), fence),
     };
     if (component === "scheduler") startScheduler(ports, defaultConfig);
-    else startControllerManager(ports, { clusterCidr: RANGES.pods, rootCa: "CA" });
+    else startControllerManager(ports, { clusterCidr: RANGES.pods, rootCa: () => "CA" });
     return Promise.resolve();
   }
 

@@ -3,10 +3,12 @@
  *
  * Promises: tries for ever to connect and to reconnect, also when no server is there yet; while it is disconnected nothing
  * is kept, `publish` says false; what is sent and not yet seen by the server is bounded (`maxPendingBytes`).
+ * `renew` moves over to a connection with the new certificates, and leaves the old one only when the new one stands and has all
+ * subscriptions: around that moment a message may come twice.
  * Does not promise: delivery; that a subscription is known to all servers of a cluster at once.
  * Limits: `maxPayloadBytes` is the server's max_payload as first heard, 1 MiB before.
  */
-import { Events, headers as natsHeaders, connect } from "nats";
+import { Events, headers as natsHeaders, connect, delay } from "nats";
 import type { ConnectionOptions, Msg, NatsConnection, Subscription } from "nats";
 import type { Bus, BusHeaders, BusMessage, BusSubscription } from "@pilothouse/bus";
 import { isPattern, isPublishable, messageBytes } from "@pilothouse/bus/subject";
@@ -18,8 +20,7 @@ export interface NatsBusOptions {
   readonly name: string;
   readonly user?: string;
   readonly password?: string;
-  /** PEM texts. */
-  readonly tls?: { readonly ca: string; readonly certificate?: string; readonly key?: string };
+  readonly tls?: NatsTls;
   /** Bytes sent that the server has not confirmed; beyond, `publish` says false. Default 32 MiB. */
   readonly maxPendingBytes?: number;
   /** Default 250. */
@@ -30,9 +31,21 @@ export interface NatsBusOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** PEM texts; `ca` may hold several certificates. */
+export interface NatsTls {
+  readonly ca: string;
+  readonly certificate?: string;
+  readonly key?: string;
+}
+
+export interface NatsBus extends Bus {
+  /** The same content changes nothing. */
+  renew(tls: NatsTls): void;
+}
+
 /** Returns at once; `connected()` turns true when a server is reached. */
-export function natsBus(options: NatsBusOptions): Bus {
-  return new NatsBus(options);
+export function natsBus(options: NatsBusOptions): NatsBus {
+  return new CoreNatsBus(options);
 }
 
 interface Interest {
@@ -43,11 +56,14 @@ interface Interest {
 
 const DEFAULT_MAX_PAYLOAD_BYTES = 2 ** 20;
 const CONFIRM_EVERY_BYTES = 2 ** 20;
+const OVERLAP_MS = 1_000;
+const RECONNECT_DELAY_MS = 250;
 
-class NatsBus implements Bus {
-  readonly #options: NatsBusOptions;
+class CoreNatsBus implements NatsBus {
+  #options: NatsBusOptions;
   readonly #interests = new Set<Interest>();
   readonly #statusListeners = new Set<(connected: boolean) => void>();
+  readonly #leaving = new Set<NatsConnection>();
   #connection: NatsConnection | undefined;
   #connected = false;
   #closed = false;
@@ -111,25 +127,67 @@ class NatsBus implements Bus {
     this.#interests.clear();
     this.#statusListeners.clear();
     this.#setConnected(false);
-    // A connection that was never made cannot be awaited: it would try for ever. `#open` closes it if it comes after all.
-    await this.#connection?.close();
+    // One that is being made closes itself.
+    const connections = this.#connection ? [this.#connection, ...this.#leaving] : [...this.#leaving];
+    await Promise.all(connections.map((connection) => connection.close()));
   }
 
+  renew(tls: NatsTls): void {
+    const { tls: old } = this.#options;
+    if (this.#closed || (old?.ca === tls.ca && old.certificate === tls.certificate && old.key === tls.key)) return;
+    this.#options = { ...this.#options, tls };
+    void this.#open();
+  }
+
+  /** Opens a connection with the options of this moment; when it stands, everything moves over to it. */
   async #open(): Promise<void> {
+    const options = this.#options;
     try {
-      const connection = await connect(connectionOptions(this.#options));
-      if (this.#closed) return await connection.close();
+      const connection = await this.#dial(options);
+      if (!connection) return;
+      const old = this.#connection;
       this.#connection = connection;
       for (const interest of this.#interests) this.#listen(connection, interest);
+      this.#confirmedBytes = this.#sentBytes;
+      this.#confirming = false;
       this.#setConnected(true);
+      if (old) this.#leave(old).catch((error: unknown) => this.#options.onError(error));
       await this.#followStatus(connection);
     } catch (error) {
       this.#options.onError(error);
     }
   }
 
+  /** Tries until a server takes the connection; undefined when these options are not wanted any more. */
+  async #dial(options: NatsBusOptions): Promise<NatsConnection | undefined> {
+    const isWanted = (): boolean => !this.#closed && options === this.#options;
+    let told: string | undefined;
+    while (isWanted()) {
+      try {
+        const connection = await connect(connectionOptions(options));
+        if (isWanted()) return connection;
+        await connection.close();
+      } catch (error) {
+        // At the start a server that is not there yet is waited for; that nobody takes renewed certificates must be known.
+        if (this.#connection && told !== String(error)) options.onError(error);
+        told = String(error);
+        await delay(options.reconnectDelayMs ?? RECONNECT_DELAY_MS);
+      }
+    }
+    return undefined;
+  }
+
+  /** The servers of a cluster hear of the new subscriptions a moment later: until then messages come by the old ones. */
+  async #leave(old: NatsConnection): Promise<void> {
+    this.#leaving.add(old);
+    await delay(OVERLAP_MS);
+    this.#leaving.delete(old);
+    await old.close();
+  }
+
   async #followStatus(connection: NatsConnection): Promise<void> {
     for await (const { type, data } of connection.status()) {
+      if (connection !== this.#connection) continue;
       if (type === Events.Disconnect) this.#setConnected(false);
       if (type === Events.Reconnect) {
         this.#confirmedBytes = this.#sentBytes;
@@ -164,16 +222,18 @@ class NatsBus implements Bus {
 
   /** A PONG tells that the server has read all before it: the only sign of back-pressure that NATS gives. */
   #confirm(): void {
-    if (this.#confirming || this.#sentBytes - this.#confirmedBytes < CONFIRM_EVERY_BYTES || !this.#connection) return;
+    const connection = this.#connection;
+    if (this.#confirming || this.#sentBytes - this.#confirmedBytes < CONFIRM_EVERY_BYTES || !connection) return;
     this.#confirming = true;
     const sentBytes = this.#sentBytes;
-    this.#connection
+    connection
       .flush()
       .then(
         () => void (this.#confirmedBytes = Math.max(this.#confirmedBytes, sentBytes)),
         () => undefined,
       )
       .finally(() => {
+        if (connection !== this.#connection) return;
         this.#confirming = false;
         if (this.#connected) this.#confirm();
       });
@@ -187,8 +247,7 @@ function connectionOptions(options: NatsBusOptions): ConnectionOptions {
     name: options.name,
     reconnect: true,
     maxReconnectAttempts: -1,
-    waitOnFirstConnect: true,
-    reconnectTimeWait: options.reconnectDelayMs ?? 250,
+    reconnectTimeWait: options.reconnectDelayMs ?? RECONNECT_DELAY_MS,
     reconnectJitter: 100,
     reconnectJitterTLS: 100,
     pingInterval: options.pingIntervalMs ?? 5_000,

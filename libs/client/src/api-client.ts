@@ -40,6 +40,7 @@ interface Call extends CallOptions {
   readonly body?: Uint8Array;
   readonly contentType?: string;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly resumable?: boolean;
 }
 
 class TransportClient implements ApiClient {
@@ -147,7 +148,7 @@ class TransportClient implements ApiClient {
     const parameters = { watch: true, allowWatchBookmarks: true, resourceVersion, timeoutSeconds };
     const path = resourcePath(type, namespace) + query({ ...parameters, labelSelector, fieldSelector });
     const headers = { "pilothouse-event-traces": "true" };
-    const response = await this.#send({ ...options, method: "GET", path, headers });
+    const response = await this.#send({ ...options, method: "GET", path, headers, resumable: true });
     if (response.status !== 200) await okBody(response);
     options.onOpen?.(identityOf(response));
     for await (const line of jsonLines(response.body)) yield watchEvent<T>(line as WatchLine<T>);
@@ -196,7 +197,7 @@ class TransportClient implements ApiClient {
     }
   }
 
-  #request({ method, path, body, contentType, headers, trace, signal, deadlineMs }: Call): TransportRequest {
+  #request({ method, path, body, contentType, headers, trace, signal, deadlineMs, resumable }: Call): TransportRequest {
     const fence = method === "GET" ? undefined : this.#options.fence?.();
     return {
       method,
@@ -212,6 +213,7 @@ class TransportClient implements ApiClient {
       ...(body === undefined ? {} : { body }),
       ...(signal === undefined ? {} : { signal }),
       ...(deadlineMs === undefined ? {} : { deadlineMs }),
+      ...(resumable === undefined ? {} : { resumable }),
     };
   }
 }

@@ -2,19 +2,22 @@
  * The real transport: HTTPS to one apiserver over kept-alive connections. For main.ts only.
  *
  * Promises: a request without headers after its deadline fails; a body ends with the signal; a token file is read again when
- * it has changed, at most once a second.
+ * it has changed, at most once a second. After `renew` no request begins on a connection of the old identity, idle ones are
+ * closed, and a resumable body ends at the end of a line.
  */
 import { readFile, stat } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
-import { Agent, request as httpsRequest } from "node:https";
+import { request as httpsRequest } from "node:https";
 import type { RequestOptions } from "node:https";
 import { abortReason, DeadlineExceeded, type Clock } from "@pilothouse/clock";
+import { untilRetired } from "./json-lines.ts";
+import { RenewableAgent, type ConnectionIdentity } from "./renewable-agent.ts";
 import { Unreachable, type Transport, type TransportRequest, type TransportResponse } from "./transport.ts";
 
 export interface HttpsTransportOptions {
   /** `https://host:port` */
   readonly server: string;
-  /** PEM. */
+  /** PEM; may hold several certificates. */
   readonly ca: string;
   /** PEM; or a token file. */
   readonly clientCertificate?: string;
@@ -24,21 +27,29 @@ export interface HttpsTransportOptions {
   readonly clock: Clock;
 }
 
+/** What a transport knows itself and its server by. PEM texts. */
+export type HttpsIdentity = Pick<HttpsTransportOptions, "ca" | "clientCertificate" | "clientKey">;
+
+export interface HttpsTransport extends Transport {
+  /** New content of the files that the identity came from. The same content changes nothing. */
+  renew(identity: HttpsIdentity): void;
+}
+
 const DEFAULT_DEADLINE_MS = 10_000;
 const CONNECT_DEADLINE_MS = 3_000;
 const TOKEN_CHECK_MS = 1_000;
 
-export function httpsTransport(options: HttpsTransportOptions): Transport {
-  const agent = new Agent({
-    keepAlive: true,
-    // Below the server's own limit, so that it never closes a connection on which we just sent.
-    timeout: 60_000,
-    maxSockets: 256,
-    maxFreeSockets: 16,
-    ca: options.ca,
-    ...(options.clientCertificate === undefined ? {} : { cert: options.clientCertificate }),
-    ...(options.clientKey === undefined ? {} : { key: options.clientKey }),
-  });
+export function httpsTransport(options: HttpsTransportOptions): HttpsTransport {
+  const connections = new RenewableAgent(
+    {
+      keepAlive: true,
+      // Below the server's own limit, so that it never closes a connection on which we just sent.
+      timeout: 60_000,
+      maxSockets: 256,
+      maxFreeSockets: 16,
+    },
+    connectionIdentity(options),
+  );
   const token = tokenSource(options);
   return {
     endpoint: options.server,
@@ -47,18 +58,23 @@ export function httpsTransport(options: HttpsTransportOptions): Transport {
       const bearer = await token();
       const headers =
         bearer === undefined ? request.headers : { ...request.headers, authorization: `Bearer ${bearer}` };
-      return exchange(options, agent, { ...request, headers });
+      return exchange(options, connections, { ...request, headers });
     },
+    renew: (identity) => connections.renew(connectionIdentity(identity)),
     async close() {
-      agent.destroy();
+      connections.destroy();
     },
   };
 }
 
+function connectionIdentity({ ca, clientCertificate, clientKey }: HttpsIdentity): ConnectionIdentity {
+  return { ca, certificate: clientCertificate, key: clientKey };
+}
+
 function exchange(
   { server, clock }: HttpsTransportOptions,
-  agent: Agent,
-  { method, path, headers, body, signal, deadlineMs = DEFAULT_DEADLINE_MS }: TransportRequest,
+  { agent, retired }: RenewableAgent,
+  { method, path, headers, body, signal, resumable, deadlineMs = DEFAULT_DEADLINE_MS }: TransportRequest,
 ): Promise<TransportResponse> {
   return new Promise((resolve, reject) => {
     let connected = false;
@@ -87,7 +103,8 @@ function exchange(
     });
     outgoing.once("response", (response) => {
       settled();
-      resolve({ status: response.statusCode ?? 0, headers: flatHeaders(response), body: response });
+      const answer = { status: response.statusCode ?? 0, headers: flatHeaders(response) };
+      resolve({ ...answer, body: resumable ? untilRetired(response, retired) : response });
     });
     outgoing.on("error", (error) => {
       settled();

@@ -24,6 +24,42 @@ export async function* jsonLines(body: AsyncIterable<Uint8Array>): AsyncGenerato
   }
 }
 
+/**
+ * The body, cut at the end of a line once the signal aborts: whoever reads it goes on elsewhere from there. What has come by
+ * then is handed over.
+ */
+export async function* untilRetired(
+  body: AsyncIterable<Uint8Array> & { destroy(): void },
+  retired: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const source = body[Symbol.asyncIterator]();
+  const end = Promise.withResolvers<"retired">();
+  const onAbort = (): void => end.resolve("retired");
+  retired.addEventListener("abort", onAbort, { once: true });
+  if (retired.aborted) onAbort();
+  let isBetweenLines = true;
+  try {
+    for (;;) {
+      const reading = source.next();
+      // A chunk that is there wins: the order of the two tells.
+      const next: IteratorResult<Uint8Array> | "retired" = await (isBetweenLines
+        ? Promise.race([reading, end.promise])
+        : reading);
+      if (next === "retired" || next.done) {
+        // Ended below, it settles somehow; how no longer matters.
+        reading.catch(() => undefined);
+        return;
+      }
+      yield next.value;
+      if (next.value.length > 0) isBetweenLines = next.value.at(-1) === NEWLINE;
+    }
+  } finally {
+    retired.removeEventListener("abort", onAbort);
+    // Not `source.return`: it would wait for the read under way.
+    body.destroy();
+  }
+}
+
 export async function readAll(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for await (const part of body) parts.push(part);

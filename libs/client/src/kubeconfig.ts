@@ -3,25 +3,30 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Clock } from "@pilothouse/clock";
 import { parseDocument } from "yaml";
-import { httpsTransport, type HttpsTransportOptions } from "./https.ts";
-import type { Transport } from "./transport.ts";
+import { httpsTransport, type HttpsTransport, type HttpsTransportOptions } from "./https.ts";
+
+/** What a kubeconfig's current context says. */
+export type Kubeconfig = Omit<HttpsTransportOptions, "clock">;
 
 /** `{ server, ca, … }` of the file's current context. Throws an Error that names the file and what is missing. */
-export function loadKubeconfig(path: string): Omit<HttpsTransportOptions, "clock"> {
-  return parseKubeconfig(readFileSync(path, "utf8"), path);
+export function loadKubeconfig(path: string, readText = (file: string) => readFileSync(file, "utf8")): Kubeconfig {
+  return parseKubeconfig(readText(path), path, readText);
 }
 
 /**
  * One transport per apiserver: those named in `servers` (`https://host:port`), or the kubeconfig's own when none is. All are
  * reached with the kubeconfig's credentials.
  */
-export function kubeconfigTransports(path: string, servers: readonly string[], clock: Clock): Transport[] {
-  const config = loadKubeconfig(path);
+export function kubeconfigTransports(config: Kubeconfig, servers: readonly string[], clock: Clock): HttpsTransport[] {
   return (servers.length > 0 ? servers : [config.server]).map((server) => httpsTransport({ ...config, server, clock }));
 }
 
-/** `path` is for messages, and what file names in the text are relative to. */
-export function parseKubeconfig(text: string, path: string): Omit<HttpsTransportOptions, "clock"> {
+/** `path` is for messages, and what file names in the text are relative to. `readText` reads the files it names. */
+export function parseKubeconfig(
+  text: string,
+  path: string,
+  readText = (file: string) => readFileSync(file, "utf8"),
+): Kubeconfig {
   const document = parseDocument(text);
   const problem = document.errors[0];
   if (problem) throw new Error(`kubeconfig ${path}: ${problem.message}`);
@@ -31,10 +36,11 @@ export function parseKubeconfig(text: string, path: string): Omit<HttpsTransport
   const user = section(named(config, "users", context["user"], path)["user"], "user", path);
   const server = cluster["server"];
   if (typeof server !== "string") throw new Error(`kubeconfig ${path}: cluster has no server`);
-  const ca = inlineOrFile(cluster, "certificate-authority", path);
+  const pem = (from: Section, field: string): string | undefined => inlineOrFile(from, field, path, readText);
+  const ca = pem(cluster, "certificate-authority");
   if (ca === undefined) throw new Error(`kubeconfig ${path}: cluster has no certificate-authority`);
-  const clientCertificate = inlineOrFile(user, "client-certificate", path);
-  const clientKey = inlineOrFile(user, "client-key", path);
+  const clientCertificate = pem(user, "client-certificate");
+  const clientKey = pem(user, "client-key");
   return {
     server,
     ca,
@@ -62,9 +68,14 @@ function named(config: Section, list: string, name: unknown, path: string): Sect
 }
 
 /** `<field>-data` in base64, or the text of the file that `<field>` names. */
-function inlineOrFile(from: Section, field: string, path: string): string | undefined {
+function inlineOrFile(
+  from: Section,
+  field: string,
+  path: string,
+  readText: (file: string) => string,
+): string | undefined {
   const data = from[`${field}-data`];
   if (typeof data === "string") return Buffer.from(data, "base64").toString("utf8");
   const file = from[field];
-  return typeof file === "string" ? readFileSync(resolve(dirname(path), file), "utf8") : undefined;
+  return typeof file === "string" ? readText(resolve(dirname(path), file)) : undefined;
 }

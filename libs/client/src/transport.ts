@@ -18,6 +18,8 @@ export interface TransportRequest {
   readonly body?: Uint8Array;
   /** Also ends the body. */
   readonly signal?: AbortSignal;
+  /** A body of lines may end early, between two of them: the caller goes on by another request, as after any watch's end. */
+  readonly resumable?: boolean;
   /** Until the headers are there; default 10,000. */
   readonly deadlineMs?: number;
 }

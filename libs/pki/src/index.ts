@@ -5,9 +5,11 @@
  * Promises: PEM in, PEM out; serial numbers of 128 random bits; a certificate never outlives its authority.
  * Does not promise: revocation. Certificates are short instead, and renewed.
  */
-import { X509Certificate, createPublicKey, webcrypto } from "node:crypto";
+import { createPublicKey, webcrypto } from "node:crypto";
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
+
+export { expiryMs } from "./bundle.ts";
 
 export interface KeyPair {
   readonly certificatePem: string;
@@ -124,11 +126,6 @@ async function issueFor(authority: KeyPair, publicKey: webcrypto.CryptoKey, requ
     webcrypto,
   );
   return pem(certificate);
-}
-
-/** Milliseconds since the epoch at which the certificate ends. */
-export function expiryMs(certificatePem: string): number {
-  return new X509Certificate(certificatePem).validToDate.getTime();
 }
 
 async function leafExtensions(

@@ -3,12 +3,12 @@
  *
  * Promises: SIGTERM and SIGINT close the scope (last opened first) and end with 0; a failure of a background task is logged;
  * an uncaught error is logged and ends the process with 1, for the supervisor to start it again.
+ * Certificates, keys and authorities are used anew when their files change (docs/certificates.md).
  * Does not promise: that a dependency is there. Services start without etcd, NATS or the API and wait for them.
  */
-import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { Bus } from "@pilothouse/bus";
-import { natsBus } from "@pilothouse/bus-nats";
+import { natsBus, type NatsBus, type NatsTls } from "@pilothouse/bus-nats";
 import type { TimeAndChance } from "@pilothouse/clock";
 import { systemTimeAndChance } from "@pilothouse/clock/system";
 import type { Settings, Values } from "@pilothouse/config";
@@ -16,6 +16,7 @@ import { configFromCommandLine } from "@pilothouse/config/main-args";
 import { Scope } from "@pilothouse/lifecycle";
 import type { Telemetry } from "@pilothouse/telemetry";
 import { otelTelemetry } from "@pilothouse/telemetry/otel";
+import { readTls, watchTls, type TlsPaths, type TlsPorts, type TlsTexts } from "./tls-files.ts";
 
 /** Settings that every service has. */
 export const commonSettings = {
@@ -85,6 +86,7 @@ export async function runProcess<S extends Settings>(service: ServiceProcess<S>)
   process.on("exit", () => telemetry.flush());
   report = (task, error) => telemetry.log.error(`${task} failed`, { error });
   scope.defer(() => bus.close());
+  followBusFiles(bus, common, { clock, scope, telemetry });
   endOnSignals(scope, telemetry);
   const { "health-address": address, "health-port": port } = common;
   const healthAddress = port === 0 ? undefined : `${address}:${port}`;
@@ -100,22 +102,26 @@ export async function runProcess<S extends Settings>(service: ServiceProcess<S>)
   telemetry.log.info(`${service.name} started`);
 }
 
-function openBus(name: string, common: Values<typeof commonSettings>, onError: (error: unknown) => void): Bus {
-  const { "nats-ca-file": ca, "nats-cert-file": certificate, "nats-key-file": key } = common;
-  const tls =
-    ca === undefined
-      ? {}
-      : {
-          tls: {
-            ca: readText(ca),
-            ...(certificate && key ? { certificate: readText(certificate), key: readText(key) } : {}),
-          },
-        };
+function openBus(name: string, common: Values<typeof commonSettings>, onError: (error: unknown) => void): NatsBus {
+  const paths = busTls(common);
+  const tls = paths ? { tls: natsTls(readTls(paths)) } : {};
   return natsBus({ servers: common["nats-servers"], name, onError, ...tls });
 }
 
-function readText(path: string): string {
-  return readFileSync(path, "utf8");
+/** Telemetry speaks over the bus: the bus is there first, and its files are followed once there is a log. */
+function followBusFiles(bus: NatsBus, common: Values<typeof commonSettings>, ports: TlsPorts): void {
+  const paths = busTls(common);
+  if (paths) watchTls("nats-client", paths, ports).follow((texts) => bus.renew(natsTls(texts)));
+}
+
+function busTls(common: Values<typeof commonSettings>): TlsPaths | undefined {
+  const { "nats-ca-file": ca, "nats-cert-file": certificate, "nats-key-file": key } = common;
+  if (ca === undefined) return undefined;
+  return certificate && key ? { ca, certificate, key } : { ca, certificate: undefined, key: undefined };
+}
+
+function natsTls({ ca = "", ...own }: TlsTexts): NatsTls {
+  return { ca, ...own };
 }
 
 function endOnSignals(scope: Scope, { log }: Telemetry): void {

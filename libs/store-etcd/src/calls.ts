@@ -17,10 +17,12 @@ export interface CallLimits {
 /** A member that is silent for so long gets no second chance within a call, if there are others. */
 const ATTEMPT_MS = 1_500;
 const PAUSE_MS = 50;
+/** A member that does not take the new certificate yet is used with the old one in the meantime. */
+const MOVE_AGAIN_MS = 1_000;
 
 export class Calls {
   readonly #endpoints: readonly string[];
-  readonly #channel: ChannelCredentials;
+  #channel: ChannelCredentials;
   readonly #clock: Clock;
   readonly #connections: Connection[];
   readonly #choice: EndpointChoice;
@@ -72,6 +74,46 @@ export class Calls {
       }
       if (tries % this.#endpoints.length === 0) await sleep(this.#clock, PAUSE_MS, signal);
     }
+  }
+
+  /** Moves over to new credentials, a connection at a time, each when the new one stands: no call is lost to it. */
+  renew(channel: ChannelCredentials): void {
+    this.#channel = channel;
+    for (const endpoint of this.#endpoints.keys()) void this.#moveOver(endpoint, channel);
+  }
+
+  async #moveOver(endpoint: number, channel: ChannelCredentials): Promise<void> {
+    const isNews = (): boolean => this.#channel === channel && !this.#closing.signal.aborted;
+    while (isNews()) {
+      const old = this.#connections[endpoint] as Connection;
+      const connection = new Connection(this.#endpoints[endpoint] as string, channel, this.#clock);
+      const stands = await connection.ready("KV", ATTEMPT_MS).then(
+        () => true,
+        () => false,
+      );
+      // A call that failed may have dialled in the meantime, with the new credentials already.
+      if (stands && isNews() && this.#connections[endpoint] === old) {
+        this.#connections[endpoint] = connection;
+        this.#finish(old);
+        return;
+      }
+      connection.close();
+      if (this.#connections[endpoint] !== old) return;
+      await sleep(this.#clock, MOVE_AGAIN_MS, this.#closing.signal).catch(() => undefined);
+    }
+  }
+
+  /** Whoever has just chosen this connection has its time to begin. */
+  #finish(old: Connection): void {
+    const timer = this.#clock.setTimer(ATTEMPT_MS, () => old.close());
+    this.#closing.signal.addEventListener(
+      "abort",
+      () => {
+        timer.cancel();
+        old.close();
+      },
+      { once: true },
+    );
   }
 
   close(): void {

@@ -35,10 +35,19 @@ export interface EtcdStoreOptions {
 
 const READ = { deadlineMs: 5_000, repeatable: true } as const;
 
+export interface EtcdStore extends Store {
+  /**
+   * New content of the files. New connections are made with it beside the old ones, which are left when the new ones stand:
+   * no call fails and no watch breaks. While a member refuses it, the old connection to that member is used on.
+   */
+  renew(tls: TlsFiles): void;
+}
+
 /** A store that dials when it is first used, and then keeps its connections until `close`. */
-export function etcdStore({ endpoints, tls, clock }: EtcdStoreOptions): Store {
+export function etcdStore({ endpoints, tls, clock }: EtcdStoreOptions): EtcdStore {
   if (endpoints.length === 0) throw new RangeError("etcd needs at least one endpoint");
-  const channel = channelCredentials(tls);
+  let channel = channelCredentials(tls);
+  let held = tls;
   const calls = new Calls(endpoints, channel, clock);
   const watches = new Set<EtcdWatch>();
   const pageSize = new PageSize();
@@ -112,7 +121,9 @@ export function etcdStore({ endpoints, tls, clock }: EtcdStoreOptions): Store {
     watch(options: WatchOptions) {
       checkStartRevision(options.startRevision);
       if (closed) throw new StoreUnavailable("the store is closed", "none");
-      const watch: EtcdWatch = new EtcdWatch({ endpoints, channel, clock }, options, () => watches.delete(watch));
+      const watch: EtcdWatch = new EtcdWatch({ endpoints, channel: () => channel, clock }, options, () =>
+        watches.delete(watch),
+      );
       watches.add(watch);
       return watch;
     },
@@ -143,6 +154,14 @@ export function etcdStore({ endpoints, tls, clock }: EtcdStoreOptions): Store {
       );
     },
 
+    renew(renewed) {
+      if (closed || (held && isSame(held, renewed))) return;
+      held = renewed;
+      channel = channelCredentials(renewed);
+      calls.renew(channel);
+      for (const watch of watches) watch.moveOver();
+    },
+
     async close() {
       closed = true;
       for (const watch of watches) watch.end({ reason: "closed" });
@@ -154,6 +173,10 @@ export function etcdStore({ endpoints, tls, clock }: EtcdStoreOptions): Store {
 function firstFound(answer: ITxnResponse, operation: number): StoreEntry | undefined {
   const kv = answer.responses[operation]?.response_range?.kvs[0];
   return kv && toEntry(kv);
+}
+
+function isSame(one: TlsFiles, other: TlsFiles): boolean {
+  return (["ca", "cert", "key"] as const).every((part) => Buffer.compare(one[part], other[part]) === 0);
 }
 
 function sizeBytes(entries: readonly StoreEntry[]): number {

@@ -14,7 +14,8 @@ import { safeNumber, toChange } from "./messages.ts";
 
 export interface WatchTransport {
   readonly endpoints: readonly string[];
-  readonly channel: ChannelCredentials;
+  /** Of this moment. */
+  readonly channel: () => ChannelCredentials;
   readonly clock: Clock;
 }
 
@@ -35,7 +36,10 @@ export class EtcdWatch implements StoreWatch {
   #endpoint = -1;
   #ended = false;
   #attempt: Attempt | undefined;
+  /** A stream with newer credentials, which takes the place of `#attempt` when it stands. */
+  #successor: Attempt | undefined;
   #pause: Timer | undefined;
+  #moveAgain: Timer | undefined;
 
   constructor(transport: WatchTransport, options: WatchOptions, forget: () => void) {
     this.#transport = transport;
@@ -50,6 +54,7 @@ export class EtcdWatch implements StoreWatch {
     if (this.#ended) return;
     this.#ended = true;
     this.#pause?.cancel();
+    this.#dropSuccessor();
     this.#attempt?.stop();
     this.#forget();
   }
@@ -67,15 +72,56 @@ export class EtcdWatch implements StoreWatch {
     this.#broken();
   }
 
+  /** Opens a stream with the credentials of this moment beside the old one, which is left when the new one stands. */
+  moveOver(): void {
+    this.#dropSuccessor();
+    // Between two streams: the next one has them anyway.
+    if (this.#ended || !this.#attempt) return;
+    if (!this.#attempt.wasCreated) return this.#broken();
+    this.#successor = this.#open();
+    this.#start(this.#successor);
+  }
+
+  #promote(successor: Attempt): void {
+    this.#attempt?.stop();
+    this.#attempt = successor;
+    this.#successor = undefined;
+  }
+
+  #moveLater(): void {
+    this.#dropSuccessor();
+    this.#moveAgain = this.#transport.clock.setTimer(LONGEST_PAUSE_MS, () => this.moveOver());
+  }
+
+  #dropSuccessor(): void {
+    this.#moveAgain?.cancel();
+    this.#successor?.stop();
+    this.#successor = undefined;
+  }
+
   #dial(): void {
+    this.#endpoint = this.#choice.pick(this.#transport.clock.monotonicMs(), this.#endpoint);
+    this.#attempt = this.#open();
+    this.#start(this.#attempt);
+  }
+
+  #open(): Attempt {
     const { endpoints, clock, channel } = this.#transport;
-    this.#endpoint = this.#choice.pick(clock.monotonicMs(), this.#endpoint);
-    const connection = new Connection(endpoints[this.#endpoint] as string, channel, clock);
+    const connection = new Connection(endpoints[this.#endpoint] as string, channel(), clock);
     const attempt: Attempt = new Attempt(connection, clock, {
-      onResponse: (response) => this.#take(attempt, response),
-      onBreak: () => void (this.#attempt === attempt && this.#broken()),
+      onResponse: (response) => {
+        if (attempt === this.#successor && response.created && !response.canceled) this.#promote(attempt);
+        this.#take(attempt, response);
+      },
+      onBreak: () => {
+        if (attempt === this.#attempt) this.#broken();
+        else if (attempt === this.#successor) this.#moveLater();
+      },
     });
-    this.#attempt = attempt;
+    return attempt;
+  }
+
+  #start(attempt: Attempt): void {
     const { range, withPrevious = false } = this.#options;
     attempt.start({
       key: Buffer.from(range.from),
@@ -116,6 +162,7 @@ export class EtcdWatch implements StoreWatch {
   #broken(): void {
     const { clock } = this.#transport;
     const wasCreated = this.#attempt?.wasCreated ?? false;
+    this.#dropSuccessor();
     this.#attempt?.stop();
     this.#attempt = undefined;
     this.#choice.failed(this.#endpoint, clock.monotonicMs());

@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { nodeCrypto } from "@pilothouse/crypto-node";
 import { runProcess } from "@pilothouse/process";
 import { etcdSettings, openEtcd } from "@pilothouse/process/etcd";
+import { watchTls, type TlsTexts } from "@pilothouse/process/tls-files";
 import { encryptionFile } from "./adapters/encryption-file.ts";
-import { openDoor } from "./adapters/express-door.ts";
+import { openDoor, type DoorTls } from "./adapters/express-door.ts";
 import { kubeletProxy } from "./adapters/kubelet-proxy.ts";
 import { encryptedStore } from "./flows/writes/encrypted-store.ts";
 import { DEFAULT_ISSUER, DEFAULT_SERVICE_RANGE, start } from "./service.ts";
@@ -46,14 +47,29 @@ await runProcess({
   instance: (values) => values.name,
   start: async (values, ports) => {
     const { scope, telemetry, clock } = ports;
-    const etcd = openEtcd(values, clock);
+    const etcd = openEtcd(values, ports);
     scope.defer(() => etcd.close());
-    const kubelets = kubeletProxy({
-      certificate: optionalFile(values["kubelet-client-certificate"]),
-      key: optionalFile(values["kubelet-client-key"]),
-      ca: optionalFile(values["kubelet-certificate-authority"]),
-    });
+    const kubeletFiles = watchTls(
+      "kubelet-client",
+      {
+        certificate: values["kubelet-client-certificate"],
+        key: values["kubelet-client-key"],
+        ca: values["kubelet-certificate-authority"],
+      },
+      ports,
+    );
+    const kubelets = kubeletProxy(kubeletFiles.current());
+    kubeletFiles.follow((tls) => kubelets.renew(tls));
     scope.defer(() => kubelets.close());
+    const doorFiles = watchTls(
+      "serving",
+      {
+        certificate: values["tls-cert-file"],
+        key: values["tls-private-key-file"],
+        ca: values["client-ca-file"],
+      },
+      ports,
+    );
     const crypto = await nodeCrypto({ privateKeyPem: fileText(values["service-account-key-file"]) });
     const encryption = encryptionFile(values["encryption-provider-config"], telemetry);
     const store = encryptedStore(etcd, crypto, encryption.rules);
@@ -66,7 +82,7 @@ await runProcess({
         serviceClusterIpRange: values["service-cluster-ip-range"],
         serviceAccountIssuer: values["service-account-issuer"],
         maxInFlight: values["max-requests-inflight"],
-        clientCaPem: fileText(values["client-ca-file"]),
+        clientCaPem: doorFiles.current().ca ?? "",
       },
     );
     const reload = (): void => {
@@ -78,15 +94,15 @@ await runProcess({
     const door = await openDoor({
       bindAddress: values["bind-address"],
       port: values["secure-port"],
-      tls: {
-        certificate: fileText(values["tls-cert-file"]),
-        key: fileText(values["tls-private-key-file"]),
-        clientCa: fileText(values["client-ca-file"]),
-      },
+      tls: doorTls(doorFiles.current()),
       handler: service,
       kubelets,
       log: telemetry.log,
       clock,
+    });
+    doorFiles.follow((tls) => {
+      door.renew(doorTls(tls));
+      service.clientCaChanged(tls.ca ?? "");
     });
     // Together: the door waits for open requests to end, and the service ends the watches among them.
     scope.defer(async () => void (await Promise.all([service.close(), door.close(STOP_GRACE_MS)])));
@@ -96,8 +112,8 @@ await runProcess({
   },
 });
 
-function optionalFile(path: string | undefined): string | undefined {
-  return path === undefined ? undefined : fileText(path);
+function doorTls({ certificate = "", key = "", ca = "" }: TlsTexts): DoorTls {
+  return { certificate, key, clientCa: ca };
 }
 
 function fileText(path: string): string {

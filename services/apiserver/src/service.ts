@@ -25,6 +25,7 @@ import { createAllocations } from "./flows/writes/allocate.ts";
 import { createAuthenticator } from "./flows/access/authenticate.ts";
 import { createAuthorizer } from "./flows/access/authorizer.ts";
 import { bootstrap } from "./flows/upkeep/bootstrap.ts";
+import { keepClientCa } from "./flows/upkeep/client-ca.ts";
 import { createCachedObjects } from "./flows/reads/cached.ts";
 import { startCompacting } from "./flows/upkeep/compact.ts";
 import { createHandler, type Handler } from "./flows/handle.ts";
@@ -63,7 +64,7 @@ export interface ApiserverConfig {
   readonly compactionIntervalMs?: number;
   /** Default true. */
   readonly withClusterDns?: boolean;
-  /** PEM of the authority of client certificates, as the ConfigMap extension-apiserver-authentication publishes it. */
+  /** PEM of the authorities of client certificates, as the ConfigMap extension-apiserver-authentication publishes it. */
   readonly clientCaPem?: string;
 }
 
@@ -74,6 +75,8 @@ export interface ApiserverService extends Handler {
   warmUp(): void;
   /** The keys of values at rest have changed: what could not be read is read again. */
   rereadUnreadable(): void;
+  /** Authorities of client certificates have come or gone: the ConfigMap follows. */
+  clientCaChanged(pem: string): void;
   /** Ends watches, answers what is in flight as it can, and gives its endpoint up. */
   close(): Promise<void>;
 }
@@ -150,9 +153,12 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     serviceRange,
     securePort: config.securePort,
     withClusterDns: config.withClusterDns ?? true,
-    clientCaPem: config.clientCaPem,
   };
+  let clientCaPem = config.clientCaPem;
+  const publishClientCa = (pem: string): Promise<void> =>
+    onceStoreAnswers({ clock, log }, scope, () => keepClientCa(writes, telemetry, pem, scope.signal));
   await onceStoreAnswers({ clock, log }, scope, () => bootstrap(writes, telemetry, clusterObjects, scope.signal));
+  if (clientCaPem !== undefined) await publishClientCa(clientCaPem);
   isBootstrapped = true;
   startPublishing({ bus, cache, clock }, { apiserver: config.name, kinds }, scope);
   startCompacting({ store, clock, log }, scope, config.compactionIntervalMs);
@@ -173,6 +179,11 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
         }
       }),
     rereadUnreadable: () => cache.rereadUnreadable(),
+    clientCaChanged(pem) {
+      if (pem === clientCaPem) return;
+      clientCaPem = pem;
+      scope.run("client-ca", () => publishClientCa(pem));
+    },
     close: () => scope.close(),
   };
 }

@@ -38,12 +38,14 @@ export interface Cluster {
   pass(ms: number): Promise<void>;
   find<T extends KubernetesObject>(type: ResourceType<T>, namespace: string, name: string): Promise<T | undefined>;
   all<T extends KubernetesObject>(type: ResourceType<T>, namespace?: string): Promise<readonly T[]>;
+  /** Tells the controllers that `config.rootCa` says something new. */
+  rootCaChanged(): void;
   /** Another leader's ports, with caches of its own, over the same apiserver. */
   anotherLeader(name: string): Promise<{ readonly ports: ControllerPorts; close(): Promise<void> }>;
   close(): Promise<void>;
 }
 
-const CONFIG: ControllerManagerConfig = { clusterCidr: "198.18.0.0/16", rootCa: "-----CA-----\n" };
+const CONFIG: ControllerManagerConfig = { clusterCidr: "198.18.0.0/16", rootCa: () => "-----CA-----\n" };
 const STEP_MS = 50;
 
 export async function cluster(seed = "cluster", config: Partial<ControllerManagerConfig> = {}): Promise<Cluster> {
@@ -52,6 +54,7 @@ export async function cluster(seed = "cluster", config: Partial<ControllerManage
   const telemetry = memoryTelemetry({ clock, random: random.fork("telemetry") });
   const failures: unknown[] = [];
   const writes: string[] = [];
+  const rootCaListeners: (() => void)[] = [];
   const scope = new Scope("test", (task, error) => failures.push(task, error));
   const broker = memoryBroker();
   const apiserver = await startApiserver(
@@ -118,6 +121,7 @@ export async function cluster(seed = "cluster", config: Partial<ControllerManage
       executor: new Executor({ client, clock, tracer: telemetry.tracer }),
       events: (component) => eventRecorder({ client, clock, scope, telemetry, component }),
       onLeadershipLost: () => void failures.push("leadership lost"),
+      onRootCaChange: (hear) => void rootCaListeners.push(hear),
       config: { ...CONFIG, ...config },
     };
   };
@@ -145,6 +149,7 @@ export async function cluster(seed = "cluster", config: Partial<ControllerManage
     async all(type, namespace = "") {
       return (await userClient.list(type, namespace)).items;
     },
+    rootCaChanged: () => rootCaListeners.forEach((hear) => hear()),
     async anotherLeader(name) {
       const own = new Scope(name, (task, error) => failures.push(task, error));
       scope.defer(() => own.close());

@@ -11,8 +11,8 @@ import type { Informers } from "./informers.ts";
 export interface ControllerManagerConfig {
   /** Pods' addresses; each node gets a /24 of it. */
   readonly clusterCidr: string;
-  /** PEM of the authority that pods trust for the API. */
-  readonly rootCa: string;
+  /** PEM of the authorities that pods trust for the API, as of now. */
+  readonly rootCa: () => string;
 }
 
 export interface ControllerPorts {
@@ -29,5 +29,7 @@ export interface ControllerPorts {
   /** By component, as `kubectl describe` names it: `replicaset-controller`. */
   readonly events: (component: string) => EventRecorder;
   readonly onLeadershipLost: () => void;
+  /** Calls back when `config.rootCa` has changed, until the scope closes. */
+  readonly onRootCaChange: (hear: () => void) => void;
   readonly config: ControllerManagerConfig;
 }

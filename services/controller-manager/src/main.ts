@@ -1,8 +1,8 @@
-import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { apiAccessSettings, openApi } from "@pilothouse/process/api-access";
 import { etcdSettings, openEtcd } from "@pilothouse/process/etcd";
 import { runProcess } from "@pilothouse/process";
+import { watchTls } from "@pilothouse/process/tls-files";
 import { probeLeader } from "@pilothouse/process/probe-leader";
 import { start } from "./service.ts";
 
@@ -21,16 +21,19 @@ await runProcess({
   },
   instance: () => hostname(),
   start: async (values, ports) => {
-    const store = openEtcd(values, ports.clock);
+    const store = openEtcd(values, ports);
     ports.scope.defer(() => store.close());
-    return start(
+    const rootCa = watchTls("root-ca", { ca: values["root-ca-file"], certificate: undefined, key: undefined }, ports);
+    const service = start(
       {
         ...ports,
         store,
         probeLeader,
         openApi: (fence) => openApi("controller-manager", values, ports, fence),
       },
-      { clusterCidr: values["cluster-cidr"], rootCa: readFileSync(values["root-ca-file"], "utf8") },
+      { clusterCidr: values["cluster-cidr"], rootCa: () => rootCa.current().ca ?? "" },
     );
+    rootCa.follow(() => service.rootCaChanged());
+    return service;
   },
 });

@@ -23,6 +23,8 @@ export interface PerNamespaceOptions<T extends KubernetesObject> {
   readonly objectName: string;
   readonly informer: Informer<T>;
   readonly plan: (namespace: Namespace, actual: T | undefined) => PerNamespaceAction<T>;
+  /** Where `plan` rests on more than its arguments: calls back when that has changed. */
+  readonly onPlanChange?: (hear: () => void) => void;
 }
 
 const WORKERS = 2;
@@ -38,6 +40,9 @@ export function startPerNamespaceController<T extends KubernetesObject>(
   followChanges(scope, informers.namespaces, ({ object, trace }) => void queue.add(object.metadata.name ?? "", trace));
   followChanges(scope, informer, ({ object, trace }) => {
     if (object.metadata.name === objectName) queue.add(object.metadata.namespace ?? "", trace);
+  });
+  options.onPlanChange?.(() => {
+    for (const { metadata } of informers.namespaces.list()) queue.add(metadata.name ?? "");
   });
   const reconcile = async (key: string, { trace, signal }: ReconcileContext): Promise<Outcome> => {
     const namespace = informers.namespaces.get("", key);

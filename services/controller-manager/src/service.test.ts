@@ -39,7 +39,7 @@ it("one leads, under its fence; when it stops, the other goes on where it was", 
         healthAddress: undefined,
         openApi: (fence) => createApiClient({ transports: [server.transport], userAgent: identity, fence }),
       },
-      { clusterCidr: "198.18.0.0/16", rootCa: "CA" },
+      { clusterCidr: "198.18.0.0/16", rootCa: () => "CA" },
     );
     return { service, scope };
   };

@@ -34,6 +34,8 @@ export interface ControllerManagerService {
   /** What is unwell; empty when all is well. */
   problems(): readonly string[];
   readonly leading: () => boolean;
+  /** `config.rootCa` says something new: what was published of it follows. */
+  rootCaChanged(): void;
 }
 
 /** Runs until the ports' scope closes. */
@@ -65,11 +67,17 @@ export function start(
   const client = ports.openApi(life.fence);
   const informers = startInformers({ ...ports, client });
   const feeds = Object.values(informers);
+  const rootCaListeners = new Set<() => void>();
   life.run(feeds, (scope, signal) => {
     const executor = new Executor({ client, clock, tracer: telemetry.tracer });
     const events = (component: string) => eventRecorder({ client, clock, scope, telemetry, component });
+    const onRootCaChange = (hear: () => void): void => {
+      rootCaListeners.add(hear);
+      scope.defer(() => void rootCaListeners.delete(hear));
+    };
+    const common = { client, clock, random, telemetry, scope, bus, informers, executor, events, config };
     return new Promise((resolve) => {
-      const controllerPorts = { client, clock, random, telemetry, scope, bus, informers, executor, events, config };
+      const controllerPorts = { ...common, onRootCaChange };
       for (const startController of toStart) startController({ ...controllerPorts, onLeadershipLost: resolve });
       if (signal.aborted) resolve();
       signal.addEventListener("abort", () => resolve(), { once: true });
@@ -77,6 +85,9 @@ export function start(
   });
   return {
     leading: life.leading,
+    rootCaChanged: () => {
+      for (const hear of rootCaListeners) hear();
+    },
     problems: () =>
       feeds.filter((informer) => !informer.synced()).map(({ type }) => `${type.resource} have not been listed`),
   };

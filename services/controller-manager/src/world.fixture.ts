@@ -14,7 +14,7 @@ import { timestampOf } from "./core/values.ts";
 import { Executor } from "./executor.ts";
 import { startInformers } from "./informers.ts";
 
-const CONFIG = { clusterCidr: "198.18.0.0/16", rootCa: "CA" };
+const CONFIG = { clusterCidr: "198.18.0.0/16", rootCa: () => "CA" };
 
 export interface ControllerWorld {
   readonly clock: ManualClock;
@@ -57,6 +57,7 @@ export async function controllerWorld(seed = "controllers"): Promise<ControllerW
     executor,
     events,
     onLeadershipLost,
+    onRootCaChange: () => undefined,
     config: CONFIG,
   };
   const brokenImages = new Set<string>();

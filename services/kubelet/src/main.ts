@@ -1,15 +1,15 @@
-import { readFileSync } from "node:fs";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { runProcess } from "@pilothouse/process";
 import { apiAccessSettings, openApi } from "@pilothouse/process/api-access";
+import { watchTls, type TlsTexts } from "@pilothouse/process/tls-files";
 import { criRuntime } from "@pilothouse/runtime-cri";
 import { nodeFiles } from "./adapters/files.ts";
 import { logFiles } from "./adapters/log-files.ts";
 import { machineFacts } from "./adapters/machine.ts";
 import { networkProbe } from "./adapters/network-probe.ts";
-import { serveKubelet } from "./adapters/server.ts";
+import { serveKubelet, type ServerTls } from "./adapters/server.ts";
 import { parseRegistration } from "./core/node.ts";
 import { start } from "./service.ts";
 
@@ -83,20 +83,32 @@ await runProcess({
         registration: parseRegistration(values["node-labels"], values["register-with-taints"]),
       },
     );
-    await serveKubelet(
+    const files = watchTls(
+      "kubelet-serving",
+      {
+        certificate: values["tls-cert-file"],
+        key: values["tls-private-key-file"],
+        ca: values["client-ca-file"],
+      },
+      ports,
+    );
+    const server = await serveKubelet(
       { clock, requests: service.requests, log: telemetry.log, scope },
       {
         address: values.address,
         port: values.port,
-        certificate: readFileSync(values["tls-cert-file"], "utf8"),
-        key: readFileSync(values["tls-private-key-file"], "utf8"),
-        clientCa: readFileSync(values["client-ca-file"], "utf8"),
+        tls: serverTls(files.current()),
         clients: API_SERVER_NAMES,
       },
     );
+    files.follow((tls) => server.renew(serverTls(tls)));
     return service;
   },
 });
+
+function serverTls({ certificate = "", key = "", ca = "" }: TlsTexts): ServerTls {
+  return { certificate, key, clientCa: ca };
+}
 
 /** In one step, and not at all when nothing changes: containerd reads the folder anew whenever it is written to. */
 async function replaceFile(path: string, text: string): Promise<void> {

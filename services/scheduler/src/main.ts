@@ -26,7 +26,7 @@ await runProcess({
   },
   instance: () => hostname(),
   start: async (values, ports) => {
-    const store = openEtcd(values, ports.clock);
+    const store = openEtcd(values, ports);
     ports.scope.defer(() => store.close());
     return start(
       { ...ports, store, probeLeader, openApi: (fence) => openApi("scheduler", values, ports, fence) },

@@ -15,7 +15,7 @@ export function controllerManager(...toStart: readonly (string | StartController
     start: (life, scope, wires) =>
       void startControllerManager(
         electedPorts(life, scope, wires, "controller-manager"),
-        { clusterCidr: "198.18.0.0/16", rootCa: "CA" },
+        { clusterCidr: "198.18.0.0/16", rootCa: () => "CA" },
         started,
       ),
   };

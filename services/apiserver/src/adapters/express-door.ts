@@ -8,10 +8,11 @@ import { createServer, type Server } from "node:https";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
+import type { SecureContextOptions, TLSSocket } from "node:tls";
 import type { ApiRequest, ApiResponse, Peer } from "@pilothouse/api/http";
 import type { Clock } from "@pilothouse/clock";
 import { StatusError } from "@pilothouse/errors";
+import { PeerCertificates } from "@pilothouse/process/peer-certificates";
 import type { Logger } from "@pilothouse/telemetry";
 import express from "express";
 import type { Handler } from "../flows/handle.ts";
@@ -25,8 +26,7 @@ export interface DoorOptions {
   readonly bindAddress: string;
   /** 0 takes a free one. */
   readonly port: number;
-  /** PEM texts. */
-  readonly tls: { readonly certificate: string; readonly key: string; readonly clientCa: string };
+  readonly tls: DoorTls;
   readonly handler: Handler;
   readonly kubelets: KubeletConnector;
   readonly log: Logger;
@@ -35,8 +35,20 @@ export interface DoorOptions {
   readonly limits?: Partial<DoorLimits>;
 }
 
+/** PEM texts; `clientCa` may hold several certificates. */
+export interface DoorTls {
+  readonly certificate: string;
+  readonly key: string;
+  readonly clientCa: string;
+}
+
 export interface Door {
   readonly port: number;
+  /**
+   * New content of the files: from now on connections are greeted with this certificate, and client certificates, those of open
+   * connections too, are judged by these authorities.
+   */
+  renew(tls: DoorTls): void;
   /** Takes no new connections, ends idle ones and those whose request is answered, and gives running requests this long. */
   close(graceMs: number): Promise<void>;
 }
@@ -44,14 +56,14 @@ export interface Door {
 /** How late a limit of time may be noticed. */
 const LIMITS_CHECKED_EVERY_MS = 5_000;
 
-/** Where a connection keeps who is at its other end. */
-const PEER = Symbol("peer");
-type KnownSocket = TLSSocket & { [PEER]?: Peer };
+/** Of every handshake; must be said again whenever the certificate is. */
+const TLS_OPTIONS = { minVersion: "TLSv1.2" } as const;
 
 export async function openDoor(options: DoorOptions): Promise<Door> {
   const { log, tls } = options;
   const limits = { ...DOOR_LIMITS, ...options.limits };
   const bodies = new BodyReader(limits);
+  const peers = new PeerCertificates(options.clock, tls.clientCa);
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
@@ -59,7 +71,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   app.use((request: IncomingMessage, response: ServerResponse) => {
     // Else a client that asks again and again, as one does whose watch has ended, keeps its connection and this door open.
     response.on("finish", () => void (isClosing && request.socket.destroySoon()));
-    answer({ ...options, limits }, bodies, request, response).catch((error: unknown) => {
+    answer({ ...options, limits, peers }, bodies, request, response).catch((error: unknown) => {
       log.warn("an answer was cut short", { error });
       response.destroy();
     });
@@ -67,14 +79,11 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
 
   const server = createServer(
     {
-      cert: tls.certificate,
-      key: tls.key,
-      ca: tls.clientCa,
+      ...secureContext(tls),
       requestCert: true,
       // Without a certificate, or with a wrong one, a client may still bring a token.
       rejectUnauthorized: false,
       ALPNProtocols: ["http/1.1"],
-      minVersion: "TLSv1.2",
       maxHeaderSize: limits.headerBytes,
       handshakeTimeout: limits.headersMs,
       headersTimeout: limits.headersMs,
@@ -93,7 +102,7 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
     tunnels.add(socket);
     socket.on("close", () => tunnels.delete(socket));
     socket.on("error", () => socket.destroy());
-    upgrade(options, request, socket, head).catch((error: unknown) => {
+    upgrade({ ...options, peers }, request, socket, head).catch((error: unknown) => {
       log.warn("an upgrade failed", { error });
       socket.destroy();
     });
@@ -102,6 +111,10 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   await listening(server, options);
   return {
     port: (server.address() as AddressInfo).port,
+    renew(renewed) {
+      server.setSecureContext(secureContext(renewed));
+      peers.trust(renewed.clientCa);
+    },
     close(graceMs) {
       isClosing = true;
       return closed(server, tunnels, options.clock, graceMs);
@@ -109,8 +122,10 @@ export async function openDoor(options: DoorOptions): Promise<Door> {
   };
 }
 
+type Answering = DoorOptions & { readonly peers: PeerCertificates };
+
 async function answer(
-  { handler, clock, limits: { stalledReaderMs } }: DoorOptions & { readonly limits: DoorLimits },
+  { handler, clock, peers, limits: { stalledReaderMs } }: Answering & { readonly limits: DoorLimits },
   bodies: BodyReader,
   request: IncomingMessage,
   response: ServerResponse,
@@ -121,7 +136,9 @@ async function answer(
   });
   const reply = (it: ApiResponse): Promise<void> => send(response, it, { clock, stalledReaderMs, gone: gone.signal });
   try {
-    await bodies.use(request, async (body) => reply(await handler.handle(apiRequest(request, body, gone.signal))));
+    await bodies.use(request, async (body) =>
+      reply(await handler.handle(apiRequest(request, body, peers, gone.signal))),
+    );
   } catch (error) {
     if (!(error instanceof StatusError)) throw error;
     await reply(refusal(error));
@@ -129,18 +146,23 @@ async function answer(
 }
 
 async function upgrade(
-  { handler, kubelets }: DoorOptions,
+  { handler, kubelets, peers }: Answering,
   request: IncomingMessage,
   socket: Duplex,
   head: Buffer,
 ): Promise<void> {
   const gone = new AbortController();
   socket.on("close", () => gone.abort(new Error("the client has gone")));
-  const judged = await handler.upgrade(apiRequest(request, new Uint8Array(), gone.signal));
+  const judged = await handler.upgrade(apiRequest(request, new Uint8Array(), peers, gone.signal));
   await tunnel(judged, request, socket, head, kubelets);
 }
 
-function apiRequest(request: IncomingMessage, body: Uint8Array, signal: AbortSignal): ApiRequest {
+function apiRequest(
+  request: IncomingMessage,
+  body: Uint8Array,
+  peers: PeerCertificates,
+  signal: AbortSignal,
+): ApiRequest {
   const target = request.url ?? "/";
   const mark = target.indexOf("?");
   return {
@@ -149,7 +171,7 @@ function apiRequest(request: IncomingMessage, body: Uint8Array, signal: AbortSig
     query: new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)),
     headers: headersOf(request),
     body,
-    peer: peerOf(request.socket as KnownSocket),
+    peer: peerOf(request.socket as TLSSocket, peers),
     signal,
   };
 }
@@ -162,27 +184,21 @@ function headersOf({ headers }: IncomingMessage): Readonly<Record<string, string
   return joined;
 }
 
-/** Reading a certificate costs more than the rest of the request's head, and a connection never changes its own. */
-function peerOf(socket: KnownSocket): Peer {
-  return (socket[PEER] ??= readPeer(socket));
-}
-
-function readPeer(socket: TLSSocket): Peer {
+function peerOf(socket: TLSSocket, peers: PeerCertificates): Peer {
   const address = socket.remoteAddress ?? "";
-  const { subject } = socket.getPeerCertificate();
-  // Node types a certificate that is not there as if it were.
-  if (!(subject as unknown)) return { address };
-  if (!socket.authorized) return { address, hasBadCertificate: true };
-  const names = subject as unknown as Readonly<Record<"CN" | "O", string | readonly string[] | undefined>>;
-  return {
-    address,
-    certificate: { commonName: listOf(names.CN).at(-1) ?? "", organizations: listOf(names.O) },
-  };
+  const peer = peers.of(socket);
+  switch (peer.is) {
+    case "absent":
+      return { address };
+    case "bad":
+      return { address, hasBadCertificate: true };
+    case "good":
+      return { address, certificate: peer };
+  }
 }
 
-function listOf(value: string | readonly string[] | undefined): readonly string[] {
-  if (value === undefined) return [];
-  return typeof value === "string" ? [value] : value;
+function secureContext({ certificate, key, clientCa }: DoorTls): SecureContextOptions {
+  return { ...TLS_OPTIONS, cert: certificate, key, ca: clientCa };
 }
 
 function refusal(error: StatusError): ApiResponse {

@@ -1,16 +1,18 @@
 /** The way to the kubelets: HTTPS with the apiserver's own client certificate. */
-import { Agent, request as httpsRequest } from "node:https";
+import { request as httpsRequest } from "node:https";
 import { connect as tlsConnect, type TLSSocket } from "node:tls";
 import type { ApiResponse } from "@pilothouse/api/http";
+import { RenewableAgent, tlsOptions, type ConnectionIdentity } from "@pilothouse/client/renewable-agent";
 import type { KubeletAddress } from "../core/kubelet-request.ts";
 import type { NodeProxy } from "../flows/node-proxy.ts";
 
-export interface KubeletProxyOptions {
-  /** PEM texts of the apiserver's identity towards kubelets. */
-  readonly certificate: string | undefined;
-  readonly key: string | undefined;
-  /** Whom kubelets' certificates must come from; without it they are not verified, as upstream has it. */
-  readonly ca: string | undefined;
+/** PEM texts of the apiserver's identity towards kubelets. Without `ca` they are not verified, as upstream has it. */
+export type KubeletProxyOptions = ConnectionIdentity;
+
+export interface KubeletProxy extends NodeProxy, KubeletConnector {
+  /** New content of the files: what is under way goes on as it is. */
+  renew(options: KubeletProxyOptions): void;
+  close(): void;
 }
 
 /** Opens raw connections for tunnels. */
@@ -20,21 +22,21 @@ export interface KubeletConnector {
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
-export function kubeletProxy(options: KubeletProxyOptions): NodeProxy & KubeletConnector & { close(): void } {
-  const tls = {
-    ...(options.certificate === undefined ? {} : { cert: options.certificate }),
-    ...(options.key === undefined ? {} : { key: options.key }),
-    ...(options.ca === undefined ? { rejectUnauthorized: false } : { ca: options.ca }),
-  };
-  const agent = new Agent({ ...tls, keepAlive: true });
+export function kubeletProxy(options: KubeletProxyOptions): KubeletProxy {
+  let identity = options;
+  const verifies = { rejectUnauthorized: options.ca !== undefined };
+  const connections = new RenewableAgent({ keepAlive: true, ...verifies }, options);
   return {
     get: ({ address, path }, signal) =>
       new Promise<ApiResponse>((resolve, reject) => {
         const { host, port } = address;
-        const request = httpsRequest({ host, port, path, agent, signal, timeout: CONNECT_TIMEOUT_MS }, (response) => {
-          request.setTimeout(0);
-          resolve({ status: response.statusCode ?? 502, headers: {}, body: response });
-        });
+        const request = httpsRequest(
+          { host, port, path, agent: connections.agent, signal, timeout: CONNECT_TIMEOUT_MS },
+          (response) => {
+            request.setTimeout(0);
+            resolve({ status: response.statusCode ?? 502, headers: {}, body: response });
+          },
+        );
         request.on("timeout", () => request.destroy(new Error(`no answer from ${host}:${port}`)));
         request.on("error", reject);
         request.end();
@@ -42,7 +44,7 @@ export function kubeletProxy(options: KubeletProxyOptions): NodeProxy & KubeletC
 
     connect: ({ host, port }) =>
       new Promise((resolve, reject) => {
-        const socket = tlsConnect({ host, port, ...tls, ALPNProtocols: ["http/1.1"] });
+        const socket = tlsConnect({ host, port, ...tlsOptions(identity), ...verifies, ALPNProtocols: ["http/1.1"] });
         socket.setTimeout(CONNECT_TIMEOUT_MS, () => socket.destroy(new Error(`no answer from ${host}:${port}`)));
         socket.once("error", reject);
         socket.once("secureConnect", () => {
@@ -52,6 +54,11 @@ export function kubeletProxy(options: KubeletProxyOptions): NodeProxy & KubeletC
         });
       }),
 
-    close: () => agent.destroy(),
+    renew(renewed) {
+      identity = renewed;
+      connections.renew(renewed);
+    },
+
+    close: () => connections.destroy(),
   };
 }

@@ -25,17 +25,15 @@ beforeAll(async () => {
   apiserver = await issue("apiserver", "client");
   stranger = await issue("system:node:node-2", "client");
   const { telemetry, scope } = node;
-  port = await serveKubelet(
+  ({ port } = await serveKubelet(
     { clock: systemClock, requests: node.kubelet.requests, log: telemetry.log, scope },
     {
       address: "127.0.0.1",
       port: 0,
-      certificate: server.certificatePem,
-      key: server.privateKeyPem,
-      clientCa: authority.certificatePem,
+      tls: { certificate: server.certificatePem, key: server.privateKeyPem, clientCa: authority.certificatePem },
       clients: ["apiserver"],
     },
-  );
+  ));
   await node.createPod("box", {
     containers: [
       {

@@ -5,11 +5,12 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer } from "node:https";
 import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
+import type { SecureContextOptions, TLSSocket } from "node:tls";
 import type { Clock } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { Logger } from "@pilothouse/telemetry";
 import { splice } from "@pilothouse/client/upgrade";
+import { PeerCertificates } from "@pilothouse/process/peer-certificates";
 import { createWebSocketStream, WebSocketServer, type WebSocket } from "ws";
 import type { Offer } from "../core/carriage.ts";
 import type { Channels } from "../flows/remote-command.ts";
@@ -18,7 +19,7 @@ import { spdyToRuntime, spliceToRuntime } from "./runtime-stream.ts";
 
 export interface ServerPorts {
   readonly clock: Clock;
-  readonly requests: KubeletRequests;
+  readonly requests: Pick<KubeletRequests, "answer" | "stream">;
   readonly log: Logger;
   readonly scope: Scope;
 }
@@ -27,25 +28,49 @@ export interface ServerOptions {
   readonly address: string;
   /** 0 = any that is free. */
   readonly port: number;
-  /** PEM. */
+  readonly tls: ServerTls;
+  /** Common names of the certificates that are let in. */
+  readonly clients: readonly string[];
+}
+
+/** PEM texts; `clientCa` may hold several certificates. */
+export interface ServerTls {
   readonly certificate: string;
   readonly key: string;
   readonly clientCa: string;
-  /** Common names of the certificates that are let in. */
-  readonly clients: readonly string[];
+}
+
+export interface KubeletServer {
+  readonly port: number;
+  /**
+   * New content of the files: from now on connections are greeted with this certificate, and client certificates, those of open
+   * connections too, are judged by these authorities.
+   */
+  renew(tls: ServerTls): void;
 }
 
 /** Go clients keep idle connections for 90 s; we must not close them first. */
 const KEEP_ALIVE_MS = 120_000;
 const PING_MS = 30_000;
 
-/** Resolves with the port once it listens. */
-export async function serveKubelet(ports: ServerPorts, options: ServerOptions): Promise<number> {
-  const { certificate: cert, key, clientCa: ca, clients } = options;
+/** Resolves once it listens. */
+export async function serveKubelet(ports: ServerPorts, options: ServerOptions): Promise<KubeletServer> {
+  const { tls, clients } = options;
+  const peers = new PeerCertificates(ports.clock, tls.clientCa);
+  const isAllowed = ({ socket }: IncomingMessage): boolean => {
+    const peer = peers.of(socket as TLSSocket);
+    return peer.is === "good" && clients.includes(peer.commonName);
+  };
   const server = createServer(
-    { cert, key, ca, requestCert: true, rejectUnauthorized: true, keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 },
+    {
+      ...secureContext(tls),
+      requestCert: true,
+      rejectUnauthorized: true,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      requestTimeout: 0,
+    },
     (request, response) => {
-      if (isAllowed(request, clients)) ports.scope.run("request", () => answer(ports, request, response));
+      if (isAllowed(request)) ports.scope.run("request", () => answer(ports, request, response));
       else end(response, 403, "Forbidden");
     },
   );
@@ -55,7 +80,7 @@ export async function serveKubelet(ports: ServerPorts, options: ServerOptions): 
     socket.on("error", () => socket.destroy());
     upgraded.add(socket);
     socket.on("close", () => upgraded.delete(socket));
-    if (!isAllowed(request, clients)) refuse(socket, { status: 403, body: "Forbidden" });
+    if (!isAllowed(request)) refuse(socket, { status: 403, body: "Forbidden" });
     else ports.scope.run("upgrade", () => upgrade(ports, request, socket, head));
   });
   await new Promise<void>((resolve, reject) => {
@@ -68,13 +93,17 @@ export async function serveKubelet(ports: ServerPorts, options: ServerOptions): 
     return new Promise<void>((resolve) => server.close(() => resolve()));
   });
   const address = server.address();
-  return typeof address === "object" && address ? address.port : options.port;
+  return {
+    port: typeof address === "object" && address ? address.port : options.port,
+    renew(renewed) {
+      server.setSecureContext(secureContext(renewed));
+      peers.trust(renewed.clientCa);
+    },
+  };
 }
 
-function isAllowed(request: IncomingMessage, clients: readonly string[]): boolean {
-  const { subject } = (request.socket as TLSSocket).getPeerCertificate();
-  const name = subject?.CN;
-  return typeof name === "string" && clients.includes(name);
+function secureContext({ certificate, key, clientCa }: ServerTls): SecureContextOptions {
+  return { cert: certificate, key, ca: clientCa };
 }
 
 async function answer(ports: ServerPorts, request: IncomingMessage, response: ServerResponse): Promise<void> {

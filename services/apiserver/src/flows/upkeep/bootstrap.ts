@@ -26,8 +26,6 @@ export interface BootstrapOptions {
   readonly securePort: number;
   /** The cluster DNS Service is made only where a cluster DNS runs. */
   readonly withClusterDns: boolean;
-  /** PEM of the authority of client certificates: aggregated API servers read it from a ConfigMap (wire trap 56). */
-  readonly clientCaPem: string | undefined;
 }
 
 const MANAGER = "kube-apiserver";
@@ -64,11 +62,6 @@ export async function bootstrap(
     for (const object of bootstrapRoles()) await ensure(known.roles.kind, erased(object));
     for (const object of bootstrapRoleBindings()) await ensure(known.roleBindings.kind, erased(object));
     await ensure(known.services.kind, erased(kubernetesService(options)));
-    if (options.clientCaPem !== undefined) {
-      const metadata = { name: "extension-apiserver-authentication", namespace: "kube-system" };
-      const configMap = { ...plain("v1", "ConfigMap", metadata), data: { "client-ca-file": options.clientCaPem } };
-      await ensure(known.configMaps.kind, configMap);
-    }
     if (options.withClusterDns) await ensure(known.services.kind, erased(dnsService(options)));
   } finally {
     span.end();

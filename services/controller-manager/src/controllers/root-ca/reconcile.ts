@@ -4,11 +4,11 @@ import { startPerNamespaceController } from "../../per-namespace.ts";
 import { plan, ROOT_CA_CONFIG_MAP } from "./plan.ts";
 
 export function startRootCaController(ports: ControllerPorts): void {
-  const { rootCa } = ports.config;
   startPerNamespaceController(ports, {
     controller: "root-ca-certificate-publisher",
     objectName: ROOT_CA_CONFIG_MAP,
     informer: ports.informers.configMaps,
-    plan: (namespace, actual) => plan(rootCa, namespace, actual),
+    plan: (namespace, actual) => plan(ports.config.rootCa(), namespace, actual),
+    onPlanChange: ports.onRootCaChange,
   });
 }

@@ -11,8 +11,8 @@ afterEach(async () => {
   for (const one of opened.splice(0)) await one.close();
 });
 
-async function started(): Promise<Cluster> {
-  const world = await cluster();
+async function started(rootCa?: () => string): Promise<Cluster> {
+  const world = await cluster("root-ca", rootCa ? { rootCa } : {});
   opened.push(world);
   startRootCaController(world.ports);
   startServiceAccountController(world.ports);
@@ -53,6 +53,19 @@ describe("what every namespace has", () => {
     const before = world.writes.length;
     await world.pass(5_000);
     expect(world.writes.length).toBe(before);
+  });
+
+  it("names new authorities in every namespace as soon as their file does", async () => {
+    let bundle = "old";
+    const world = await started(() => bundle);
+    await world.pass(500);
+    expect((await map(world, "default"))?.data).toEqual({ "ca.crt": "old" });
+    bundle = "old and new";
+    world.rootCaChanged();
+    await world.pass(500);
+    for (const namespace of ["default", "kube-system", "kube-node-lease", "kube-public"])
+      expect((await map(world, namespace))?.data).toEqual({ "ca.crt": "old and new" });
+    expect(world.failures).toEqual([]);
   });
 
   it("is left to go with a namespace that goes", async () => {
