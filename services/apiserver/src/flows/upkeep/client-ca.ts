@@ -36,7 +36,7 @@ export async function keepClientCa(
     if (stored) {
       if (next(stored.object) === stored.object) return;
       const options = { dryRun: false, fieldManager: MANAGER, fieldValidation: "Ignore", force: undefined } as const;
-      await change(deps, context, kind, { options, next });
+      await change(deps, context, kind, { options, next: (old) => next(old()) });
       return;
     }
     const metadata = { name: NAME, namespace: NAMESPACE };
