@@ -11,8 +11,8 @@
  * I5 Deletes. A pod is deleted (marked, or removed unmarked) only by a user's wish, because its owner is gone or going,
  *    because it has ended, or while its ReplicaSet has more active pods than the least `spec.replicas` within RECENT_MS; those
  *    count as active that a user deleted within RECENT_MS, for the controller may have decided before it saw that. A pod that
- *    is bound and marked is removed by its own kubelet, or by whoever deletes it once it has ended. Services and Deployments are deleted by users only, ReplicaSets also
- *    when they ask for no pods.
+ *    is bound is removed by its own kubelet, or by whoever deletes it once it has ended. Services and Deployments are deleted
+ *    by users only, ReplicaSets also when they ask for no pods or their Deployment is gone: one of its name is another.
  * I6 Binding. A pod is bound once, and never to another node.
  * I7 Acknowledged means done. Every revision that the user was told is in the store's history of that object, and a read
  *    after it never shows an older one.
@@ -54,8 +54,12 @@ interface Past {
 
 /** A number and what it was until when. */
 class Recent {
-  #value = 0;
+  #value: number;
   #past: Past[] = [];
+
+  constructor(value: number) {
+    this.#value = value;
+  }
 
   set(value: number, nowMs: number): void {
     if (value === this.#value) return;
@@ -203,7 +207,7 @@ export class Invariants {
     if (after && before && before.metadata.uid === after.metadata.uid) this.#judgeBinding(key, before, after);
     const isMarked = (pod: Pod | undefined): boolean => pod?.metadata.deletionTimestamp !== undefined;
     if (before && !isMarked(before) && (!after || isMarked(after))) this.#judgeDelete(key, before, commit);
-    if (before && !after && isMarked(before)) this.#judgeRemoval(key, before, commit);
+    if (before && !after) this.#judgeRemoval(key, before, commit);
     if (after) this.pods.set(key, after);
     else this.pods.delete(key);
     if (after && !before) this.#judgeCreation(key, after);
@@ -262,7 +266,7 @@ export class Invariants {
     const before = known?.object.spec.replicas ?? 0;
     const asked = object.spec.replicas ?? 1;
     if (known) known.object = object;
-    const current = known ?? { object, replicas: new Recent(), deletedByUserAtMs: [] };
+    const current = known ?? { object, replicas: new Recent(asked), deletedByUserAtMs: [] };
     this.replicaSets.set(key, current);
     current.replicas.set(asked, this.#world.nowMs);
     if (asked > before) this.#judgeSurge(key, object);
@@ -288,11 +292,12 @@ export class Invariants {
       this.deployments.delete(key);
       return;
     }
-    const known = this.deployments.get(key) ?? { object, most: new Recent() };
-    known.object = object;
-    this.deployments.set(key, known);
     const replicas = object.spec.replicas ?? 1;
-    known.most.set(replicas + surgeOf(object, replicas), this.#world.nowMs);
+    const most = replicas + surgeOf(object, replicas);
+    const known = this.deployments.get(key) ?? { object, most: new Recent(most) };
+    known.object = object;
+    known.most.set(most, this.#world.nowMs);
+    this.deployments.set(key, known);
   }
 
   #onSlice(key: string, { objects }: Commit): void {

@@ -32,6 +32,16 @@ export const mutants: readonly Mutant[] = [
     seed: 17,
   },
   {
+    rule: "grace",
+    name: "without-grace",
+    file: "services/apiserver/src/core/delete-rules.ts",
+    find: `return kind.gracePeriodSeconds?.(object, asked) ?? 0;`,
+    replaceBy: `return 0;`,
+    why: "a pod is gone from the API while its containers run",
+    noticedAs: /^I5: .* runs on /,
+    seed: 1,
+  },
+  {
     rule: "own writes",
     name: "without-own-writes",
     file: "libs/controller/src/own-writes.ts",

@@ -190,6 +190,13 @@ describe("carrying out", () => {
     await expect(slowStart([1, 2, 3, 4, 5, 6, 7, 8], act)).rejects.toThrow("quota");
     expect(tried).toEqual([1, 2, 3]);
   });
+
+  it("starts no batch that is not wanted any more", async () => {
+    const tried: number[] = [];
+    const act = async (n: number): Promise<void> => void tried.push(n);
+    await slowStart([1, 2, 3, 4, 5, 6, 7, 8], act, () => !tried.includes(3));
+    expect(tried).toEqual([1, 2, 3]);
+  });
 });
 
 describe("events", () => {

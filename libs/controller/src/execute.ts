@@ -20,11 +20,16 @@ export async function inParallel<T>(
 
 /**
  * Runs `act` on the items in batches of 1, 2, 4, …: a quota that is used up or an apiserver in trouble meets one request, not a
- * thousand (upstream: slowStartBatch). Ends with the first batch that has a failure, and throws that.
+ * thousand (upstream: slowStartBatch). Ends with the first batch that has a failure, and throws that; ends as well before a
+ * batch that `isWanted` does not want any more: a slow apiserver makes an old decision of what was a fresh one.
  */
-export async function slowStart<T>(items: readonly T[], act: (item: T) => Promise<void>): Promise<void> {
+export async function slowStart<T>(
+  items: readonly T[],
+  act: (item: T) => Promise<void>,
+  isWanted: () => boolean = () => true,
+): Promise<void> {
   let size = 1;
-  for (let from = 0; from < items.length;) {
+  for (let from = 0; from < items.length && isWanted();) {
     const batch = items.slice(from, from + size);
     await inParallel(batch, MAX_BATCH, act);
     from += batch.length;

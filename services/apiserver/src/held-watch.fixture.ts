@@ -8,6 +8,8 @@ export function heldWatch(store: Store) {
   const wrapped: Store = {
     ...store,
     watch: (options: WatchOptions) => {
+      // What is held belongs to the watch before.
+      held.length = 0;
       deliver = (changes) => options.onChanges(changes);
       state.end = (end) => options.onEnd(end);
       const watch = store.watch({

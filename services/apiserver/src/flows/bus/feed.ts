@@ -41,6 +41,11 @@ export class Feed {
     this.#maxPayloadBytes = maxPayloadBytes;
   }
 
+  /** Whose chains these are; of the cache's newest one nothing is told before it has begun here too. */
+  get epoch(): string {
+    return this.#epoch;
+  }
+
   /** From here on every change is told: all chains begin at `revision`. */
   begin(epoch: string, revision: number): void {
     this.#epoch = epoch;

@@ -3,7 +3,10 @@ import { memoryBroker } from "@pilothouse/bus/memory";
 import { manualClock, type ManualClock } from "@pilothouse/clock/manual";
 import { kindOf, kinds, type KindDefinition } from "@pilothouse/kinds";
 import { StoreUnavailable } from "@pilothouse/store";
+import { memoryStore } from "@pilothouse/store/memory";
 import { expect, test } from "vitest";
+import { COMPACTED_KEY } from "../../cache/load.ts";
+import { heldWatch } from "../../held-watch.fixture.ts";
 import { startPublishing } from "./publish.ts";
 import {
   configMaps,
@@ -145,6 +148,34 @@ test("who waits for a revision gets a bookmark of the chain that it names, and n
   ask(feed);
   await world.clock.advance(100);
   expect(world.of(feed)).toHaveLength(2);
+});
+
+test("a reload that still replays tells no chain that nothing is missing: what it missed was told to nobody", async () => {
+  const clock = manualClock();
+  const store = memoryStore({ clock });
+  const lag = heldWatch(store);
+  const world = await startPublished({ clock, store, faults: () => lag.wrapped });
+  const feed = busSubjects.changes("a", "", "configmaps");
+  const ask = (): void => void world.ask.publish(busSubjects.bookmarkWanted("a"), new TextEncoder().encode(feed));
+  await world.put(configMaps, newObject(configMaps, "told"));
+  await clock.advance(0);
+  lag.state.holds = true;
+  await world.put(configMaps, newObject(configMaps, "missed"));
+  ask();
+  await clock.advance(100);
+  await store.txn({ compares: [], then: [{ op: "put", key: COMPACTED_KEY, value: Buffer.from("4") }] });
+  await world.put(configMaps, newObject(configMaps, "replayed"));
+  await store.compact(4);
+  lag.state.end({ reason: "compacted", compactRevision: 4 });
+  await clock.advance(100);
+  expect(world.cache.revision()).toBe(4);
+  expect(world.of(feed)).toEqual(["ADDED shop/told 1→2"]);
+
+  lag.release();
+  ask();
+  await clock.advance(100);
+  expect(world.of(feed)).toEqual(["ADDED shop/told 1→2", "BOOKMARK 5→5 empty"]);
+  expect(world.heard.at(-1)?.headers[changeHeaders.epoch]).toBe(world.cache.epoch);
 });
 
 test("a node's chain that was given up begins again behind all it said", async () => {

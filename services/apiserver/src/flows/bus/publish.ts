@@ -40,15 +40,17 @@ export function startPublishing({ bus, cache, clock }: PublishPorts, options: Pu
       onEpoch: () => feed.begin(cache.epoch, cache.revision()),
     }),
   );
+  // A reload has begun an epoch that the feed does not tell of yet: what came between the two was told to nobody.
+  const isWhole = async (signal: AbortSignal): Promise<boolean> =>
+    (await reachedNewRevision(cache, signal)) && feed.epoch === cache.epoch;
   const tellOf = async (chains: readonly string[], signal: AbortSignal): Promise<void> => {
-    if (await reachedNewRevision(cache, signal))
-      send(chains.map((chain) => feed.bookmark(chain, cache.revision(), bookmarkEveryMs)));
+    if (await isWhole(signal)) send(chains.map((chain) => feed.bookmark(chain, cache.revision(), bookmarkEveryMs)));
   };
   answerAsks(bus, options, scope, tellOf);
   scope.run("bookmarks", async (signal) => {
     for (;;) {
       await sleep(clock, bookmarkEveryMs, signal);
-      if (!(await reachedNewRevision(cache, signal))) continue;
+      if (!(await isWhole(signal))) continue;
       const names = nodes ? cache.list(nodes, "").entries.map(({ name }) => name) : [];
       send(feed.bookmarks(kinds, names, cache.revision(), bookmarkEveryMs));
     }

@@ -101,7 +101,11 @@ class ReplicaSetController {
     await inParallel(of("release"), PARALLEL_DELETES, (pod) => this.#release(replicaSet, pod, cause));
     if (of("adopt").length > 0) await this.#adopt(replicaSet, of("adopt"), cause);
     try {
-      await slowStart(of("create"), (pod) => this.#create(replicaSet, pod, cause));
+      await slowStart(
+        of("create"),
+        (pod) => this.#create(replicaSet, pod, cause),
+        () => this.#asksForAsMany(replicaSet),
+      );
     } catch (error) {
       return isNamespaceLeaving(error)
         ? undefined
@@ -120,6 +124,14 @@ class ReplicaSetController {
       return { failure: { reason: "FailedDelete", message: messageOf(error) }, error };
     }
     return undefined;
+  }
+
+  /** False when news have come meanwhile that it asks for another number, or goes: that is decided about anew. */
+  #asksForAsMany({ metadata: { namespace = "", name = "", uid }, spec }: ReplicaSet): boolean {
+    const now = this.#ports.informers.replicaSets.get(namespace, name);
+    return (
+      now?.metadata.uid === uid && now?.metadata.deletionTimestamp === undefined && now?.spec.replicas === spec.replicas
+    );
   }
 
   async #create(replicaSet: ReplicaSet, template: Pod, cause: Cause): Promise<void> {

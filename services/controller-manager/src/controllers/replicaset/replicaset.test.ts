@@ -179,6 +179,30 @@ describe("the ReplicaSet controller", () => {
     expect(world.pods()).toHaveLength(1);
   });
 
+  it("does not go on making pods for a number that is not asked for any more, however slow the apiserver", async () => {
+    const world = await started();
+    const answer = Promise.withResolvers<void>();
+    const { transport } = world.server;
+    const send = transport.send.bind(transport);
+    const isPodCreate = ({ method, path }: { readonly method: string; readonly path: string }): boolean =>
+      method === "POST" && path.includes("/pods");
+    Object.assign(transport, {
+      send: async (request: Parameters<typeof send>[0]) => {
+        if (isPodCreate(request)) await answer.promise;
+        return send(request);
+      },
+    });
+    await world.client.create(resources.replicaSets, replicaSet(10));
+    await world.clock.advance(100);
+    const body = { spec: { replicas: 2 } };
+    await world.client.patch(resources.replicaSets, "default", "web", { type: "application/merge-patch+json", body });
+    await world.clock.advance(100);
+    answer.resolve();
+    await world.pass(2_000);
+    expect(world.server.requests.filter(isPodCreate)).toHaveLength(2);
+    expect(world.pods()).toHaveLength(2);
+  });
+
   /** The cache of pods stands still while ReplicaSets go on changing. */
   async function podsAfterBlindChanges(): Promise<number> {
     const world = await started();
