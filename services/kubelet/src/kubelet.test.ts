@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import type { NodeCondition, NodeStatus } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
 import { RuntimeError } from "@pilothouse/runtime";
@@ -86,6 +87,25 @@ test("restarting the kubelet touches no container, and what was deleted meanwhil
   await rig.clock.advance(35_000);
   expect(rig.runtime.journal.filter((line) => line.includes("sandbox a"))).toContain("remove sandbox a");
   expect(rig.runtime.journal.filter((line) => line.includes("sandbox b"))).toEqual(["run sandbox b"]);
+});
+
+test("a pod that an old list does not have runs on, until the API itself says that it is gone", async () => {
+  rig = await startRig({ web: {} });
+  await rig.create("a", { containers: [web] });
+  const before = [...rig.runtime.journal];
+  const empty = new TextEncoder().encode(JSON.stringify({ items: [], metadata: { resourceVersion: "1" } }));
+  rig.api.intercept = ({ path, signal }) => {
+    if (!path.startsWith("/api/v1/pods?")) return undefined;
+    const silence = new Readable({ read: () => undefined, ...(signal && { signal }) });
+    return { status: 200, headers: {}, body: path.includes("watch=true") ? silence : Readable.from([empty]) };
+  };
+  await rig.restart();
+  await rig.clock.advance(20_000);
+  expect(rig.runtime.journal).toEqual(before);
+
+  await rig.client.delete(resources.pods, "default", "a", { gracePeriodSeconds: 0 });
+  await rig.clock.advance(40_000);
+  expect(rig.runtime.journal).toContain("remove sandbox a");
 });
 
 test("init containers run one after the other, then the others", async () => {

@@ -8,6 +8,7 @@ import type { Telemetry } from "@pilothouse/telemetry";
 import type { Life } from "../machine.ts";
 import type { Identity } from "../network.ts";
 import type { Commit } from "../store.ts";
+import type { World } from "../world.ts";
 
 export interface Scenario {
   /** The controller's, as `npm run sim -- --sieve <name>` calls it. */
@@ -35,7 +36,14 @@ export interface Step {
 /** The process under test. */
 export interface Subject {
   readonly machine: string;
+  /** Its machine in a new world, with all that outlives the process. */
+  prepare(world: World): Prepared;
+}
+
+export interface Prepared {
   start(life: Life, scope: Scope, wires: Wires): void;
+  /** What it has brought about outside of the API, a line each; it counts as the end state does. Absent: nothing. */
+  readonly remains?: () => Promise<readonly string[]>;
 }
 
 /** What connects the process under test with the rest. */
@@ -45,6 +53,8 @@ export interface Wires {
   readonly telemetry: Telemetry;
   readonly probeLeader: (leader: SeenKey) => Promise<boolean>;
   readonly client: (identity: Identity, userAgent: string, fence?: () => string | undefined) => ApiClient;
+  /** To be told of each thing done outside of the API, before the process hears that it is done. */
+  readonly acted: (what: string) => void;
 }
 
 /** Acts as the rest of a cluster. */

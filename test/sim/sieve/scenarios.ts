@@ -1,9 +1,10 @@
-/** A small scenario for each controller, and one for the scheduler. To add one: a row here; the sweep finds its points itself. */
+/** A small scenario for each controller, one for the scheduler and one for the kubelet; proxy and dns write nothing to the API. To add one: a row here; the sweep finds its points itself. */
 import type { Scenario } from "./scenario.ts";
+import { kubelet } from "./scenarios/kubelet.ts";
 import { namespaces } from "./scenarios/namespaces.ts";
 import { nodes } from "./scenarios/nodes.ts";
 import { owners } from "./scenarios/owners.ts";
 import { services } from "./scenarios/services.ts";
 import { workloads } from "./scenarios/workloads.ts";
 
-export const scenarios: readonly Scenario[] = [...workloads, ...services, ...namespaces, ...owners, ...nodes];
+export const scenarios: readonly Scenario[] = [...workloads, ...services, ...namespaces, ...owners, ...nodes, kubelet];

@@ -18,10 +18,10 @@ type Wait = (this: Feed<KubernetesObject>, revision: number, signal?: AbortSigna
 const LONG_MS = 300_000;
 const EVERY = 8;
 
-test("every controller and the scheduler have a scenario", () => {
+test("every controller, the scheduler and the kubelet have a scenario", () => {
   const names = scenarios.map(({ name }) => name);
   expect(names.filter((name) => name in controllers).sort()).toEqual(Object.keys(controllers).sort());
-  expect(names).toContain("scheduler");
+  expect(names).toEqual(expect.arrayContaining(["scheduler", "kubelet"]));
 });
 
 test.each(scenarios)("$name comes to the same end, whatever befalls it", { timeout: LONG_MS }, async (scenario) => {
@@ -58,9 +58,9 @@ test("a leader that acts before it has looked is found out by an older snapshot"
   expect(failures.map(({ error }) => error.message)).toContainEqual(expect.stringMatching(/^I[35]: /));
 });
 
-test("each write, revision and message is a point", () => {
-  const points = pointsOf({ writes: 2, revisions: [7, 9], messages: ["changes.a.core.pods@7"], end: [] });
-  expect(points).toHaveLength(2 + 3 * 2 + 1);
+test("each write, deed, revision and message is a point", () => {
+  const points = pointsOf({ writes: 2, acts: 3, revisions: [7, 9], messages: ["changes.a.core.pods@7"], end: [] });
+  expect(points).toHaveLength(2 + 3 + 4 * 2 + 1);
 });
 
 test("two states are the same whatever their uids, times and random names, and differ in all else", () => {

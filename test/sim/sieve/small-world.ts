@@ -14,7 +14,7 @@ import { changedKey, storeOf, Truth, type Commit } from "../store.ts";
 import { inContext } from "../traps.ts";
 import type { World } from "../world.ts";
 import { Ears } from "./ears.ts";
-import type { Subject, Wires } from "./scenario.ts";
+import type { Prepared, Subject, Wires } from "./scenario.ts";
 
 const PROBE_MS = 1;
 
@@ -24,7 +24,8 @@ export class SmallWorld {
   readonly ears = new Ears();
   readonly user: Life;
   readonly client: ApiClient;
-  readonly #subject: Subject;
+  readonly #subject: Prepared;
+  readonly #onAct: () => void;
   readonly #machine: Machine;
   readonly #faults: Faults;
   readonly #bus: SimulatedBus;
@@ -32,12 +33,14 @@ export class SmallWorld {
   readonly #bootServer: () => Promise<void>;
   /** By key, with the revision of the last change. */
   readonly #objects = new Map<string, { readonly object: KubernetesObject; readonly revision: number }>();
-  /** When the process under test asked for a write, or anybody made one. */
+  /** When the process under test asked for a write or did something else, or anybody made a write. */
   lastWrite = { atMs: 0, what: "nothing" };
 
-  constructor(world: World, subject: Subject) {
+  /** @param onAct the process under test has done something outside of the API */
+  constructor(world: World, subject: Subject, onAct: () => void) {
     this.world = world;
-    this.#subject = subject;
+    this.#subject = subject.prepare(world);
+    this.#onAct = onAct;
     this.truth = new Truth(world);
     this.#faults = plannedFaults(world, { weather: calm, incidents: [], untilMs: 0 });
     this.#bus = new SimulatedBus(world, this.#faults);
@@ -76,9 +79,9 @@ export class SmallWorld {
       const key = changedKey(change);
       if (isHeartbeat(key)) continue;
       const object = commit.objects.get(key);
+      const what = change.type === "delete" ? "removed" : this.#objects.has(key) ? "changed" : "created";
       if (object) this.#objects.set(key, { object, revision: commit.revision });
       else this.#objects.delete(key);
-      const what = change.type === "delete" ? "removed" : change.previous ? "changed" : "created";
       this.#wrote(`${key} ${what} by ${commit.cause?.user ?? commit.life ?? "the store"}`);
       this.world.tell(commit.life ?? "store", `${commit.revision}: ${this.lastWrite.what}`);
     }
@@ -87,6 +90,11 @@ export class SmallWorld {
   /** The objects that were written after `revision`. */
   objectsSince(revision: number): KubernetesObject[] {
     return [...this.#objects.values()].filter((one) => one.revision > revision).map(({ object }) => object);
+  }
+
+  /** What the process under test has brought about outside of the API. */
+  remains(): Promise<readonly string[]> {
+    return this.#subject.remains?.() ?? Promise.resolve([]);
   }
 
   #wrote(what: string): void {
@@ -111,6 +119,12 @@ export class SmallWorld {
           },
         });
         return createApiClient({ transports: [transport], userAgent, ...(fence ? { fence } : {}) });
+      },
+      acted: (what) => {
+        if (!life.alive) return;
+        this.#wrote(`${life.name} did ${what}`);
+        world.tell(life.name, what);
+        this.#onAct();
       },
     };
   }

@@ -12,18 +12,22 @@ export function controllerManager(...toStart: readonly (string | StartController
   const started = toStart.map((one) => (typeof one === "string" ? controllerNamed(one) : one));
   return {
     machine: "controller-manager-1",
-    start: (life, scope, wires) =>
-      void startControllerManager(
-        electedPorts(life, scope, wires, "controller-manager"),
-        { clusterCidr: "198.18.0.0/16", rootCa: () => "CA" },
-        started,
-      ),
+    prepare: () => ({
+      start: (life, scope, wires) =>
+        void startControllerManager(
+          electedPorts(life, scope, wires, "controller-manager"),
+          { clusterCidr: "198.18.0.0/16", rootCa: () => "CA" },
+          started,
+        ),
+    }),
   };
 }
 
 export const scheduler: Subject = {
   machine: "scheduler-1",
-  start: (life, scope, wires) => void startScheduler(electedPorts(life, scope, wires, "scheduler"), defaultConfig),
+  prepare: () => ({
+    start: (life, scope, wires) => void startScheduler(electedPorts(life, scope, wires, "scheduler"), defaultConfig),
+  }),
 };
 
 function controllerNamed(name: string): StartController {

@@ -48,7 +48,7 @@ export async function tryScenario(
   } finally {
     process.off("unhandledRejection", unhandled);
   }
-  return { recording: stage.recording(), failure, story: world.story };
+  return { recording: await stage.recording(), failure, story: world.story };
 }
 
 class Stage {
@@ -60,6 +60,7 @@ class Stage {
   readonly #invariants: Invariants | undefined;
   readonly #revisions: number[] = [];
   #writes = 0;
+  #acts = 0;
   /** The store's revision when the scenario's cluster was ready for it, and what had been heard by then. */
   #baseRevision = 0;
   #heardBefore = Number.POSITIVE_INFINITY;
@@ -73,7 +74,7 @@ class Stage {
     this.#world = world;
     this.#scenario = scenario;
     this.#point = point;
-    this.#small = new SmallWorld(world, scenario.subject);
+    this.#small = new SmallWorld(world, scenario.subject, () => this.#onAct());
     this.#others = this.#othersOf();
     this.#invariants = scenario.keepsInvariants ? new Invariants(world) : undefined;
     if (point?.kind === "lost") this.#small.ears.lost.add(point.message);
@@ -101,6 +102,7 @@ class Stage {
     world.at(0, "the scenario begins", () => this.#tellSteps());
     await world.run(world.nowMs + 600_000, () => this.#isOver);
     const point = this.#point;
+    if (point?.kind === "rewound") await this.#rewind(point.revision);
     if (point?.kind === "frozen" || point?.kind === "reborn") await this.#endSilence(point.kind);
   }
 
@@ -110,24 +112,25 @@ class Stage {
     const { settlesWithinMs = SETTLES_WITHIN_MS } = this.#scenario;
     const untilMs = world.nowMs + settlesWithinMs + REST_MS;
     const isAtRest = (): boolean => world.nowMs - this.#small.lastWrite.atMs >= REST_MS;
-    const isRight = (): boolean => end === undefined || difference(end, this.#state()) === "";
-    while (world.nowMs < untilMs && !(this.#isMet() && isAtRest() && isRight()))
+    const isRight = async (): Promise<boolean> => end === undefined || difference(end, await this.#state()) === "";
+    while (world.nowMs < untilMs && !(this.#isMet() && isAtRest() && (await isRight())))
       await world.run(world.nowMs + LOOK_EVERY_MS);
     if (end === undefined) await world.run(untilMs);
     if (this.#point && !this.#isMet()) throw new Violation(`${nameOf(this.#point)} was never met`);
-    if (!isRight()) throw new Violation(`another end than undisturbed:\n${difference(end ?? [], this.#state())}`);
+    const different = end === undefined ? "" : difference(end, await this.#state());
+    if (different !== "") throw new Violation(`another end than undisturbed:\n${different}`);
     if (!isAtRest()) throw new Violation(`still writing: ${this.#small.lastWrite.what}`);
   }
 
-  recording(): Recording {
+  async recording(): Promise<Recording> {
     const messages = [...new Set(this.#small.ears.heard.slice(this.#heardBefore))];
-    return { writes: this.#writes, revisions: this.#revisions, messages, end: this.#state() };
+    return { writes: this.#writes, acts: this.#acts, revisions: this.#revisions, messages, end: await this.#state() };
   }
 
-  #state(): string[] {
+  async #state(): Promise<string[]> {
     const { end } = this.#scenario;
     const objects = this.#small.objectsSince(this.#baseRevision);
-    return stateOf(end ? end(objects) : objects);
+    return [...stateOf(end ? end(objects) : objects), ...(await this.#small.remains())];
   }
 
   #isMet(): boolean {
@@ -163,16 +166,26 @@ class Stage {
     this.#onRevision(commit.revision, key);
   }
 
+  /** What was done before the scenario began is no part of it. */
+  #onAct(): void {
+    if (this.#heardBefore === Number.POSITIVE_INFINITY) return;
+    this.#acts++;
+    if (this.#point?.kind === "cut" && this.#point.act === this.#acts) this.#strikeDown();
+  }
+
   #onWrite(): void {
     this.#writes++;
-    if (this.#point?.kind !== "crash" || this.#point.write !== this.#writes) return;
+    if (this.#point?.kind === "crash" && this.#point.write === this.#writes) this.#strikeDown();
+  }
+
+  #strikeDown(): void {
     this.#struckAtMs = this.#world.nowMs;
     this.#small.crashSubject(DOWN_MS);
   }
 
   #onRevision(revision: number, key: string): void {
     const point = this.#point;
-    if (!point || point.kind === "crash" || point.kind === "lost" || point.revision !== revision) return;
+    if (!point || !("revision" in point) || point.kind === "rewound" || point.revision !== revision) return;
     this.#struckAtMs = this.#world.nowMs;
     this.#world.tell("world", `${this.#scenario.subject.machine} hears nothing from revision ${revision} on`);
     this.#small.ears.deafen(revision);
@@ -196,6 +209,17 @@ class Stage {
       await world.run(world.nowMs + REBORN_AFTER_MS);
       this.#small.crashSubject(DOWN_MS);
     }
+    await world.run(world.nowMs + DEAF_AFTER_END_MS);
+    world.tell("world", `${this.#scenario.subject.machine} hears again`);
+    this.#small.ears.hear();
+  }
+
+  async #rewind(revision: number): Promise<void> {
+    const world = this.#world;
+    await world.run(world.nowMs + REBORN_AFTER_MS);
+    this.#struckAtMs = world.nowMs;
+    this.#small.ears.deafen(revision);
+    this.#small.crashSubject(DOWN_MS);
     await world.run(world.nowMs + DEAF_AFTER_END_MS);
     world.tell("world", `${this.#scenario.subject.machine} hears again`);
     this.#small.ears.hear();

@@ -4,6 +4,9 @@
  * Woken by changes of the pod, events of the runtime and verdicts of probes; a slow look at everything is the safety net.
  */
 import type { Pod } from "@pilothouse/api/types/core-v1";
+import { resources } from "@pilothouse/client";
+import { sleep } from "@pilothouse/clock";
+import { isStatus } from "@pilothouse/errors";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { RuntimeEvent } from "@pilothouse/runtime";
 import { span, type TraceContext } from "@pilothouse/telemetry";
@@ -23,6 +26,8 @@ import { newPodRecord, type PodRecord } from "./pod-record.ts";
 import { PodRounds } from "./pod-rounds.ts";
 
 const RELIST_MS = 60_000;
+/** How soon it is asked again whether a pod that no list has is gone. */
+const ORPHAN_MS = 5_000;
 
 export class PodWorkers {
   readonly #ports: KubeletPorts;
@@ -109,14 +114,45 @@ export class PodWorkers {
     const orphans = new Map(sandboxes.map((it) => [it.uid, it.labels]));
     for (const uid of await this.#ports.files.listPods()) if (!orphans.has(uid)) orphans.set(uid, {});
     for (const [uid, labels] of orphans) {
-      if (this.#records.has(uid)) continue;
       const name = labels[LABEL_POD_NAME] ?? "";
       const namespace = labels[LABEL_POD_NAMESPACE] ?? "";
       const pod: Pod = { metadata: { name, namespace, uid }, spec: { containers: [] } };
-      const record = this.#newRecord(pod, undefined);
-      record.vanished = true;
-      this.#records.set(uid, record);
-      this.#queue.add(uid);
+      if (!this.#records.has(uid)) this.#scope.run(`orphan ${uid}`, (signal) => this.#adopt(pod, signal));
+    }
+  }
+
+  /**
+   * A list may be older than what runs here, so that the API itself is asked whether the pod is gone (C13). While it is not,
+   * its containers are left alone: the list will catch up.
+   */
+  async #adopt(pod: Pod, signal: AbortSignal): Promise<void> {
+    const uid = uidOf(pod);
+    while (!signal.aborted && !this.#records.has(uid)) {
+      if (await this.#isGone(pod)) {
+        // The list may have caught up meanwhile, and the pod been told of.
+        if (this.#records.has(uid)) return;
+        const record = this.#newRecord(pod, undefined);
+        record.vanished = true;
+        this.#records.set(uid, record);
+        this.#queue.add(uid);
+        return;
+      }
+      await sleep(this.#ports.clock, ORPHAN_MS, signal);
+    }
+  }
+
+  /** False too if there is no knowing. */
+  async #isGone(pod: Pod): Promise<boolean> {
+    const { name = "", namespace = "" } = pod.metadata;
+    // Of its files alone the name is not known: nothing of it runs.
+    if (name === "") return true;
+    try {
+      const found = await this.#ports.client.get<Pod>(resources.pods, namespace, name);
+      return uidOf(found) !== uidOf(pod);
+    } catch (error) {
+      if (isStatus(error, "NotFound")) return true;
+      this.#ports.log.warn("it is not known whether a pod is gone; asking again", { pod: podTitle(pod), error });
+      return false;
     }
   }
 
