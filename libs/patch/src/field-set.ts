@@ -134,6 +134,7 @@ export function printElement(element: string): string {
 
 /** The JSON of `fieldsV1`, in upstream's order. */
 export function toFieldsV1(set: FieldSet): Record<string, unknown> {
+  if (set.size === 0) return {};
   return Object.fromEntries(
     sorted(set).map(([element, node]) => {
       const children = toFieldsV1(node.children);
