@@ -22,7 +22,9 @@ export function fieldElement(name: string): string {
 
 /** The element of a list whose elements are known by keys. */
 export function keyElement(keys: Readonly<Record<string, unknown>>): string {
-  return `k:${JSON.stringify(Object.fromEntries(Object.entries(keys).sort(([a], [b]) => (a < b ? -1 : 1))))}`;
+  const names = Object.keys(keys);
+  if (names.length === 1) return `k:${JSON.stringify(keys)}`;
+  return `k:${JSON.stringify(Object.fromEntries(names.sort().map((name) => [name, keys[name]])))}`;
 }
 
 /** The element of a list that is a set of scalars. */
