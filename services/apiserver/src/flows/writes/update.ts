@@ -168,9 +168,7 @@ async function createInstead(
 ): Promise<Decision<Changed>> {
   const { name } = context.info;
   if (!wish.mayCreate) throw notFound(kind, name);
-  const object = await (wish.fresh
-    ? wish.fresh(context.warn)
-    : wish.next(() => ({ metadata: {} }), context.warn));
+  const object = await (wish.fresh ? wish.fresh(context.warn) : wish.next(() => ({ metadata: {} }), context.warn));
   if (object.metadata.uid) {
     const found = `Precondition failed: UID in precondition: ${object.metadata.uid}, UID in object meta: `;
     throw conflict(kind, name, found);
