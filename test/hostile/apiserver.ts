@@ -1,6 +1,7 @@
 /** One real apiserver, its etcd and NATS, and clients that send whatever bytes they like. */
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { Agent, request as httpsRequest } from "node:https";
+import { connect as dial, type Socket } from "node:net";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { buildService } from "../../deploy/commands/build.ts";
@@ -33,6 +34,10 @@ export interface HostileTarget {
   ask(method: string, path: string, asked?: Asked): Promise<Answer>;
   /** A bare TLS connection as the administrator. */
   open(): Promise<TLSSocket>;
+  /** A TCP connection that says nothing. */
+  dial(): Promise<Socket>;
+  /** How many the process has open, sockets among them. */
+  openFiles(): Promise<number>;
   /** Resident memory. */
   rssMb(): Promise<number>;
   /** What the server's event loop has taken of the processor so far. */
@@ -96,6 +101,19 @@ export async function startTarget(options: EtcdOptions = {}): Promise<HostileTar
           resolve(socket);
         });
       }),
+    dial: () =>
+      new Promise((resolve, reject) => {
+        const socket = dial({ host: "127.0.0.1", port });
+        socket.once("error", reject);
+        socket.once("connect", () => {
+          socket.off("error", reject);
+          socket.on("error", () => undefined);
+          resolve(socket);
+        });
+      }),
+    async openFiles() {
+      return (await readdir(`/proc/${apiserver.pid()}/fd`)).length;
+    },
     async rssMb() {
       const status = await readFile(`/proc/${apiserver.pid()}/status`, "utf8");
       return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024;

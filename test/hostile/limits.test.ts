@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { MAX_DEPTH } from "@pilothouse/api";
 import { MAX_STRICT_PROBLEMS } from "@pilothouse/api/codec/limits";
 import { MAX_YAML_BYTES } from "@pilothouse/api/codec/yaml";
+import { MAX_FIELD_ERRORS } from "@pilothouse/errors";
 import { storeLimits } from "@pilothouse/store/limits";
 import { expect, test } from "vitest";
 import { DOOR_LIMITS } from "../../services/apiserver/src/adapters/door-limits.ts";
@@ -17,6 +18,7 @@ test("docs/hostile-input.md states the limits as they are, and all of the door's
     MAX_DEPTH,
     MAX_YAML_BYTES,
     MAX_STRICT_PROBLEMS,
+    MAX_FIELD_ERRORS,
     MAX_STORED_BYTES,
     keyBytes: storeLimits.keyBytes,
   });

@@ -203,21 +203,42 @@ export function fieldErrorBody(error: FieldError): string {
   return error.detail === "" ? `${word}${value}` : `${word}${value}: ${error.detail}`;
 }
 
+/** How many failed fields are told of one object: a body of 1.5 MB may hold a million. Upstream tells them all. */
+export const MAX_FIELD_ERRORS = 1_000;
+
+/** What they may take together in a message; the one that goes past it is the last that is told. */
+const MAX_FIELD_ERROR_CHARACTERS = 256 * 1024;
+
 /** 422 with one cause per failed field. */
 export function invalid(
   kind: { group: string; kind: string },
   name: string,
   errors: readonly FieldError[],
 ): StatusError {
-  const lines = errors.map((error) => `${error.field}: ${fieldErrorBody(error)}`);
+  const causes = causesOf(errors);
+  const lines = causes.map(({ field, message }) => `${field}: ${message}`);
   const list = lines.length === 1 ? (lines[0] as string) : `[${lines.join(", ")}]`;
   const subject = kind.group === "" ? kind.kind : `${kind.kind}.${kind.group}`;
   return new StatusError(422, "Invalid", `${subject} "${name}" is invalid: ${list}`, {
     name,
     ...(kind.group === "" ? {} : { group: kind.group }),
     kind: kind.kind,
-    causes: errors.map((error) => ({ reason: error.type, message: fieldErrorBody(error), field: error.field })),
+    causes,
   });
+}
+
+function causesOf(
+  errors: readonly FieldError[],
+): (StatusCause & { readonly message: string; readonly field: string })[] {
+  const causes = [];
+  let characters = 0;
+  for (const error of errors.slice(0, MAX_FIELD_ERRORS)) {
+    const message = fieldErrorBody(error);
+    causes.push({ reason: error.type, message, field: error.field });
+    characters += message.length + error.field.length;
+    if (characters > MAX_FIELD_ERROR_CHARACTERS) break;
+  }
+  return causes;
 }
 
 export function expired(message: string, continueToken?: string): StatusError {

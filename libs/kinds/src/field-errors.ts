@@ -2,9 +2,21 @@
  * Upstream's constructors for failed fields. Rules are generators that yield these:
  * `function* rules(path, value): FieldErrors { if (value === "") yield required(`${path}.name`); }`
  */
-import type { FieldError } from "@pilothouse/errors";
+import { MAX_FIELD_ERRORS, type FieldError } from "@pilothouse/errors";
 
 export type FieldErrors = Generator<FieldError, void, undefined>;
+
+/** What the rules find, each rule asked only while fewer than MAX_FIELD_ERRORS are found. */
+export function firstErrors(...rules: readonly FieldErrors[]): readonly FieldError[] {
+  const errors: FieldError[] = [];
+  for (const rule of rules) {
+    for (const error of rule) {
+      if (errors.length === MAX_FIELD_ERRORS) return errors;
+      errors.push(error);
+    }
+  }
+  return errors;
+}
 
 export function required(field: string, detail = ""): FieldError {
   return { type: "FieldValueRequired", field, detail };

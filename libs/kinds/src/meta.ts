@@ -1,6 +1,15 @@
 /** Rules for `metadata`, the same for every kind. */
 import type { FieldError } from "@pilothouse/errors";
-import { forbidden, immutable, invalid, invalidEach, notNegative, required, tooLong } from "./field-errors.ts";
+import {
+  firstErrors,
+  forbidden,
+  immutable,
+  invalid,
+  invalidEach,
+  notNegative,
+  required,
+  tooLong,
+} from "./field-errors.ts";
 import type { FieldErrors } from "./field-errors.ts";
 import { keepField } from "./isolation.ts";
 import type { ApiObject, KindDefinition, ObjectMeta, OwnerReference } from "./kind.ts";
@@ -17,7 +26,7 @@ type Named = Pick<KindDefinition, "namespaced" | "validateName">;
 
 /** Metadata of an object about to be created (its name is already generated, if it was to be). */
 export function validateObjectMeta(kind: Named, object: ApiObject): readonly FieldError[] {
-  return [...nameRules(kind, object.metadata), ...metaRules(object.metadata, "metadata")];
+  return firstErrors(nameRules(kind, object.metadata), metaRules(object.metadata, "metadata"));
 }
 
 /**
@@ -25,7 +34,7 @@ export function validateObjectMeta(kind: Named, object: ApiObject): readonly Fie
  * unconditional update.
  */
 export function validateObjectMetaUpdate(object: ApiObject, old: ApiObject): readonly FieldError[] {
-  return [...metaRules(object.metadata, "metadata"), ...metaUpdateRules(object.metadata, old.metadata)];
+  return firstErrors(metaRules(object.metadata, "metadata"), metaUpdateRules(object.metadata, old.metadata));
 }
 
 /**
@@ -43,7 +52,7 @@ export function keepServerMeta(meta: ObjectMeta, old: ObjectMeta): void {
 }
 
 /** A label selector as it comes from a user: a key or operator left out is an empty one. */
-export function labelSelectorRules(selector: LabelSelectorObject | undefined, path: string): readonly FieldError[] {
+export function labelSelectorRules(selector: LabelSelectorObject | undefined, path: string): FieldErrors {
   const matchExpressions = (selector?.matchExpressions ?? []).map(({ key, operator, values }) => ({
     key: key ?? "",
     operator: operator ?? "",

@@ -1,6 +1,7 @@
 /** Server-side apply. */
 import type { ManagedFieldsEntry } from "@pilothouse/api/types/meta-v1";
 import { isJsonObject, type JsonObject } from "@pilothouse/api";
+import { atOnce, type Steps } from "@pilothouse/api/steps";
 import { badRequest, StatusError } from "@pilothouse/errors";
 import { refuseConflicts, type Conflict } from "./conflicts.ts";
 import { difference, differenceBelow, intersection, NO_FIELDS, pathsOf, union, type FieldSet } from "./field-set.ts";
@@ -42,20 +43,35 @@ export function applyConfiguration(
   applied: JsonObject,
   write: Write & { readonly force: boolean },
 ): Applied {
+  return atOnce(applyConfigurationInSteps(live, applied, write));
+}
+
+/** The same, for large objects. */
+export function* applyConfigurationInSteps(
+  live: JsonObject | undefined,
+  applied: JsonObject,
+  write: Write & { readonly force: boolean },
+): Steps<Applied> {
   checkConfiguration(applied, write);
+  yield;
   const managers = managersBeforeApply(live, write);
-  const merged = mergeAndPrune(live ?? {}, applied, managers, write);
+  yield;
+  const merged = yield* mergeAndPrune(live ?? {}, applied, managers, write);
+  yield;
   const change = comparison(live ?? {}, merged.object, write);
+  yield;
   if (!write.force) refuseConflicts(conflictsWith(merged, change, fieldsLastApplied(live, write)));
   const owners = mapFields(merged.managers, (fields, id) =>
     id === merged.id
       ? difference(differenceBelow(fields, write.resetFields ?? NO_FIELDS), UNOWNED)
       : withoutChanged(fields, change),
   );
+  yield;
   const changed = live === undefined || !isNoChange(change);
   const mine = owners.get(merged.id);
   if (mine && changed) owners.set(merged.id, { ...mine, time: write.time });
   const managedFields = encodeManagers(owners);
+  yield;
   const object = withLastApplied(changed ? merged.object : live, live, applied, write);
   return { object: withManagedFields(object, managedFields), managedFields, changed };
 }
@@ -68,24 +84,29 @@ interface Merged {
   readonly managers: Managers;
 }
 
-function mergeAndPrune(live: JsonObject, applied: JsonObject, before: Managers, write: Write): Merged {
+function* mergeAndPrune(live: JsonObject, applied: JsonObject, before: Managers, write: Write): Steps<Merged> {
   const type = rootType(write.structure);
   const manager = managerOf(write, "Apply", fieldsOf(applied, type));
   const id = identifierOf(manager);
   const last = before.get(id);
   const managers = new Map(before).set(id, { ...manager, time: last?.time });
+  yield;
   const merged = merge(withoutManagedFields(live), applied, type) as JsonObject;
-  return { object: last ? prune(merged, last.fields, managers, type) : merged, id, managers };
+  yield;
+  return { object: last ? yield* prune(merged, last.fields, managers, type) : merged, id, managers };
 }
 
 /** Takes away what was applied last time and is owned by nobody now; nothing else, however deep it lies. */
-function prune(merged: JsonObject, lastApplied: FieldSet, managers: Managers, type: TypeRef): JsonObject {
+function* prune(merged: JsonObject, lastApplied: FieldSet, managers: Managers, type: TypeRef): Steps<JsonObject> {
   const last = withParents(lastApplied, type);
   const owned = [...managers.values()].map(({ fields }) => fields).reduce(union, NO_FIELDS);
+  yield;
   const all = withParents(fieldsOf(merged, type), type);
   const without = (fields: FieldSet): JsonObject => (remove(merged, fields, type) ?? {}) as JsonObject;
   const fieldsLeft = (object: JsonObject): FieldSet => withParents(fieldsOf(object, type), type);
+  yield;
   const withOwned = without(difference(all, union(fieldsLeft(without(last)), withParents(owned, type))));
+  yield;
   return without(intersection(difference(all, fieldsLeft(withOwned)), last));
 }
 

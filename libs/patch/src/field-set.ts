@@ -22,7 +22,9 @@ export function fieldElement(name: string): string {
 
 /** The element of a list whose elements are known by keys. */
 export function keyElement(keys: Readonly<Record<string, unknown>>): string {
-  return `k:${JSON.stringify(Object.fromEntries(Object.entries(keys).sort(([a], [b]) => (a < b ? -1 : 1))))}`;
+  const names = Object.keys(keys);
+  if (names.length === 1) return `k:${JSON.stringify(keys)}`;
+  return `k:${JSON.stringify(Object.fromEntries(names.sort().map((name) => [name, keys[name]])))}`;
 }
 
 /** The element of a list that is a set of scalars. */
@@ -134,6 +136,7 @@ export function printElement(element: string): string {
 
 /** The JSON of `fieldsV1`, in upstream's order. */
 export function toFieldsV1(set: FieldSet): Record<string, unknown> {
+  if (set.size === 0) return {};
   return Object.fromEntries(
     sorted(set).map(([element, node]) => {
       const children = toFieldsV1(node.children);

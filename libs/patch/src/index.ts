@@ -12,7 +12,7 @@
 export { applyJsonPatch } from "./json-patch.ts";
 export { applyMergePatch } from "./merge-patch.ts";
 export { applyStrategicMergePatch } from "./strategic-merge-patch.ts";
-export { applyConfiguration, type Applied } from "./apply-configuration.ts";
-export { trackUpdate, type Write } from "./ownership.ts";
+export { applyConfiguration, applyConfigurationInSteps, type Applied } from "./apply-configuration.ts";
+export { trackUpdate, trackUpdateInSteps, type Write } from "./ownership.ts";
 export { fieldSetOf, type FieldSet } from "./field-set.ts";
 export type { ManagedFieldsEntry } from "@pilothouse/api/types/meta-v1";

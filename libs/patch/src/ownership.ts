@@ -1,6 +1,7 @@
 /** Who owns which field of an object, recorded on every write. */
 import type { ManagedFieldsEntry } from "@pilothouse/api/types/meta-v1";
 import { isJsonObject, type JsonObject, type StructureSchema } from "@pilothouse/api";
+import { atOnce, type Steps } from "@pilothouse/api/steps";
 import { difference, differenceBelow, fieldSetOf, NO_FIELDS, union, type FieldSet } from "./field-set.ts";
 import { own } from "./json.ts";
 import {
@@ -57,12 +58,24 @@ export function trackUpdate(
   next: JsonObject,
   write: Write,
 ): ManagedFieldsEntry[] | undefined {
+  return atOnce(trackUpdateInSteps(live, next, write));
+}
+
+/** The same, for large objects. */
+export function* trackUpdateInSteps(
+  live: JsonObject | undefined,
+  next: JsonObject,
+  write: Write,
+): Steps<ManagedFieldsEntry[] | undefined> {
   const entries = entriesBefore(live, next, write);
   const managers = decodeManagers(entries) ?? NO_MANAGERS;
   if (managers.size === 0 && live !== undefined) return undefined;
+  yield;
   const change = comparison(live ?? {}, next, write);
   if (isNoChange(change)) return entries.length === 0 ? undefined : [...entries];
+  yield;
   const owners = recordUpdate(managers, change, write);
+  yield;
   return owners.size === 0 ? undefined : encodeManagers(capUpdaters(owners));
 }
 

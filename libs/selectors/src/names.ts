@@ -52,10 +52,7 @@ export function checkDns1123Subdomain(value: string): readonly string[] {
 
 /** A DNS label by RFC 1035, which starts with a letter: names of Services. */
 export function checkDns1035Label(value: string): readonly string[] {
-  return check(
-    value,
-    63,
-    DNS1035,
+  return check(value, 63, DNS1035, () =>
     mismatch(
       "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character",
       DNS1035_FORMAT,
@@ -67,10 +64,7 @@ export function checkDns1035Label(value: string): readonly string[] {
 
 /** `*.example.com`: hosts of an Ingress. */
 export function checkWildcardDns1123Subdomain(value: string): readonly string[] {
-  return check(
-    value,
-    253,
-    WILDCARD,
+  return check(value, 253, WILDCARD, () =>
     mismatch(
       "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
       WILDCARD_FORMAT,
@@ -119,10 +113,7 @@ export function checkLabelValue(value: string): readonly string[] {
 
 /** A key of a ConfigMap or Secret, which becomes a file name. */
 export function checkConfigMapKey(value: string): readonly string[] {
-  const errors = check(
-    value,
-    253,
-    CONFIG_KEY,
+  const errors = check(value, 253, CONFIG_KEY, () =>
     mismatch(
       "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
       CONFIG_KEY_FORMAT,
@@ -215,10 +206,10 @@ function subdomainErrors(value: string, tooLong: string): readonly string[] {
   return errors;
 }
 
-function check(value: string, max: number, format: RegExp, text: string): readonly string[] {
+function check(value: string, max: number, format: RegExp, text: () => string): readonly string[] {
   const errors: string[] = [];
   if (sizeBytes(value) > max) errors.push(maxCharacters(max));
-  if (!format.test(value)) errors.push(text);
+  if (!format.test(value)) errors.push(text());
   return errors;
 }
 

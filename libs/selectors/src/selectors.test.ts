@@ -164,7 +164,7 @@ describe("label selectors of objects", () => {
   });
 
   it("validation finds every fault", () => {
-    const errors = validateLabelSelector(
+    const problems = validateLabelSelector(
       {
         matchLabels: { "a b": "c" },
         matchExpressions: [
@@ -175,7 +175,7 @@ describe("label selectors of objects", () => {
       },
       "spec.selector",
     );
-    expect(errors.map(({ type, field }) => `${type} ${field}`)).toEqual([
+    expect(Array.from(problems, ({ type, field }) => `${type} ${field}`)).toEqual([
       "FieldValueInvalid spec.selector.matchLabels",
       "FieldValueRequired spec.selector.matchExpressions[0].values",
       "FieldValueForbidden spec.selector.matchExpressions[1].values",

@@ -2,35 +2,33 @@ import type { FieldError } from "@pilothouse/errors";
 import type { Labels, LabelSelectorObject } from "./label-selector.ts";
 import { checkLabelKey, checkLabelValue } from "./names.ts";
 
+type Problems = Generator<FieldError, void, undefined>;
+
 /** What is wrong with labels; all errors name the map itself, as upstream's do. `path` as in `metadata.labels`. */
-export function validateLabels(labels: Labels | undefined, path: string): readonly FieldError[] {
-  return Object.entries(labels ?? {}).flatMap(([key, value]) => [
-    ...checkLabelKey(key).map((detail) => invalidAt(path, key, detail)),
-    ...checkLabelValue(value).map((detail) => invalidAt(path, value, detail)),
-  ]);
+export function* validateLabels(labels: Labels | undefined, path: string): Problems {
+  for (const [key, value] of Object.entries(labels ?? {})) {
+    for (const detail of checkLabelKey(key)) yield invalidAt(path, key, detail);
+    for (const detail of checkLabelValue(value)) yield invalidAt(path, value, detail);
+  }
 }
 
 /** What is wrong with an object's selector, at `path` as in `spec.selector`. */
-export function validateLabelSelector(selector: LabelSelectorObject | undefined, path: string): readonly FieldError[] {
-  return [
-    ...validateLabels(selector?.matchLabels, `${path}.matchLabels`),
-    ...(selector?.matchExpressions ?? []).flatMap((expression, i) =>
-      validateExpression(expression, `${path}.matchExpressions[${i}]`),
-    ),
-  ];
+export function* validateLabelSelector(selector: LabelSelectorObject | undefined, path: string): Problems {
+  yield* validateLabels(selector?.matchLabels, `${path}.matchLabels`);
+  for (const [i, expression] of (selector?.matchExpressions ?? []).entries()) {
+    yield* validateExpression(expression, `${path}.matchExpressions[${i}]`);
+  }
 }
 
-function validateExpression(
+function* validateExpression(
   { key, operator, values = [] }: NonNullable<LabelSelectorObject["matchExpressions"]>[number],
   path: string,
-): readonly FieldError[] {
-  return [
-    ...operatorErrors(operator, values, path),
-    ...checkLabelKey(key).map((detail) => invalidAt(`${path}.key`, key, detail)),
-    ...values.flatMap((value, i) =>
-      checkLabelValue(value).map((detail) => invalidAt(`${path}.values[${i}]`, value, detail)),
-    ),
-  ];
+): Problems {
+  yield* operatorErrors(operator, values, path);
+  for (const detail of checkLabelKey(key)) yield invalidAt(`${path}.key`, key, detail);
+  for (const [i, value] of values.entries()) {
+    for (const detail of checkLabelValue(value)) yield invalidAt(`${path}.values[${i}]`, value, detail);
+  }
 }
 
 function operatorErrors(operator: string, values: readonly string[], path: string): readonly FieldError[] {

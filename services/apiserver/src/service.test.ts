@@ -101,6 +101,21 @@ describe("writing", () => {
     expect(media.status).toBe(415);
   });
 
+  it("tells the first thousand faults of an object, and no more than their texts may take", async () => {
+    const causesOf = async (metadata: object): Promise<number> => {
+      const { status, json, text } = await story.ask("POST", MAPS, {
+        body: { metadata: { name: "wrong", ...metadata } },
+      });
+      expect(status).toBe(422);
+      expect(text.length).toBeLessThan(3_000_000);
+      return (json["details"] as unknown as { causes: unknown[] }).causes.length;
+    };
+    expect(await causesOf({ ownerReferences: Array.from({ length: 300_000 }, () => ({})) })).toBe(1_000);
+    const owner = { apiVersion: "v1", kind: "Pod", name: "a", uid: "b", controller: true };
+    const swollen = await causesOf({ ownerReferences: Array.from({ length: 10_000 }, () => owner) });
+    expect(swollen).toBe(1);
+  });
+
   it("generates names", async () => {
     const { json } = await story.ask("POST", MAPS, { body: { metadata: { generateName: "web-" } } });
     expect((json["metadata"] as unknown as { name: string }).name).toMatch(/^web-[a-z0-9]{5}$/);
@@ -156,6 +171,36 @@ describe("changing", () => {
     expect((await apply("one", "1")).status).toBe(201);
     expect(await apply("two", "2")).toMatchObject({ status: 409, json: { reason: "Conflict" } });
     expect(await apply("two", "2", true)).toMatchObject({ status: 200, json: { data: { k: "2" } } });
+  });
+
+  it("renames nothing: a PUT, a patch or an applied configuration that names another object is a bad request", async () => {
+    await story.ask("POST", MAPS, { body: { metadata: { name: "kept" }, data: { v: "1" } } });
+    const configuration = { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "other" }, data: { v: "2" } };
+    const told = (name: string) => ({
+      status: "Failure",
+      reason: "BadRequest",
+      code: 400,
+      message: `the name of the object (other) does not match the name on the URL (${name})`,
+    });
+    for (const contentType of ["application/merge-patch+json", "application/strategic-merge-patch+json"]) {
+      const body = { metadata: { name: "other" } };
+      expect((await story.ask("PATCH", `${MAPS}/kept`, { body, contentType })).json).toMatchObject(told("kept"));
+    }
+    const operations = [{ op: "replace", path: "/metadata/name", value: "other" }];
+    const contentType = "application/json-patch+json";
+    const byOperations = await story.ask("PATCH", `${MAPS}/kept`, { body: operations, contentType });
+    expect(byOperations.json).toMatchObject(told("kept"));
+    expect((await story.ask("PUT", `${MAPS}/kept`, { body: configuration })).json).toMatchObject(told("kept"));
+    // Of what is there, and of what would be created.
+    for (const name of ["kept", "new"]) {
+      const applied = await story.ask("PATCH", `${MAPS}/${name}?fieldManager=a&force=true`, {
+        body: configuration,
+        contentType: "application/apply-patch+yaml",
+      });
+      expect(applied.json).toMatchObject(told(name));
+    }
+    expect((await story.ask("GET", `${MAPS}/kept`)).json).toMatchObject({ data: { v: "1" } });
+    for (const name of ["other", "new"]) expect((await story.ask("GET", `${MAPS}/${name}`)).status).toBe(404);
   });
 
   it("binds a pod once", async () => {
@@ -323,6 +368,36 @@ describe("who may", () => {
     expect(who.json).toMatchObject({ status: { userInfo: { username: "system:serviceaccount:default:robot" } } });
     await story.ask("DELETE", `${accounts}/robot`);
     expect((await story.ask("GET", "/version", asRobot)).status).toBe(401);
+  });
+
+  it("knows a token until it expires, and not a second longer", async () => {
+    await story.ask("POST", "/api/v1/namespaces/default/serviceaccounts", { body: { metadata: { name: "brief" } } });
+    const review = { spec: { expirationSeconds: 600 } };
+    const path = "/api/v1/namespaces/default/serviceaccounts/brief/token";
+    const { json } = await story.ask("POST", path, { body: review });
+    const { token } = json["status"] as unknown as { token: string };
+    const asBrief = () =>
+      story.ask("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {
+        body: {},
+        as: "anonymous",
+        headers: { authorization: `Bearer ${token}` },
+      });
+    const known = await asBrief();
+    expect(known.json).toMatchObject({
+      status: { userInfo: { username: "system:serviceaccount:default:brief" } },
+    });
+    await story.clock.advance(599_000);
+    expect((await asBrief()).status).toBe(201);
+    await story.clock.advance(1_000);
+    expect((await asBrief()).json).toEqual({
+      kind: "Status",
+      apiVersion: "v1",
+      metadata: {},
+      status: "Failure",
+      message: "Unauthorized",
+      reason: "Unauthorized",
+      code: 401,
+    });
   });
 
   it("lets a leader write only under its leadership", async () => {

@@ -1,5 +1,6 @@
 /** The four patches against valid objects: a result that is JSON, or a StatusError; what is patched stays as it was. */
 import { DecodeError, decodeJson } from "@pilothouse/api";
+import { atOnce } from "@pilothouse/api/steps";
 import { StatusError } from "@pilothouse/errors";
 import type { ApiObject } from "@pilothouse/kinds";
 import { recordUpdate } from "../../../services/apiserver/src/core/ownership.ts";
@@ -42,12 +43,12 @@ export const patches: Target = {
     const write = { type: type as PatchType, body: bytesOf(patchText), kind, options, subresource: "" };
     // A merged object may be built of the old one's parts; all others leave it as it was.
     const copied = (): ApiObject => (type === "merge" ? (JSON.parse(before) as ApiObject) : old);
-    const patch = (): ApiObject => applyPatch(write, copied, TIME, () => undefined);
+    const patch = (): ApiObject => atOnce(applyPatch(write, copied, TIME, () => undefined));
     const patched = resultOrRefusal([StatusError], patch);
     expectSame("the object that is patched", JSON.stringify(old), before);
     if (!patched) return;
     expectSame("the same patch again", JSON.stringify(patch()), JSON.stringify(patched));
-    recordUpdate(patched, old, { kind, manager: "fuzz", subresource: "", time: TIME });
+    atOnce(recordUpdate(patched, old, { kind, manager: "fuzz", subresource: "", time: TIME }));
   },
 };
 

@@ -69,7 +69,7 @@ function parsedAsYaml(bytes: Uint8Array): unknown {
     throw new DecodeError(`error converting YAML to JSON: yaml: exceeded max depth of ${MAX_DEPTH}`);
   try {
     const lines = new LineCounter();
-    const document = parseDocument(text, { ...OPTIONS, lineCounter: lines });
+    const document = withoutStacks(() => parseDocument(text, { ...OPTIONS, lineCounter: lines }));
     const error = document.errors.find(({ code }) => code !== "MULTIPLE_DOCS");
     // The parser tells of its own exhausted stack as of any other error.
     if (error?.message.includes("call stack")) throw new RangeError(error.message);
@@ -98,6 +98,17 @@ const OPTIONS = {
   prettyErrors: false,
   logLevel: "silent",
 } as const;
+
+/** The parser makes an error for each mistake of thousands, deep in its recursion; what it costs is their stacks, which nobody reads. */
+function withoutStacks<T>(work: () => T): T {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return work();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+}
 
 function refuseDuplicates(document: Document, lines: LineCounter): void {
   visit(document, {

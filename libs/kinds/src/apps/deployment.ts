@@ -4,6 +4,7 @@ import { AGE, containerColumns, selectorText, shown, wide } from "../columns.ts"
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import { podWarnings } from "../core/pod-warnings.ts";
 import {
+  firstErrors,
   forbidden,
   immutable,
   invalid,
@@ -48,9 +49,9 @@ export const deployment: KindDefinition<Deployment> = {
     keepField(deployment, old, "spec");
     keepField(deployment.metadata, old.metadata, "labels");
   },
-  validate: (deployment) => [...rules(deployment.spec)],
-  validateUpdate: ({ spec }, old) => [...immutable("spec.selector", spec.selector, old.spec.selector)],
-  validateStatusUpdate: (deployment, old) => [...statusRules(deployment, old)],
+  validate: (deployment) => firstErrors(rules(deployment.spec)),
+  validateUpdate: ({ spec }, old) => firstErrors(immutable("spec.selector", spec.selector, old.spec.selector)),
+  validateStatusUpdate: (deployment, old) => firstErrors(statusRules(deployment, old)),
   warnings: ({ spec }) => (spec.template.spec ? podWarnings(spec.template.spec, "spec.template.spec") : []),
   columns: [
     shown(

@@ -2,7 +2,7 @@ import type { ReplicaSet } from "@pilothouse/api/types/apps-v1";
 import { AGE, containerColumns, selectorText, shown, wide } from "../columns.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import { podWarnings } from "../core/pod-warnings.ts";
-import { immutable, notNegative } from "../field-errors.ts";
+import { firstErrors, immutable, notNegative } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
@@ -37,8 +37,8 @@ export const replicaSet: KindDefinition<ReplicaSet> = {
     nextGeneration(replicaSet, old);
   },
   prepareForStatusUpdate: (replicaSet, old) => keepField(replicaSet, old, "spec"),
-  validate: (replicaSet) => [...rules(replicaSet)],
-  validateUpdate: ({ spec }, old) => [...immutable("spec.selector", spec.selector, old.spec.selector)],
+  validate: (replicaSet) => firstErrors(rules(replicaSet)),
+  validateUpdate: ({ spec }, old) => firstErrors(immutable("spec.selector", spec.selector, old.spec.selector)),
   validateStatusUpdate: ({ status = { replicas: 0 } }) => [
     ...countRules(status, ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"]),
   ],

@@ -45,7 +45,8 @@ export function* templateRules(
 /** No selector finds nothing; a wrong one is told of elsewhere. */
 function findsItsOwn(selector: LabelSelector | undefined, labels: Record<string, string>): boolean {
   if (!selector) return false;
-  return labelSelectorRules(selector, "").length > 0 || matchesLabels(labelSelectorOf(selector), labels);
+  const [wrong] = labelSelectorRules(selector, "");
+  return wrong !== undefined || matchesLabels(labelSelectorOf(selector), labels);
 }
 
 interface Counts {

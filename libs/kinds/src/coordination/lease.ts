@@ -1,6 +1,6 @@
 import type { Lease } from "@pilothouse/api/types/coordination-v1";
 import { AGE, shown } from "../columns.ts";
-import { invalid, notNegative, notSupported } from "../field-errors.ts";
+import { firstErrors, invalid, notNegative, notSupported } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 
@@ -18,7 +18,7 @@ export const lease: KindDefinition<Lease> = {
   verbs: ALL_VERBS,
   subresources: [],
   depth: "full",
-  validate: (lease) => [...rules(lease)],
+  validate: (lease) => firstErrors(rules(lease)),
   columns: [shown("Holder", ({ spec }) => spec?.holderIdentity ?? "", "Who holds the lease."), AGE],
   ageColumn: false,
 };

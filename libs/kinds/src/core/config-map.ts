@@ -1,6 +1,6 @@
 import type { ConfigMap } from "@pilothouse/api/types/core-v1";
 import { AGE, shown } from "../columns.ts";
-import { invalid } from "../field-errors.ts";
+import { firstErrors, invalid } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { base64Bytes, immutableRules, keyRules, sizeRules, textBytes } from "./data.ts";
@@ -17,8 +17,8 @@ export const configMap: KindDefinition<ConfigMap> = {
   verbs: ALL_VERBS,
   subresources: [],
   depth: "full",
-  validate: (configMap) => [...rules(configMap)],
-  validateUpdate: (configMap, old) => [...immutableRules(configMap, old)],
+  validate: (configMap) => firstErrors(rules(configMap)),
+  validateUpdate: (configMap, old) => firstErrors(immutableRules(configMap, old)),
   columns: [
     shown("Data", ({ data, binaryData }) => countKeys(data) + countKeys(binaryData), "How many keys it has."),
     AGE,

@@ -1,7 +1,7 @@
 import type { EndpointAddress, Endpoints, EndpointSubset } from "@pilothouse/api/types/core-v1";
 import { checkDns1123Label, checkDns1123Subdomain, checkPortNumber } from "@pilothouse/selectors/names";
 import { AGE, orNone, shown } from "../columns.ts";
-import { invalidEach, required } from "../field-errors.ts";
+import { firstErrors, invalidEach, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { checkIp, checkNonSpecialIp, parseIp } from "../ip.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
@@ -25,8 +25,7 @@ export const endpoints: KindDefinition<Endpoints> = {
   defaults: ({ subsets }) => {
     for (const { ports } of subsets ?? []) for (const port of ports ?? []) port.protocol ||= "TCP";
   },
-  validate: ({ subsets }) =>
-    [...(subsets ?? []).entries()].flatMap(([i, subset]) => [...rules(subset, `subsets[${i}]`)]),
+  validate: ({ subsets }) => firstErrors(subsetsRules(subsets ?? [])),
   warnings: () => ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"],
   columns: [
     shown("Endpoints", ({ subsets }) => endpointsText(subsets ?? []), "Addresses and ports that are ready."),
@@ -34,6 +33,10 @@ export const endpoints: KindDefinition<Endpoints> = {
   ],
   ageColumn: false,
 };
+
+function* subsetsRules(subsets: readonly EndpointSubset[]): FieldErrors {
+  for (const [i, subset] of subsets.entries()) yield* rules(subset, `subsets[${i}]`);
+}
 
 function* rules({ addresses = [], notReadyAddresses = [], ports = [] }: EndpointSubset, path: string): FieldErrors {
   if (addresses.length === 0 && notReadyAddresses.length === 0) {

@@ -2,7 +2,7 @@ import type { Event } from "@pilothouse/api/types/core-v1";
 import { checkQualifiedName } from "@pilothouse/selectors/names";
 import { shown, wide } from "../columns.ts";
 import { ageOf } from "../duration.ts";
-import { invalid, invalidEach, required } from "../field-errors.ts";
+import { firstErrors, invalid, invalidEach, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 
@@ -24,7 +24,7 @@ export const event: KindDefinition<Event> = {
   defaults: (event) => {
     event.involvedObject ??= {};
   },
-  validate: (event) => [...rules(event)],
+  validate: (event) => firstErrors(rules(event)),
   selectableFields: selectableFields,
   columns: [
     shown("Last Seen", (event, nowMs) => ageOf(lastSeen(event), nowMs), "Time of the last observation."),

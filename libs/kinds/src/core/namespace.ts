@@ -1,7 +1,7 @@
 import type { Namespace } from "@pilothouse/api/types/core-v1";
 import { checkQualifiedName } from "@pilothouse/selectors/names";
 import { AGE, shown } from "../columns.ts";
-import { invalid, invalidEach } from "../field-errors.ts";
+import { firstErrors, invalid, invalidEach } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { keepField } from "../isolation.ts";
@@ -40,8 +40,8 @@ export const namespace: KindDefinition<Namespace> = {
   prepareForStatusUpdate: (namespace, old) => {
     keepField(namespace, old, "spec");
   },
-  validate: (namespace) => [...rules(namespace)],
-  validateStatusUpdate: (namespace) => [...statusRules(namespace)],
+  validate: (namespace) => firstErrors(rules(namespace)),
+  validateStatusUpdate: (namespace) => firstErrors(statusRules(namespace)),
   selectableFields: ({ status }) => ({ "status.phase": status?.phase ?? "" }),
   columns: [shown("Status", ({ status }) => status?.phase ?? "", "The status of the namespace"), AGE],
   ageColumn: false,

@@ -1,7 +1,16 @@
 import type { Node } from "@pilothouse/api/types/core-v1";
 import { checkLabelKey, checkLabelValue } from "@pilothouse/selectors/names";
 import { AGE, orNone, shown, wide } from "../columns.ts";
-import { duplicate, forbidden, invalid, invalidEach, notSupported, required, sameValue } from "../field-errors.ts";
+import {
+  firstErrors,
+  duplicate,
+  forbidden,
+  invalid,
+  invalidEach,
+  notSupported,
+  required,
+  sameValue,
+} from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { checkCidr, ipFamily } from "../ip.ts";
 import { keepField } from "../isolation.ts";
@@ -37,9 +46,9 @@ export const node: KindDefinition<Node> = {
   // A node may bring its status along when it registers; from then on /status is the only way.
   prepareForUpdate: (node, old) => keepField(node, old, "status"),
   prepareForStatusUpdate: (node, old) => keepField(node, old, "spec"),
-  validate: (node) => [...rules(node)],
-  validateUpdate: (node, old) => [...updateRules(node, old)],
-  validateStatusUpdate: (node) => [...statusRules(node)],
+  validate: (node) => firstErrors(rules(node)),
+  validateUpdate: (node, old) => firstErrors(updateRules(node, old)),
+  validateStatusUpdate: (node) => firstErrors(statusRules(node)),
   selectableFields: ({ spec }) => ({ "spec.unschedulable": String(spec?.unschedulable === true) }),
   columns: [
     shown("Status", statusText, "The status of the node"),

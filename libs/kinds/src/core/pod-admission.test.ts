@@ -1,4 +1,4 @@
-import type { Pod, PodSpec, ServiceAccount } from "@pilothouse/api/types/core-v1";
+import type { Pod, PodSpec, ServiceAccount, Volume } from "@pilothouse/api/types/core-v1";
 import { describe, expect, test } from "vitest";
 import { admitPriority, admitServiceAccount, admitTolerations, serviceAccountNameOf } from "./pod-admission.ts";
 
@@ -54,6 +54,12 @@ describe("service account", () => {
     const pod = given(spec);
     admitServiceAccount(pod, { ...ACCOUNT, ...account }, "abcde");
     expect(pod.spec.volumes).toBeUndefined();
+  });
+
+  test("a volume without a name, which validation will refuse, is no obstacle", () => {
+    const pod = given({ volumes: [{} as Volume] });
+    admitServiceAccount(pod, ACCOUNT, "abcde");
+    expect(pod.spec.volumes?.map(({ name }) => name)).toEqual([undefined, "kube-api-access-abcde"]);
   });
 
   test("the pod's word counts more than the account's", () => {

@@ -60,7 +60,8 @@ export function admitServiceAccount(pod: Pod, account: ServiceAccount | undefine
 }
 
 function mountToken({ spec }: Pod, suffix: string): void {
-  const existing = spec.volumes?.find(({ name }) => name.startsWith("kube-api-access-"));
+  // Nothing is validated yet: a volume may have no name.
+  const existing = spec.volumes?.find(({ name }: Partial<Volume>) => name?.startsWith("kube-api-access-"));
   const volume = existing ?? tokenVolume(`kube-api-access-${suffix}`);
   const without = [...(spec.initContainers ?? []), ...spec.containers].filter(
     ({ volumeMounts }) => !volumeMounts?.some(({ mountPath }) => mountPath === TOKEN_DIRECTORY),

@@ -1,5 +1,5 @@
 import type { Pod } from "@pilothouse/api/types/core-v1";
-import { invalid } from "../field-errors.ts";
+import { firstErrors, invalid } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
@@ -58,9 +58,9 @@ export const pod: KindDefinition<Pod> = {
     const qosClass = old.status?.qosClass;
     if (qosClass !== undefined) pod.status = { ...pod.status, qosClass };
   },
-  validate: (pod) => [...rules(pod)],
-  validateUpdate: (pod, old) => [...podUpdateRules(pod, old)],
-  validateStatusUpdate: (pod, old) => [...podStatusUpdateRules(pod, old)],
+  validate: (pod) => firstErrors(rules(pod)),
+  validateUpdate: (pod, old) => firstErrors(podUpdateRules(pod, old)),
+  validateStatusUpdate: (pod, old) => firstErrors(podStatusUpdateRules(pod, old)),
   warnings: (pod, old) => podWarnings(pod.spec, "spec", old ? undefined : pod.metadata.name),
   gracePeriodSeconds: ({ spec, status }, asked) => {
     const runs = spec.nodeName && status?.phase !== "Failed" && status?.phase !== "Succeeded";

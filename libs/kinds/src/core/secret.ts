@@ -1,6 +1,6 @@
 import type { Secret } from "@pilothouse/api/types/core-v1";
 import { AGE, shown } from "../columns.ts";
-import { immutable, invalid, required } from "../field-errors.ts";
+import { firstErrors, immutable, invalid, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { base64Bytes, immutableRules, keyRules, sizeRules } from "./data.ts";
@@ -35,8 +35,8 @@ export const secret: KindDefinition<Secret> = {
     // A client that does not know the type leaves it out: that is no change.
     if (old.type !== undefined && !secret.type) secret.type = old.type;
   },
-  validate: (secret) => [...rules(secret)],
-  validateUpdate: (secret, old) => [...immutable("type", secret.type, old.type), ...immutableRules(secret, old)],
+  validate: (secret) => firstErrors(rules(secret)),
+  validateUpdate: (secret, old) => firstErrors(immutable("type", secret.type, old.type), immutableRules(secret, old)),
   selectableFields: ({ type }) => ({ type: type ?? "" }),
   columns: [
     shown("Type", ({ type }) => type ?? "", "Used to facilitate programmatic handling of secret data."),

@@ -1,6 +1,6 @@
 import type { Service, ServicePort, ServiceSpec } from "@pilothouse/api/types/core-v1";
 import { AGE, labelsText, orNone, shown, wide } from "../columns.ts";
-import { sameValue } from "../field-errors.ts";
+import { firstErrors, sameValue } from "../field-errors.ts";
 import { ipFamily } from "../ip.ts";
 import { keepField } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
@@ -50,8 +50,8 @@ export const service: KindDefinition<Service> = {
     defaultFamilies(service.spec);
   },
   prepareForStatusUpdate: (service, old) => keepField(service, old, "spec"),
-  validate: (service) => [...serviceRules(service)],
-  validateUpdate: (service, old) => [...serviceUpdateRules(service, old)],
+  validate: (service) => firstErrors(serviceRules(service)),
+  validateUpdate: (service, old) => firstErrors(serviceUpdateRules(service, old)),
   selectableFields: ({ spec }) => ({ "spec.clusterIP": spec.clusterIP ?? "", "spec.type": spec.type ?? "" }),
   columns: [
     shown("Type", ({ spec }) => spec.type ?? "", "How it is reached."),

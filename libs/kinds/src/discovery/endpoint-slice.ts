@@ -1,7 +1,17 @@
 import type { Endpoint, EndpointPort, EndpointSlice } from "@pilothouse/api/types/discovery-v1";
 import { checkDns1123Label, checkDns1123Subdomain, checkQualifiedName } from "@pilothouse/selectors/names";
 import { AGE, shown } from "../columns.ts";
-import { duplicate, immutable, invalid, invalidEach, oneOf, required, sameValue, tooMany } from "../field-errors.ts";
+import {
+  firstErrors,
+  duplicate,
+  immutable,
+  invalid,
+  invalidEach,
+  oneOf,
+  required,
+  sameValue,
+  tooMany,
+} from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { checkNonSpecialIp, ipFamily } from "../ip.ts";
 import { startGeneration } from "../isolation.ts";
@@ -41,8 +51,8 @@ export const endpointSlice: KindDefinition<EndpointSlice> = {
     const same = sameValue(rest, oldRest) && sameValue(meta.labels ?? {}, oldMeta.labels ?? {});
     meta.generation = (oldMeta.generation ?? 0) + (same ? 0 : 1);
   },
-  validate: (slice) => [...rules(slice)],
-  validateUpdate: (slice, old) => [...immutable("addressType", slice.addressType, old.addressType)],
+  validate: (slice) => firstErrors(rules(slice)),
+  validateUpdate: (slice, old) => firstErrors(immutable("addressType", slice.addressType, old.addressType)),
   columns: [
     shown("AddressType", ({ addressType }) => addressType, "The kind of its addresses."),
     shown("Ports", ({ ports }) => listText((ports ?? []).map(portText)), "Its ports."),

@@ -1,3 +1,4 @@
+import { firstErrors } from "../field-errors.ts";
 import type { ClusterRoleBinding } from "@pilothouse/api/types/rbac-v1";
 import { AGE, shown, wide } from "../columns.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
@@ -28,8 +29,9 @@ export const clusterRoleBinding: KindDefinition<ClusterRoleBinding> = {
     defaultRoleRef(binding);
     defaultSubjects(binding.subjects);
   },
-  validate: ({ roleRef, subjects }) => [...roleRefRules(roleRef, ["ClusterRole"]), ...subjectRules(subjects, true)],
-  validateUpdate: ({ roleRef }, old) => [...roleRefImmutable(roleRef, old.roleRef)],
+  validate: ({ roleRef, subjects }) =>
+    firstErrors(roleRefRules(roleRef, ["ClusterRole"]), subjectRules(subjects, true)),
+  validateUpdate: ({ roleRef }, old) => firstErrors(roleRefImmutable(roleRef, old.roleRef)),
   columns: [
     shown("Role", ({ roleRef }) => `${roleRef.kind}/${roleRef.name}`, "The role that is granted."),
     AGE,

@@ -1,3 +1,4 @@
+import { firstErrors } from "../field-errors.ts";
 import type { ClusterRole } from "@pilothouse/api/types/rbac-v1";
 import { CREATED_AT } from "../columns.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
@@ -17,7 +18,7 @@ export const clusterRole: KindDefinition<ClusterRole> = {
   subresources: [],
   depth: "full",
   validateName: pathSegmentName,
-  validate: ({ rules }) => [...policyRules(rules, false)],
+  validate: ({ rules }) => firstErrors(policyRules(rules, false)),
   columns: [CREATED_AT],
   ageColumn: false,
 };

@@ -1,3 +1,4 @@
+import { firstErrors } from "../field-errors.ts";
 import type { Role } from "@pilothouse/api/types/rbac-v1";
 import { CREATED_AT } from "../columns.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
@@ -17,7 +18,7 @@ export const role: KindDefinition<Role> = {
   subresources: [],
   depth: "full",
   validateName: pathSegmentName,
-  validate: ({ rules }) => [...policyRules(rules, true)],
+  validate: ({ rules }) => firstErrors(policyRules(rules, true)),
   columns: [CREATED_AT],
   ageColumn: false,
 };

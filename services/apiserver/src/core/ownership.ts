@@ -1,5 +1,6 @@
 /** Who owns which field (metadata.managedFields), recorded from the first write on. */
-import { fieldSetOf, trackUpdate, type Write } from "@pilothouse/patch";
+import type { Steps } from "@pilothouse/api/steps";
+import { fieldSetOf, trackUpdateInSteps, type Write } from "@pilothouse/patch";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { apiVersionOf, schemaOfKind } from "./wire.ts";
 
@@ -16,8 +17,8 @@ export interface OwnedWrite {
 const STATUS_FIELDS = fieldSetOf(["status"]);
 
 /** Records in `object`'s managedFields that this write set what differs from `old`. In place. */
-export function recordUpdate(object: ApiObject, old: ApiObject | undefined, write: OwnedWrite): void {
-  const entries = trackUpdate(old, object, ownershipOf(write));
+export function* recordUpdate(object: ApiObject, old: ApiObject | undefined, write: OwnedWrite): Steps<void> {
+  const entries = yield* trackUpdateInSteps(old, object, ownershipOf(write));
   if (entries) object.metadata.managedFields = entries;
   else delete object.metadata.managedFields;
 }

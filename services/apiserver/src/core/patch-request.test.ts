@@ -1,3 +1,4 @@
+import { atOnce } from "@pilothouse/api/steps";
 import { kindOf } from "@pilothouse/kinds";
 import { StatusError } from "@pilothouse/errors";
 import { expect, test } from "vitest";
@@ -11,13 +12,15 @@ function patched(type: PatchType, patch: unknown, fieldValidation: "Strict" | "W
   const warnings: string[] = [];
   const body = Buffer.from(JSON.stringify(patch));
   try {
-    const object = applyPatch(
-      { type, body, kind, options, subresource: "" },
-      () => structuredClone(old),
-      "2026-01-01T00:00:00Z",
-      (text) => {
-        warnings.push(text);
-      },
+    const object = atOnce(
+      applyPatch(
+        { type, body, kind, options, subresource: "" },
+        () => structuredClone(old),
+        "2026-01-01T00:00:00Z",
+        (text) => {
+          warnings.push(text);
+        },
+      ),
     );
     return { object, warnings };
   } catch (error) {

@@ -1,8 +1,14 @@
 /** A PATCH: its type, and the object it makes out of the one there is. Pure. */
 import { isJsonObject } from "@pilothouse/api";
+import type { Steps } from "@pilothouse/api/steps";
 import { badRequest, invalid, unsupportedMediaType, type StatusError } from "@pilothouse/errors";
-import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/kind";
-import { applyConfiguration, applyJsonPatch, applyMergePatch, applyStrategicMergePatch } from "@pilothouse/patch";
+import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import {
+  applyConfigurationInSteps,
+  applyJsonPatch,
+  applyMergePatch,
+  applyStrategicMergePatch,
+} from "@pilothouse/patch";
 import type { WriteOptions } from "./options.ts";
 import { ownershipOf } from "./ownership.ts";
 import { MAX_STORED_BYTES } from "./stored/stored.ts";
@@ -33,24 +39,26 @@ export interface PatchWrite {
 }
 
 /**
- * The object that the patch makes of the old one (none: server-side apply of something new, called `identity`).
+ * The object that the patch makes of the old one (none: server-side apply of something new).
  *
  * @param old makes a tree that nobody else has: the answer may be built of it
  * @param time RFC 3339 in whole seconds, for field ownership
  * @throws StatusError 400, 409 and 422 with upstream's texts
  */
-export function applyPatch(
+export function* applyPatch(
   write: PatchWrite,
   old: (() => ApiObject) | undefined,
   time: string,
   warn: (text: string) => void,
-  identity?: ObjectMeta,
-): ApiObject {
+): Steps<ApiObject> {
   const { type, body, kind, options } = write;
-  if (type === "apply") return applied(write, old?.(), time, warn, identity);
+  if (type === "apply") return yield* applied(write, old?.(), time, warn);
   const patched = (): unknown => patchedValue(type, old?.() ?? { metadata: {} }, parseBody(body, false), kind);
-  const value = type === "merge" ? patched() : unshared(patched());
+  const made = patched();
+  yield;
+  const value = type === "merge" ? made : unshared(made);
   if (body.length > MAX_STORED_BYTES) refuseTooLarge(JSON.stringify(value));
+  yield;
   const refuse = (why: string): StatusError =>
     doesNotFit(type === "strategic" ? goText(parseBody(body, false)) : JSON.stringify(patched()), why);
   return fitObject(value, kind, options.fieldValidation, warn, refuse);
@@ -95,13 +103,12 @@ function patchedValue(
 }
 
 /** Server-side apply. The configuration names its own kind and version, and the object of the path or none. */
-function applied(
+function* applied(
   { body, kind, options, subresource }: PatchWrite,
   old: ApiObject | undefined,
   time: string,
   warn: (text: string) => void,
-  identity: ObjectMeta = {},
-): ApiObject {
+): Steps<ApiObject> {
   const given = parseBody(body, true);
   if (body.length > MAX_STORED_BYTES) refuseTooLarge(JSON.stringify(given));
   if (!isJsonObject(given)) throw badRequest("error decoding YAML: the configuration is not an object");
@@ -110,12 +117,14 @@ function applied(
       throw badRequest(`Incorrect ${field} in the patch: ${JSON.stringify(given[field] ?? "")}, expected ${expected}`);
     }
   }
+  yield;
   const configuration = fitObject(given, kind, options.fieldValidation, warn);
-  configuration.metadata = { ...configuration.metadata, ...identity };
   if ((configuration.metadata.managedFields ?? []).length > 0) {
     throw badRequest("metadata.managedFields must be nil");
   }
+  yield;
   const write = ownershipOf({ kind, manager: options.fieldManager, subresource, time });
   // Its managedFields are in it.
-  return applyConfiguration(old, configuration, { ...write, force: options.force ?? false }).object as ApiObject;
+  const result = yield* applyConfigurationInSteps(old, configuration, { ...write, force: options.force ?? false });
+  return result.object as ApiObject;
 }

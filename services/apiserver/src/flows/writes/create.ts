@@ -19,6 +19,7 @@ import { generatedName } from "../../core/names.ts";
 import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
 import { recordUpdate } from "../../core/ownership.ts";
 import { encodeObject } from "../../core/stored/stored.ts";
+import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { decodeBody } from "../../core/wire.ts";
 import { admitCreate } from "../access/admit.ts";
 import { admitIntoNamespace } from "./namespace-gate.ts";
@@ -29,6 +30,7 @@ import type { Reservation } from "./allocate.ts";
 export async function create(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
   const { request } = context;
   const options = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
+  const pace = paceOf(deps.time.clock);
   const object = decodeBody(
     {
       body: request.body,
@@ -38,6 +40,7 @@ export async function create(deps: WriteDeps, context: RequestContext, kind: Kin
     },
     context.warn,
   );
+  await pace();
   const stored = await createObject(deps, context, kind, object, options);
   return writtenAnswer(deps, context, kind, 201, stored);
 }
@@ -72,6 +75,7 @@ export async function createObject(
   options: CreateOptions,
 ): Promise<Created> {
   const { time } = deps;
+  const pace = paceOf(time.clock);
   placeInNamespace(kind, object, context.info.namespace);
   if (object.metadata.resourceVersion) {
     throw new StatusError(500, "InternalError", "resourceVersion should not be set on objects to be created");
@@ -91,13 +95,17 @@ export async function createObject(
   let namespaceRevision = await namespaceOf();
   kind.defaults?.(object);
   await admitCreate(deps.cached, time.random, context, kind, object);
-  complete(deps, kind, object, options);
+  await pace();
+  await complete(deps, kind, object, options, pace);
+  await pace();
   judge(context, kind, object);
+  await pace();
   await deps.judgeEscalation(context, kind, object);
 
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const reservation = await reserve(deps, kind, object);
     const ready = encodeObject(object);
+    await pace();
     if (options.dryRun) {
       await refuseExisting(deps, kind, ready.object);
       return { object: ready.object };
@@ -137,7 +145,13 @@ export function placeInNamespace(kind: KindDefinition, object: ApiObject, namesp
 }
 
 /** The server's own part of a new object. */
-function complete({ time }: WriteDeps, kind: KindDefinition, object: ApiObject, options: CreateOptions): void {
+async function complete(
+  { time }: WriteDeps,
+  kind: KindDefinition,
+  object: ApiObject,
+  options: CreateOptions,
+  pace: Pace,
+): Promise<void> {
   const { metadata } = object;
   const now = wholeSeconds(time.clock.now());
   for (const field of ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"] as const) {
@@ -148,7 +162,8 @@ function complete({ time }: WriteDeps, kind: KindDefinition, object: ApiObject, 
   kind.prepareForCreate?.(object);
   if (options.isApplied) return;
   delete metadata.managedFields;
-  recordUpdate(object, undefined, { kind, manager: options.fieldManager, subresource: "", time: now });
+  const write = { kind, manager: options.fieldManager, subresource: "", time: now };
+  await inSteps(recordUpdate(object, undefined, write), pace);
 }
 
 function judge(context: RequestContext, kind: KindDefinition, object: ApiObject): void {

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { seededIds, seededRandom } from "@pilothouse/clock/seeded";
 import { manualClock } from "@pilothouse/clock/manual";
 import { kindOf, type KindDefinition } from "@pilothouse/kinds";
-import { StoreUnavailable, type Store } from "@pilothouse/store";
+import { StoreRefused, StoreUnavailable, type Store } from "@pilothouse/store";
 import { memoryStore } from "@pilothouse/store/memory";
 import { raiseRvBase, readRvBase } from "@pilothouse/store/rv-base";
 import { electionKey, storeKey, type EncodedObject, type WriteCause, type WriteOutcome } from "../../core/model.ts";
@@ -52,6 +52,33 @@ test("create, read, replace and remove, each at its own revision", async () => {
   const key = storeKey(configMaps, "shop", "a");
   const { entry } = await store.get(deleteCauseKey(key));
   expect(decodeDeleteCause(entry!.value)).toMatchObject({ key, trace });
+});
+
+test("a store without space takes a delete, without its cause", async () => {
+  const { objects, store } = setUp();
+  const created = await objects.create(configMaps, configMap("a"), cause);
+  const full = createObjectStore(
+    {
+      store: {
+        ...store,
+        txn(transaction) {
+          const puts = transaction.then.some(({ op }) => op === "put");
+          if (puts) return Promise.reject(new StoreRefused("noSpace", "etcdserver: mvcc: database space exceeded"));
+          return store.txn(transaction);
+        },
+      },
+      clock: manualClock(),
+      ids: seededIds(seededRandom("full")),
+    },
+    0,
+  );
+  await expect(full.replace(configMaps, configMap("a", "2"), created.revision, cause)).rejects.toThrow(
+    "space exceeded",
+  );
+  // Its preconditions hold as ever.
+  expect(await full.remove(configMaps, "shop", "a", created.revision - 1, cause)).toMatchObject({ kind: "lost" });
+  written(await full.remove(configMaps, "shop", "a", created.revision, cause));
+  expect(await objects.read(configMaps, "shop", "a")).toBeUndefined();
 });
 
 test("a lost race writes nothing and brings what is there", async () => {

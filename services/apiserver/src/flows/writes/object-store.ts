@@ -17,6 +17,7 @@ import {
 import type { Clock, Ids } from "@pilothouse/clock";
 import type { KindDefinition } from "@pilothouse/kinds/kind";
 import {
+  StoreRefused,
   StoreUnavailable,
   type Compare,
   type Store,
@@ -129,24 +130,39 @@ export function createObjectStore(ports: ObjectStorePorts, rvBase: number): Obje
       const key = storeKey(kind, namespace, name);
       const causeKey = deleteCauseKey(key);
       const value = encodeDeleteCause({ key, writeId, trace: cause.trace });
-      const end = await runWrite(store, {
-        key,
-        expectedRevision: expectedRevision - rvBase,
-        cause,
-        rvBase,
-        ops: [
-          { op: "delete", key },
-          { op: "put", key: causeKey, value },
-        ],
-        settle: async () => {
-          const { entry } = await store.get(causeKey);
-          return entry && decodeDeleteCause(entry.value)?.writeId === writeId ? entry.modRevision : undefined;
-        },
-      });
+      const target = { key, expectedRevision: expectedRevision - rvBase, cause, rvBase };
+      const end = await withoutCauseIfFull(
+        () =>
+          runWrite(store, {
+            ...target,
+            ops: [
+              { op: "delete", key },
+              { op: "put", key: causeKey, value },
+            ],
+            settle: async () => {
+              const { entry } = await store.get(causeKey);
+              return entry && decodeDeleteCause(entry.value)?.writeId === writeId ? entry.modRevision : undefined;
+            },
+          }),
+        () => runWrite(store, { ...target, ops: [{ op: "delete", key }], settle: () => Promise.resolve(undefined) }),
+      );
       if (end.kind === "lost") return { kind: "lost", found: read(kind, end.found) };
       return { kind: "written", stored: { revision: end.revision + rvBase } };
     },
   };
+}
+
+/**
+ * etcd whose space has run out takes deletes, and no transaction that puts anything. What makes room again must go through, so
+ * it goes without its cause; if its answer is lost as well, nobody can tell whether it happened.
+ */
+async function withoutCauseIfFull<T>(whole: () => Promise<T>, bare: () => Promise<T>): Promise<T> {
+  try {
+    return await whole();
+  } catch (error) {
+    if (error instanceof StoreRefused && error.reason === "noSpace") return bare();
+    throw error;
+  }
 }
 
 interface Write {

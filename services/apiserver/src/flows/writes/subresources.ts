@@ -1,4 +1,5 @@
 /** What is asked of an object beside its whole: scale, binding, eviction, token, finalize. */
+import { atOnce } from "@pilothouse/api/steps";
 import type { ApiResponse } from "@pilothouse/api/http";
 import type { TokenRequest } from "@pilothouse/api/types/authentication-v1";
 import type { Binding, Pod, PodCondition } from "@pilothouse/api/types/core-v1";
@@ -55,7 +56,8 @@ export async function patchScale(deps: WriteDeps, context: RequestContext, kind:
   const scaleKind: KindDefinition = { ...kind, ...SCALE_KIND };
   const write = { type, body: request.body, kind: scaleKind, options, subresource: info.subresource };
   const next = (old: () => ApiObject): ApiObject => {
-    const scale = applyPatch(write, () => scaleOf(old()), wholeSeconds(deps.time.clock.now()), context.warn);
+    const time = wholeSeconds(deps.time.clock.now());
+    const scale = atOnce(applyPatch(write, () => scaleOf(old()), time, context.warn));
     judgeScale(scale);
     const { resourceVersion } = scale.metadata;
     return withIdentity(withScale(old(), scale), resourceVersion ? { resourceVersion } : {});

@@ -11,6 +11,7 @@ import { recordUpdate } from "../../core/ownership.ts";
 import { applyPatch, patchTypeOf } from "../../core/patch-request.ts";
 import { encodeObject, isUnchanged, storedAt } from "../../core/stored/stored.ts";
 import { decodeBody } from "../../core/wire.ts";
+import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { judgeNodeWrite } from "../access/admit.ts";
 import type { Reservation } from "./allocate.ts";
 import { createObject, forgetDrawn, isService, placeInNamespace, writtenAnswer, type Created } from "./create.ts";
@@ -38,6 +39,7 @@ const VERSION_REQUIRED: readonly string[] = ["endpointslices", "poddisruptionbud
 export async function update(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
   const { request, info } = context;
   const options = writeOptionsOf("UpdateOptions", request.query, request.headers["user-agent"]);
+  const pace = paceOf(deps.time.clock);
   const decoded = (warn: RequestContext["warn"]): ApiObject =>
     placed(
       decodeBody(
@@ -54,6 +56,7 @@ export async function update(deps: WriteDeps, context: RequestContext, kind: Kin
     );
   // An attempt changes what it takes: the first takes what was judged here, a further one decodes anew.
   let first: ApiObject | undefined = decoded(context.warn);
+  await pace();
   const changed = await change(deps, context, kind, {
     options,
     next: () => {
@@ -69,12 +72,11 @@ export async function update(deps: WriteDeps, context: RequestContext, kind: Kin
 
 const ignored = (): void => undefined;
 
-/** The object of a PUT is that of the path. In place. */
+/** The object that is to be is that of the path: nothing is renamed. In place. */
 function placed(given: ApiObject, { info }: RequestContext, kind: KindDefinition): ApiObject {
-  if (given.metadata.name && given.metadata.name !== info.name) {
-    throw badRequest(
-      `the name of the object (${given.metadata.name}) does not match the name on the URL (${info.name})`,
-    );
+  const { name } = given.metadata;
+  if (name && name !== info.name) {
+    throw badRequest(`the name of the object (${name}) does not match the name on the URL (${info.name})`);
   }
   given.metadata.name = info.name;
   placeInNamespace(kind, given, info.namespace);
@@ -98,19 +100,17 @@ export async function patch(deps: WriteDeps, context: RequestContext, kind: Kind
     ]);
   }
   const write = { type, body: request.body, kind, options, subresource: info.subresource };
+  const pace = paceOf(deps.time.clock);
+  const patched = async (old: (() => ApiObject) | undefined, warn: RequestContext["warn"]): Promise<ApiObject> => {
+    const time = wholeSeconds(deps.time.clock.now());
+    return placed(await inSteps(applyPatch(write, old, time, warn), pace), context, kind);
+  };
   const changed = await change(deps, context, kind, {
     options,
-    next: (old, warn) => applyPatch(write, old, wholeSeconds(deps.time.clock.now()), warn),
+    next: patched,
     // Server-side apply of what does not exist creates it.
     ...(type === "apply" && info.subresource === ""
-      ? {
-          mayCreate: true,
-          fresh: (warn) =>
-            applyPatch(write, undefined, wholeSeconds(deps.time.clock.now()), warn, {
-              name: info.name,
-              ...(kind.namespaced ? { namespace: info.namespace } : {}),
-            }),
-        }
+      ? { mayCreate: true, fresh: (warn) => patched(undefined, warn) }
       : {}),
     isApplied: type === "apply",
   });
@@ -120,10 +120,10 @@ export async function patch(deps: WriteDeps, context: RequestContext, kind: Kind
 export interface Change {
   readonly options: WriteOptions;
   /** The object wanted; called again after a lost race. A fresh tree each time, and `old` makes a fresh one of what there is. */
-  next(old: () => ApiObject, warn: RequestContext["warn"]): ApiObject;
+  next(old: () => ApiObject, warn: RequestContext["warn"]): ApiObject | Promise<ApiObject>;
   /** The object does not exist: create it (from `fresh`, or from `next`'s answer) instead of 404. */
   readonly mayCreate?: boolean;
-  fresh?(warn: RequestContext["warn"]): ApiObject;
+  fresh?(warn: RequestContext["warn"]): ApiObject | Promise<ApiObject>;
   /** An object without resourceVersion is refused. */
   readonly needsVersion?: boolean;
   /** Ownership is already recorded in what `next` returns (server-side apply). */
@@ -139,6 +139,7 @@ export interface Changed extends Created {
 /** Runs one change of an object to its end. */
 export function change(deps: WriteDeps, context: RequestContext, kind: KindDefinition, wish: Change): Promise<Changed> {
   const namespace = kind.namespaced ? context.info.namespace : "";
+  const pace = paceOf(deps.time.clock);
   const drawnInVain = new Set<string>();
   return writeFromOrigin<Changed>(
     deps,
@@ -146,24 +147,28 @@ export function change(deps: WriteDeps, context: RequestContext, kind: KindDefin
     { kind, namespace, name: context.info.name },
     async (stored, heard) => {
       if (!stored) return createInstead(deps, heard, kind, wish);
-      const object = wish.next(() => objectOf(stored.bytes), heard.warn);
+      const object = await wish.next(() => objectOf(stored.bytes), heard.warn);
+      await pace();
       judgePreconditions(kind, object, stored, wish);
-      await completeUpdate(deps, heard, kind, object, stored.object, wish);
+      await completeUpdate(deps, heard, kind, object, stored.object, wish, pace);
+      await pace();
       const reservation = await reserve(deps, kind, object, stored.object, drawnInVain);
-      return decideWrite(deps, heard, kind, { wish, stored, ready: encodeObject(object), reservation, drawnInVain });
+      const ready = encodeObject(object);
+      await pace();
+      return decideWrite(deps, heard, kind, { wish, stored, ready, reservation, drawnInVain });
     },
   );
 }
 
-function createInstead(
+async function createInstead(
   deps: WriteDeps,
   context: RequestContext,
   kind: KindDefinition,
   wish: Change,
-): Decision<Changed> {
+): Promise<Decision<Changed>> {
   const { name } = context.info;
   if (!wish.mayCreate) throw notFound(kind, name);
-  const object = wish.fresh ? wish.fresh(context.warn) : wish.next(() => ({ metadata: {} }), context.warn);
+  const object = await (wish.fresh ? wish.fresh(context.warn) : wish.next(() => ({ metadata: {} }), context.warn));
   if (object.metadata.uid) {
     const found = `Precondition failed: UID in precondition: ${object.metadata.uid}, UID in object meta: `;
     throw conflict(kind, name, found);
@@ -212,6 +217,7 @@ async function completeUpdate(
   object: ApiObject,
   old: ApiObject,
   wish: Change,
+  pace: Pace,
 ): Promise<void> {
   const { subresource } = context.info;
   if (!object.metadata.managedFields && old.metadata.managedFields) {
@@ -226,7 +232,8 @@ async function completeUpdate(
   judgeNodeWrite(context, kind, object, old);
   if (!wish.isApplied) {
     const time = wholeSeconds(deps.time.clock.now());
-    recordUpdate(object, old, { kind, manager: wish.options.fieldManager, subresource, time });
+    await inSteps(recordUpdate(object, old, { kind, manager: wish.options.fieldManager, subresource, time }), pace);
+    await pace();
   }
   if (wish.isServerOwn) return;
   const special = subresource === "status" ? kind.validateStatusUpdate : kind.validateUpdate;
