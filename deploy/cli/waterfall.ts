@@ -1,15 +1,15 @@
-/** One trace as a waterfall of text: each span a line, indented below its cause, with a bar on the common time axis. Pure. */
+/**
+ * One trace as a waterfall of text: each span a line, indented below its cause, with a bar on the common time axis. Between a
+ * cause that has ended and its effect stands what was waited for. Machines' clocks are reconciled first. Pure.
+ */
 import type { ServiceSpan } from "@pilothouse/telemetry/span-listener";
+import { clockOffsets, onOneClock, type ClockOffsets } from "./clocks.ts";
+import { inTree, type Row } from "./trace-rows.ts";
 
 export interface WaterfallOptions {
   /** Columns of the bars. */
   readonly barWidth: number;
   readonly color: boolean;
-}
-
-interface Placed {
-  readonly span: ServiceSpan;
-  readonly depth: number;
 }
 
 const SERVICE_COLORS: Readonly<Record<string, number>> = {
@@ -22,34 +22,59 @@ const SERVICE_COLORS: Readonly<Record<string, number>> = {
 };
 
 /** Lines without line ends. Spans whose parent is missing (its process restarted) stand as roots of their own. */
-export function waterfall(spans: readonly ServiceSpan[], { barWidth, color }: WaterfallOptions): readonly string[] {
-  if (spans.length === 0) return ["no spans"];
+export function waterfall(told: readonly ServiceSpan[], { barWidth, color }: WaterfallOptions): readonly string[] {
+  if (told.length === 0) return ["no spans"];
+  const offsets = clockOffsets(told);
+  const spans = onOneClock(told, offsets);
   const startMs = Math.min(...spans.map((span) => span.startTimeMs));
   const endMs = Math.max(...spans.map((span) => span.endTimeMs));
-  const placed = inTree(spans);
-  const names = placed.map(({ span, depth }) => `${"  ".repeat(depth)}${span.name}${subjectOf(span)}`);
+  const axis: Axis = { startMs, endMs, width: barWidth };
+  const hosts = new Set(spans.map(({ host }) => host));
+  const rows = inTree(spans);
+  const names = rows.map((row) => `${"  ".repeat(row.depth)}${nameOf(row)}`);
   const nameWidth = Math.min(64, Math.max(...names.map((name) => name.length)));
-  const serviceWidth = Math.max(...spans.map(({ service }) => service.length));
-  const services = new Set(spans.map(({ service }) => service));
-  const head = `trace ${spans[0]?.context.traceId} · ${spans.length} spans in ${services.size} processes · ${milliseconds(endMs - startMs)}`;
-  const lines = placed.map(({ span }, index) => {
+  const origins = rows.map(({ span }) => originOf(span, hosts.size > 1));
+  const originWidth = Math.max(...origins.map((origin) => origin.length));
+  const lines = rows.map((row, index) => {
+    const { service, error } = row.span;
     const name = (names[index] as string).slice(0, nameWidth).padEnd(nameWidth);
-    const bar = barOf(span, startMs, endMs, barWidth);
-    const failed = span.error === undefined ? "" : ` ✘ ${span.error.slice(0, 100)}`;
-    const at = `+${milliseconds(span.startTimeMs - startMs)}`.padStart(9);
-    const took = milliseconds(span.endTimeMs - span.startTimeMs).padStart(8);
-    return `${paint(span.service.padEnd(serviceWidth), span.service, color)} ${name} ${at} ${took} ${paint(bar, span.service, color)}${failed}`;
+    const failed = row.wait !== undefined || error === undefined ? "" : ` ✘ ${error.slice(0, 100)}`;
+    const at = `+${milliseconds(row.startMs - startMs)}`.padStart(9);
+    const took = milliseconds(row.endMs - row.startMs).padStart(8);
+    const origin = paint((origins[index] as string).padEnd(originWidth), service, color);
+    return `${origin} ${name} ${at} ${took} ${paint(barOf(row, axis), service, color)}${failed}`;
   });
-  return [head, ...lines];
+  return [headOf(spans, hosts.size, endMs - startMs), ...clockLines(offsets), ...lines];
+}
+
+function headOf(spans: readonly ServiceSpan[], machines: number, lengthMs: number): string {
+  const processes = new Set(spans.map(({ service, instance, host }) => `${service} ${instance} ${host}`)).size;
+  const where = machines > 1 ? ` on ${machines} machines` : "";
+  return `trace ${spans[0]?.context.traceId} · ${spans.length} spans in ${processes} processes${where} · ${milliseconds(lengthMs)}`;
+}
+
+/** What was taken off the times of a machine's spans. */
+function clockLines(offsets: ClockOffsets): readonly string[] {
+  return [...offsets]
+    .sort(([a], [b]) => a.localeCompare(b))
+    .map(([host, aheadMs]) => `clock of ${host} ${aheadMs < 0 ? "-" : "+"}${milliseconds(Math.abs(aheadMs))}`);
 }
 
 /** One line for `trace tail`. */
-export function spanLine(span: ServiceSpan, color: boolean): string {
+export function spanLine(span: ServiceSpan, color: boolean, withHost = false): string {
   const time = new Date(span.endTimeMs).toISOString().slice(11, 23);
   const took = milliseconds(span.endTimeMs - span.startTimeMs).padStart(8);
   const failed = span.error === undefined ? "" : ` ✘ ${span.error}`;
-  const service = paint(span.service.padEnd(18), span.service, color);
-  return `${time} ${service} ${took} ${span.name}${subjectOf(span)}${failed} ${dim(span.context.traceId.slice(0, 8), color)}`;
+  const origin = paint(originOf(span, withHost).padEnd(withHost ? 28 : 18), span.service, color);
+  return `${time} ${origin} ${took} ${span.name}${subjectOf(span)}${failed} ${dim(span.context.traceId.slice(0, 8), color)}`;
+}
+
+function originOf({ service, host }: ServiceSpan, withHost: boolean): string {
+  return withHost ? `${service}@${host}` : service;
+}
+
+function nameOf({ span, wait }: Row): string {
+  return wait === undefined ? `${span.name}${subjectOf(span)}` : `· ${wait}`;
 }
 
 /** What a span is about, from the attributes that all services use: ` default/web-1`. */
@@ -60,30 +85,17 @@ export function subjectOf({ attributes }: ServiceSpan): string {
   return namespace === undefined || namespace === "" ? ` ${name}` : ` ${namespace}/${name}`;
 }
 
-/** Depth first, children in the order of their start. */
-function inTree(spans: readonly ServiceSpan[]): readonly Placed[] {
-  const known = new Set(spans.map((span) => span.context.spanId));
-  const children = Map.groupBy(spans, ({ parent }) => (parent && known.has(parent.spanId) ? parent.spanId : ""));
-  const placed: Placed[] = [];
-  const seen = new Set<string>();
-  const visit = (parentId: string, depth: number): void => {
-    const below = [...(children.get(parentId) ?? [])].sort((a, b) => a.startTimeMs - b.startTimeMs);
-    for (const span of below) {
-      if (seen.has(span.context.spanId)) continue;
-      seen.add(span.context.spanId);
-      placed.push({ span, depth });
-      visit(span.context.spanId, depth + 1);
-    }
-  };
-  visit("", 0);
-  return placed;
+interface Axis {
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly width: number;
 }
 
-function barOf(span: ServiceSpan, startMs: number, endMs: number, width: number): string {
+function barOf(row: Row, { startMs, endMs, width }: Axis): string {
   const scale = width / Math.max(1, endMs - startMs);
-  const from = Math.min(width - 1, Math.floor((span.startTimeMs - startMs) * scale));
-  const length = Math.max(1, Math.min(width - from, Math.round((span.endTimeMs - span.startTimeMs) * scale)));
-  return `${" ".repeat(from)}${"█".repeat(length)}`;
+  const from = Math.min(width - 1, Math.floor((row.startMs - startMs) * scale));
+  const length = Math.max(1, Math.min(width - from, Math.round((row.endMs - row.startMs) * scale)));
+  return `${" ".repeat(from)}${(row.wait === undefined ? "█" : "░").repeat(length)}`;
 }
 
 export function milliseconds(ms: number): string {

@@ -68,6 +68,11 @@ export const ERRORS = {
     why: "This clone has no `.cluster` folder, or its supervisor is not running.",
     next: "Run `npm run up`.",
   },
+  "PH-161": {
+    title: "The kubeconfig does not know the backbone",
+    why: "It has no extension `pilothouse.io/backbone`, which says where etcd and NATS are and holds the operator's certificate for them.",
+    next: "Use the kubeconfig that `ansible/site.yml` has written (`admin.conf` beside the inventory), or leave the flag away to look into this clone's cluster.",
+  },
   "PH-170": {
     title: "The trace is not remembered",
     why: "Each process keeps its last 8,192 spans in memory; a restart forgets them. Or the object was never created here.",

@@ -37,6 +37,8 @@ export async function makeCredentials(directory: string): Promise<Credentials> {
   const server = await issueCertificate(authority, {
     commonName: "apiserver",
     ipAddresses: ["127.0.0.1"],
+    // The name that nats.js expects of a server that it knows by its address.
+    dnsNames: ["localhost"],
     usages: ["client", "server"],
     validDays: 1,
     nowMs,

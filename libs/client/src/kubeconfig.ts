@@ -27,10 +27,7 @@ export function parseKubeconfig(
   path: string,
   readText = (file: string) => readFileSync(file, "utf8"),
 ): Kubeconfig {
-  const document = parseDocument(text);
-  const problem = document.errors[0];
-  if (problem) throw new Error(`kubeconfig ${path}: ${problem.message}`);
-  const config = section(document.toJS({ maxAliasCount: 10 }), "", path);
+  const config = parsed(text, path);
   const context = section(named(config, "contexts", config["current-context"], path)["context"], "context", path);
   const cluster = section(named(config, "clusters", context["cluster"], path)["cluster"], "cluster", path);
   const user = section(named(config, "users", context["user"], path)["user"], "user", path);
@@ -49,6 +46,20 @@ export function parseKubeconfig(
     ...(typeof user["token"] === "string" ? { token: user["token"] } : {}),
     ...(typeof user["tokenFile"] === "string" ? { tokenFile: resolve(dirname(path), user["tokenFile"]) } : {}),
   };
+}
+
+/** What the file's own `extensions` have under a name; undefined when they have nothing. */
+export function kubeconfigExtension(text: string, path: string, name: string): unknown {
+  const { extensions } = parsed(text, path);
+  if (!Array.isArray(extensions)) return undefined;
+  return (extensions as Section[]).find((entry) => entry["name"] === name)?.["extension"];
+}
+
+function parsed(text: string, path: string): Section {
+  const document = parseDocument(text);
+  const problem = document.errors[0];
+  if (problem) throw new Error(`kubeconfig ${path}: ${problem.message}`);
+  return section(document.toJS({ maxAliasCount: 10 }), "", path);
 }
 
 type Section = Readonly<Record<string, unknown>>;

@@ -7,6 +7,7 @@
  * Does not promise: that a dependency is there. Services start without etcd, NATS or the API and wait for them.
  */
 import { createServer } from "node:http";
+import { hostname } from "node:os";
 import type { Bus } from "@pilothouse/bus";
 import { natsBus, type NatsBus, type NatsTls } from "@pilothouse/bus-nats";
 import type { TimeAndChance } from "@pilothouse/clock";
@@ -76,6 +77,7 @@ export async function runProcess<S extends Settings>(service: ServiceProcess<S>)
   const telemetry = await otelTelemetry({
     service: service.name,
     instance,
+    host: hostname(),
     clock,
     random,
     scope,

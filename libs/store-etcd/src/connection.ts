@@ -20,7 +20,7 @@ export interface TlsFiles {
   readonly key: Uint8Array;
 }
 
-export type ServiceName = "KV" | "Lease" | "Watch";
+export type ServiceName = "KV" | "Lease" | "Watch" | "Cluster" | "Maintenance";
 
 export interface UnaryCall {
   readonly service: ServiceName;

@@ -25,6 +25,8 @@ import { PageSize } from "./page-size.ts";
 import { EtcdWatch } from "./watch.ts";
 
 export type { TlsFiles } from "./connection.ts";
+export { etcdMember } from "./member.ts";
+export type { EtcdMember, EtcdMemberEntry, EtcdMemberOptions, EtcdMemberStatus } from "./member.ts";
 
 export interface EtcdStoreOptions {
   /** `https://host:port` each, in the order of preference. */

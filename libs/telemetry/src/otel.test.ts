@@ -22,6 +22,7 @@ async function setUp() {
   const telemetry = await otelTelemetry({
     service: "scheduler",
     instance: "m1",
+    host: "machine-1",
     clock,
     random: seededRandom("otel"),
     scope,
@@ -52,7 +53,8 @@ describe("spans on the bus", () => {
     root.end(5_050);
     await clock.advance(60);
     expect(heard).toHaveLength(2);
-    expect(heard[0]).toMatchObject({ service: "scheduler", name: "write", startTimeMs: 4_000, error: "conflict" });
+    expect(heard[0]).toMatchObject({ service: "scheduler", instance: "m1", host: "machine-1" });
+    expect(heard[0]).toMatchObject({ name: "write", startTimeMs: 4_000, error: "conflict" });
     expect(heard[0]?.parent).toEqual(root.context);
     expect(heard[1]).toMatchObject({ kind: "client", endTimeMs: 5_050, attributes: { pod: "default/a" } });
 
@@ -72,9 +74,36 @@ describe("spans on the bus", () => {
     tracer.start("other").end();
     const ids = seededIds(seededRandom("ids"));
     const traceId = wanted.context.traceId;
-    const answer = replaySpans({ bus: broker.connect(), clock, ids, traceId, waitMs: 100 });
+    const answer = replaySpans({ bus: broker.connect(), clock, ids, traceId, quietMs: 100 });
     await clock.advance(100);
     expect((await answer).map(({ name }) => name)).toEqual(["step 2", "step 1", "step 0"]);
+  });
+
+  it("are told on at once when the bus is back", async () => {
+    const { clock, broker, tracer } = await setUp();
+    const heard: string[] = [];
+    followSpans(broker.connect(), clock, newScope(), ({ name }) => heard.push(name));
+    broker.setUp(false);
+    await clock.advance(11_000);
+    broker.setUp(true);
+    await clock.advance(1);
+    tracer.start("takeover").end();
+    await clock.advance(60);
+    expect(heard).toEqual(["takeover"]);
+  });
+
+  it("are awaited as long as answers keep coming", async () => {
+    const { clock, broker } = await setUp();
+    const slow = broker.connect();
+    const answers = ["first", "second"].map((name) => new TextEncoder().encode(JSON.stringify([{ name }])));
+    slow.subscribe("telemetry.listeners", ({ headers }) => {
+      const reply = headers["Ph-Reply"] as string;
+      for (const [n, answer] of answers.entries()) clock.setTimer(80 * (n + 1), () => slow.publish(reply, answer));
+    });
+    const ids = seededIds(seededRandom("ids"));
+    const answer = replaySpans({ bus: broker.connect(), clock, ids, quietMs: 100 });
+    await clock.advance(300);
+    expect((await answer).map(({ name }) => name)).toEqual(["first", "second"]);
   });
 
   it("link the causes of one piece of work", async () => {
@@ -82,7 +111,7 @@ describe("spans on the bus", () => {
     const causes = ["a", "b"].map((name) => tracer.start(name).context);
     tracer.start("reconcile", { links: causes }).end();
     const ids = seededIds(seededRandom("ids"));
-    const answer = replaySpans({ bus: broker.connect(), clock, ids, waitMs: 10 });
+    const answer = replaySpans({ bus: broker.connect(), clock, ids, quietMs: 10 });
     await clock.advance(10);
     expect((await answer)[0]?.links).toEqual(causes);
   });

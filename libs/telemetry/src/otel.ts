@@ -26,6 +26,8 @@ export interface OtelTelemetryOptions {
   readonly service: string;
   /** Which of several processes of the service: the machine's or the process's name. */
   readonly instance: string;
+  /** The machine's own name. */
+  readonly host: string;
   readonly clock: Clock;
   readonly random: Random;
   readonly scope: Scope;
@@ -41,11 +43,11 @@ export interface OtelTelemetry extends Telemetry {
 }
 
 export async function otelTelemetry(options: OtelTelemetryOptions): Promise<OtelTelemetry> {
-  const { service, instance, clock, random, scope, bus } = options;
+  const { service, instance, host, clock, random, scope, bus } = options;
   const metrics = promMetrics(service);
   const dropped = metrics.counter("telemetry_spans_dropped_total", "Spans that nobody got.", ["to"]);
   const outlet = new SpanOutlet({ service, bus, clock, scope, dropped });
-  const processors: SpanProcessor[] = [outletProcessor(outlet, service, instance)];
+  const processors: SpanProcessor[] = [outletProcessor(outlet, { service, instance, host })];
   if (options.otlpEndpoint) {
     // Loaded only here: it costs 100 ms at start and 25 MB in every process that does not need it.
     const { otlpProcessor } = await import("./otlp.ts");
@@ -53,7 +55,7 @@ export async function otelTelemetry(options: OtelTelemetryOptions): Promise<Otel
   }
   const provider = new TracerProvider({
     idGenerator: { generateTraceId: () => randomTraceId(random), generateSpanId: () => randomSpanId(random) },
-    resource: resourceFromAttributes({ "service.name": service, "service.instance.id": instance }),
+    resource: resourceFromAttributes({ "service.name": service, "service.instance.id": instance, "host.name": host }),
     sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
     spanProcessors: processors,
   });
@@ -121,19 +123,21 @@ function hrTime(timeMs: number): [number, number] {
   return [seconds, Math.round((timeMs - seconds * 1_000) * 1_000_000)];
 }
 
-function outletProcessor(outlet: SpanOutlet, service: string, instance: string): SpanProcessor {
+/** What a span says of the process that it comes from. */
+type Origin = Pick<ServiceSpan, "service" | "instance" | "host">;
+
+function outletProcessor(outlet: SpanOutlet, origin: Origin): SpanProcessor {
   return {
     onStart: () => {},
-    onEnd: (span) => outlet.record(recordOf(span, service, instance)),
+    onEnd: (span) => outlet.record(recordOf(span, origin)),
     forceFlush: async () => {},
     shutdown: async () => {},
   };
 }
 
-function recordOf(span: ReadableSpan, service: string, instance: string): ServiceSpan {
+function recordOf(span: ReadableSpan, origin: Origin): ServiceSpan {
   return {
-    service,
-    instance,
+    ...origin,
     name: span.name,
     context: traceContextOf(span.spanContext()),
     parent: span.parentSpanContext ? traceContextOf(span.parentSpanContext) : undefined,

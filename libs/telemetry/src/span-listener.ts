@@ -1,7 +1,8 @@
 /** The other end of `span-outlet.ts`: `pilot trace` and the console hear spans through these two. */
 import { busSubjects, busToken } from "@pilothouse/bus";
 import type { Bus } from "@pilothouse/bus";
-import type { Clock, Ids } from "@pilothouse/clock";
+import { sleep } from "@pilothouse/clock";
+import type { Clock, Ids, Timer } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
 import { REPLY_PREFIX, spanHeaders } from "./span-outlet.ts";
 import { decodeSpans, type ServiceSpan } from "./span-record.ts";
@@ -10,18 +11,28 @@ export type { ServiceSpan } from "./span-record.ts";
 
 const ANNOUNCE_EVERY_MS = 4_000;
 
-/** Calls back with each span that any service ends, until the scope closes. */
+/**
+ * Calls back with each span that any service ends, until the scope closes. Services stop telling 10 s after the last
+ * announcement that they heard: a listener that was without the bus for a while announces itself again at once.
+ */
 export function followSpans(bus: Bus, clock: Clock, scope: Scope, hear: (span: ServiceSpan) => void): void {
   const subscription = bus.subscribe("telemetry.spans.>", ({ payload }) => {
     for (const span of decodeSpans(payload)) hear(span);
   });
-  scope.defer(() => subscription.unsubscribe());
+  let timer: Timer | undefined;
   const announce = (): void => {
-    if (scope.closed) return;
+    timer?.cancel();
     bus.publish(busSubjects.spanListeners, new Uint8Array());
-    const timer = clock.setTimer(ANNOUNCE_EVERY_MS, announce);
-    scope.defer(() => timer.cancel());
+    timer = clock.setTimer(ANNOUNCE_EVERY_MS, announce);
   };
+  const forgetStatus = bus.onStatus((connected) => {
+    if (connected) announce();
+  });
+  scope.defer(() => {
+    subscription.unsubscribe();
+    forgetStatus();
+    timer?.cancel();
+  });
   announce();
 }
 
@@ -31,21 +42,30 @@ export interface ReplayOptions {
   readonly ids: Ids;
   /** Only the spans of this trace. */
   readonly traceId?: string;
-  /** How long to wait for the answers of all services; default 500. */
-  readonly waitMs?: number;
+  /** The answers count as complete when nothing has come for so long; default 500. */
+  readonly quietMs?: number;
+  /** Not longer in all; default 10,000. */
+  readonly limitMs?: number;
 }
 
-/** The spans that all services still remember, earliest first. */
-export function replaySpans({ bus, clock, ids, traceId, waitMs = 500 }: ReplayOptions): Promise<ServiceSpan[]> {
+/** The spans that all services still remember, earliest first. Nobody knows how many services there are: silence ends it. */
+export async function replaySpans(options: ReplayOptions): Promise<ServiceSpan[]> {
+  const { bus, clock, ids, traceId, quietMs = 500, limitMs = 10_000 } = options;
   const reply = `${REPLY_PREFIX}${busToken(ids.uuid())}`;
   const spans: ServiceSpan[] = [];
-  const subscription = bus.subscribe(reply, ({ payload }) => void spans.push(...decodeSpans(payload)));
+  const endMs = clock.monotonicMs() + limitMs;
+  let heardMs = clock.monotonicMs();
+  const subscription = bus.subscribe(reply, ({ payload }) => {
+    heardMs = clock.monotonicMs();
+    for (const span of decodeSpans(payload)) spans.push(span);
+  });
   const ask = traceId === undefined ? {} : { [spanHeaders.trace]: traceId };
   bus.publish(busSubjects.spanListeners, new Uint8Array(), { [spanHeaders.reply]: reply, ...ask });
-  return new Promise((resolve) =>
-    clock.setTimer(waitMs, () => {
-      subscription.unsubscribe();
-      resolve(spans.sort((a, b) => a.startTimeMs - b.startTimeMs));
-    }),
-  );
+  for (;;) {
+    const untilMs = Math.min(endMs, heardMs + quietMs);
+    if (clock.monotonicMs() >= untilMs) break;
+    await sleep(clock, untilMs - clock.monotonicMs());
+  }
+  subscription.unsubscribe();
+  return spans.sort((a, b) => a.startTimeMs - b.startTimeMs);
 }

@@ -27,6 +27,8 @@ export interface ServiceSpan extends RecordedSpan {
   readonly service: string;
   /** Which of several processes of the service. */
   readonly instance: string;
+  /** The machine it runs on, whose clock its times are of. */
+  readonly host: string;
 }
 
 /** Cuts spans into JSON arrays of at most about `maxBytes` each; a span that alone is over it is left out. */
@@ -56,8 +58,15 @@ export function encodeSpans(spans: readonly ServiceSpan[], maxBytes: number): Ui
 export function decodeSpans(payload: Uint8Array): readonly ServiceSpan[] {
   try {
     const value: unknown = JSON.parse(new TextDecoder().decode(payload));
-    return Array.isArray(value) ? (value as ServiceSpan[]).filter((span) => typeof span?.name === "string") : [];
+    return Array.isArray(value)
+      ? (value as ServiceSpan[]).filter((span) => typeof span?.name === "string").map(withHost)
+      : [];
   } catch {
     return [];
   }
+}
+
+/** A process of a version before this one does not say its machine: it counts as one of its own. */
+function withHost(span: ServiceSpan): ServiceSpan {
+  return (span.host as string | undefined) === undefined ? { ...span, host: span.instance } : span;
 }

@@ -28,7 +28,7 @@ import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
 import type { Reservation } from "./allocate.ts";
 
 export async function create(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
-  const { request } = context;
+  const { request, span } = context;
   const options = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
   const pace = paceOf(deps.time.clock);
   const object = decodeBody(
@@ -42,6 +42,8 @@ export async function create(deps: WriteDeps, context: RequestContext, kind: Kin
   );
   await pace();
   const stored = await createObject(deps, context, kind, object, options);
+  // The path of a create has no name, and a trace is asked for by its object's.
+  span.set({ "k8s.name": stored.object.metadata.name ?? "" });
   return writtenAnswer(deps, context, kind, 201, stored);
 }
 

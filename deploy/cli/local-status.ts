@@ -1,27 +1,22 @@
-/** `pilot status`: what runs, who leads, what is unwell, and the command that helps. */
-import { execFile } from "node:child_process";
+/** `pilot status` of this clone's cluster: what runs, who leads, what is unwell, and the command that helps. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { expiryMs } from "@pilothouse/pki";
 import type { ClusterChoices, Layout } from "../cluster/layout.ts";
 import { isAlive } from "../cluster/marked-processes.ts";
 import { SERVICES } from "../cluster/processes.ts";
 import * as ready from "../cluster/readiness.ts";
-
-const run = promisify(execFile);
-
-export interface StatusLine {
-  readonly name: string;
-  readonly well: boolean;
-  readonly what: string;
-  /** What to do when it is unwell. */
-  readonly help?: string;
-}
+import type { ClusterAccess } from "./cluster-access.ts";
+import { leadersOf } from "./probes.ts";
+import type { StatusLine } from "./status-lines.ts";
 
 /** One line per part, in the order in which they depend on each other. */
-export async function statusLines(layout: Layout, choices: ClusterChoices): Promise<readonly StatusLine[]> {
-  const leaders = await leadersOf(layout, choices);
+export async function localLines(
+  access: ClusterAccess,
+  layout: Layout,
+  choices: ClusterChoices,
+): Promise<readonly StatusLine[]> {
+  const leaders = await leadersSince(access);
   const processes = ["supervisor", "etcd", "nats", "containerd", ...SERVICES];
   return [
     ...processes.map((name) => processLine(layout, name, leaders.get(name))),
@@ -37,15 +32,6 @@ export async function statusLines(layout: Layout, choices: ClusterChoices): Prom
     await answerLine("DNS answers", ready.dnsAnswers(), "less .cluster/logs/dns.log"),
     certificateLine(layout),
   ];
-}
-
-export function renderStatus(lines: readonly StatusLine[]): string {
-  return lines
-    .map(
-      ({ name, well, what, help }) =>
-        `  ${well ? "✔" : "✘"} ${name.padEnd(24)} ${what}${!well && help ? `\n      try: ${help}` : ""}\n`,
-    )
-    .join("");
 }
 
 function processLine(layout: Layout, name: string, leads: string | undefined): StatusLine {
@@ -81,33 +67,12 @@ function certificateLine(layout: Layout): StatusLine {
   };
 }
 
-/** Process → since when it leads, from the elections' keys (`…/kube-scheduler`). */
-async function leadersOf(layout: Layout, choices: ClusterChoices): Promise<ReadonlyMap<string, string>> {
-  try {
-    const { stdout } = await run("etcdctl", ["get", "--prefix", "/pilothouse/elections/"], {
-      env: {
-        ...process.env,
-        ETCDCTL_API: "3",
-        ETCDCTL_ENDPOINTS: `https://127.0.0.1:${choices.ports.etcdClient}`,
-        ETCDCTL_CACERT: join(layout.pki, "backbone-ca.crt"),
-        ETCDCTL_CERT: join(layout.pki, "backbone-client.crt"),
-        ETCDCTL_KEY: join(layout.pki, "backbone-client.key"),
-      },
-    });
-    const lines = stdout.trimEnd().split("\n");
-    return new Map(
-      lines.flatMap((line, at) =>
-        line.startsWith("/pilothouse/elections/") ? [leader(line, lines[at + 1] ?? "{}")] : [],
-      ),
-    );
-  } catch {
-    return new Map(); // etcd's own line says that it does not answer.
-  }
-}
-
-function leader(key: string, value: string): [string, string] {
-  const { since = "?" } = JSON.parse(value) as { since?: string };
-  return [key.slice("/pilothouse/elections/kube-".length), since];
+/** Process → since when it leads; nothing while etcd does not answer: its own line says so. */
+async function leadersSince(access: ClusterAccess): Promise<ReadonlyMap<string, string>> {
+  const [endpoint = ""] = access.addresses.etcd;
+  const elections = await leadersOf(access, endpoint);
+  const leaders = "value" in elections ? elections.value.leaders : [];
+  return new Map(leaders.map(({ election, since }) => [election.replace(/^kube-/, ""), since]));
 }
 
 /** Proportional set size: shared pages count once for all who share them. */
