@@ -101,7 +101,10 @@ async function machine(change: Partial<MachinePlan> = {}) {
   mkdirSync(authorities, { mode: 0o700 });
   writeFileSync(join(authorities, "service-account.key"), "slow to make, and not looked at here");
   await it.authority("exist");
-  return Object.assign(it, { ports, renew: () => renewCertificates(plan, ports) });
+  return Object.assign(it, {
+    ports,
+    renew: () => renewCertificates(plan, ports, () => Promise.reject(new Error("the authorities are here"))),
+  });
 }
 
 test("missing, issued, due, renewed, expired, rotated: the life of a machine's certificates", async () => {
