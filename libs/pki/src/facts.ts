@@ -71,6 +71,11 @@ export function keyId(keyPem: string): string {
   return idOf(createPublicKey(keyPem).export({ type: "spki", format: "der" }));
 }
 
+/** The id of a certificate's key, without reading the rest. Throws if the text is not a certificate. */
+export function certificateKeyId(certificatePem: string): string {
+  return idOf(new X509Certificate(certificatePem).publicKey.export({ type: "spki", format: "der" }));
+}
+
 /** Whether `authorityPem` (its first certificate) issued the certificate: names and signature, not time. */
 export function isIssuedBy(certificatePem: string, authorityPem: string): boolean {
   const [certificate, authority] = [new X509Certificate(certificatePem), new X509Certificate(authorityPem)];
