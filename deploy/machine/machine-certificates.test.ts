@@ -220,7 +220,7 @@ test("wherever it is interrupted, a pair that was there stays whole, and the nex
       steps: fc.nat({ max: 12 }),
       days: fc.constantFrom(0, 40, 100),
     }),
-    { minLength: 1, maxLength: 10 },
+    { minLength: 1, maxLength: 6 },
   );
   await fc.assert(
     fc.asyncProperty(commands, async (story) => {
@@ -248,7 +248,7 @@ test("wherever it is interrupted, a pair that was there stays whole, and the nex
       expect(await m.renew()).toEqual([]);
       expect(m.told.length).toBeGreaterThan(0);
     }),
-    { numRuns: 10 },
+    { numRuns: 8 },
   );
 });
 
