@@ -3,7 +3,7 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { createAuthority, createPrivateKey, type KeyPair } from "@pilothouse/pki";
-import { certificateFacts, certificatesOf, keyId } from "@pilothouse/pki/facts";
+import { certificateKeyId, certificatesOf, keyId } from "@pilothouse/pki/facts";
 import { nextStep, phaseOf, type AuthorityState, type AuthorityStep, type Goal, type Phase } from "./authority-plan.ts";
 import { readIfThere, removeDurably, renameDurably, writeDurably } from "./durable-files.ts";
 
@@ -70,7 +70,7 @@ export function readAuthority(directory: string, name: AuthorityName): KeyPair {
   const [certificatePem, privateKeyPem] = [".crt", ".key"].map((end) => readIfThere(join(directory, `${name}${end}`)));
   if (certificatePem === undefined || privateKeyPem === undefined)
     throw new Error(`${directory} has not both ${name}.crt and ${name}.key`);
-  if (certificateFacts(certificatePem).keyId !== keyId(privateKeyPem))
+  if (certificateKeyId(certificatePem) !== keyId(privateKeyPem))
     throw new Error(`${name}.key is not the key of ${name}.crt in ${directory}`);
   return { certificatePem, privateKeyPem };
 }
@@ -104,7 +104,7 @@ async function take(step: AuthorityStep, directory: string, name: AuthorityName,
 
 function readState(directory: string, name: AuthorityName): AuthorityState {
   const read = (file: string): string | undefined => readIfThere(join(directory, `${name}${file}`));
-  const idOf = (pem: string | undefined): string | undefined => pem && certificateFacts(pem).keyId;
+  const idOf = (pem: string | undefined): string | undefined => pem && certificateKeyId(pem);
   const keyOf = (pem: string | undefined): string | undefined => pem && keyId(pem);
   return {
     certificate: idOf(read(".crt")),

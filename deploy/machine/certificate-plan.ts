@@ -32,6 +32,8 @@ export interface MachinePlan extends SigningPlan {
   readonly backboneCaBundle: string;
   /** Where the authorities lie; on masters only. */
   readonly authorities?: string;
+  /** The kubelet's, by which the API is asked where there are no authorities; /etc/pilothouse/kubelet.conf if it is not there. */
+  readonly kubeconfig?: string;
 }
 
 /** What an identity has; undefined for what is missing or unreadable. */

@@ -7,7 +7,10 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
 import { systemClock } from "@pilothouse/clock/system";
+import { createApiClient } from "@pilothouse/client/api-client";
+import { kubeconfigTransports, loadKubeconfig } from "@pilothouse/client/kubeconfig";
 import { Command, CommanderError } from "commander";
+import { certificatesFromApi } from "./api-requests.ts";
 import { bringAuthorities } from "./authorities.ts";
 import type { Goal } from "./authority-plan.ts";
 import { checkMachinePlan, checkSigningPlan, type MachinePlan } from "./certificate-plan.ts";
@@ -22,6 +25,10 @@ import {
   type IssuedCertificate,
   type StatusLine,
 } from "./machine-certificates.ts";
+
+const KUBELET_KUBECONFIG = "/etc/pilothouse/kubelet.conf";
+/** Nobody waits for a renewal: the timer comes again. */
+const ANSWER_DEADLINE_MS = 120_000;
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 const answer = (value: object): void => void process.stdout.write(`${JSON.stringify(value)}\n`);
@@ -76,7 +83,7 @@ program
   .requiredOption("--authorities <directory>", "where the authorities lie")
   .action(async ({ authorities }: { authorities: string }) => {
     const input = await readStdin();
-    const requests = listIn<CertificateRequest>(input, "requests", ["identity", "csrPem"]);
+    const requests = listIn<Pick<CertificateRequest, "identity" | "csrPem">>(input, "requests", ["identity", "csrPem"]);
     const certificates = await signCertificates(authorities, requests, checkSigningPlan(input), ports);
     answer({ changed: certificates.length > 0, certificates });
   });
@@ -104,13 +111,28 @@ program
 
 program
   .command("renew")
-  .description("renews what is due, all on this machine")
+  .description("renews what is due: by the authorities where they are at hand, by the API elsewhere")
   .requiredOption("--config <file>", "the machine's certificates.json")
   .action(async ({ config }: { config: string }) => {
-    const installed = await renewCertificates(readPlan(config), ports);
+    const plan = readPlan(config);
+    const installed = await renewCertificates(plan, ports, (requests) => askApi(plan, requests));
     if (installed.length === 0) say("nothing is due");
     answer({ changed: installed.length > 0, installed });
   });
+
+/** As the kubelet of this machine, which renews itself that way too. */
+async function askApi(
+  plan: MachinePlan,
+  requests: readonly CertificateRequest[],
+): Promise<readonly IssuedCertificate[]> {
+  const transports = kubeconfigTransports(loadKubeconfig(plan.kubeconfig ?? KUBELET_KUBECONFIG), [], systemClock);
+  const client = createApiClient({ transports, userAgent: "pilothouse-certificates" });
+  try {
+    return await certificatesFromApi(client, plan, requests, { say, signal: AbortSignal.timeout(ANSWER_DEADLINE_MS) });
+  } finally {
+    await Promise.all(transports.map((transport) => transport.close()));
+  }
+}
 
 function readPlan(path: string): MachinePlan {
   try {

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { createCertificateRequest, signCertificateRequest } from "@pilothouse/pki";
-import { certificateFacts, isIssuedBy } from "@pilothouse/pki/facts";
+import { certificateFacts, isIssuedBy, keyId } from "@pilothouse/pki/facts";
 import { AUTHORITIES, readAuthority, type AuthorityName } from "./authorities.ts";
 import {
   bundlePathOf,
@@ -32,6 +32,8 @@ export interface CertificateRequest {
   readonly identity: string;
   readonly authority: AuthorityName;
   readonly csrPem: string;
+  /** The id of the key that it is for. */
+  readonly keyId: string;
 }
 
 export interface IssuedCertificate {
@@ -71,7 +73,7 @@ export async function requestCertificates(
     say(`${identity.name}: ${reason}`);
     const key = await ensureWaitingKey(folderOf(plan, identity), hands);
     const csrPem = await createCertificateRequest(key, identity);
-    requests.push({ identity: identity.name, authority: identity.authority, csrPem });
+    requests.push({ identity: identity.name, authority: identity.authority, csrPem, keyId: keyId(key) });
   }
   return requests;
 }
@@ -82,7 +84,7 @@ export async function requestCertificates(
  */
 export async function signCertificates(
   directory: string,
-  requests: readonly CertificateRequest[],
+  requests: readonly Pick<CertificateRequest, "identity" | "csrPem">[],
   plan: SigningPlan,
   { now, say }: Pick<MachinePorts, "now" | "say">,
 ): Promise<readonly IssuedCertificate[]> {
@@ -151,13 +153,20 @@ export function certificateStatus(plan: MachinePlan, nowMs: number): readonly St
   });
 }
 
-/** Renews what is due on a machine that has the authorities. Says which identities changed. */
-export async function renewCertificates(plan: MachinePlan, ports: MachinePorts): Promise<readonly string[]> {
+/** Who is asked where the authorities are not at hand. */
+export type AskElsewhere = (requests: readonly CertificateRequest[]) => Promise<readonly IssuedCertificate[]>;
+
+/** Renews what is due: signs where the authorities are at hand, asks where they are not. Says which identities changed. */
+export async function renewCertificates(
+  plan: MachinePlan,
+  ports: MachinePorts,
+  askElsewhere: AskElsewhere,
+): Promise<readonly string[]> {
+  const { authorities } = plan;
   const requests = await requestCertificates(plan, { all: false }, ports);
-  if (requests.length > 0 && plan.authorities === undefined)
-    throw new Error("there are no authorities on this machine, and the API cannot be asked yet");
-  const signed = requests.length > 0 ? await signCertificates(plan.authorities as string, requests, plan, ports) : [];
-  return installCertificates(plan, signed, ports);
+  const sign = (): Promise<readonly IssuedCertificate[]> =>
+    authorities === undefined ? askElsewhere(requests) : signCertificates(authorities, requests, plan, ports);
+  return installCertificates(plan, requests.length > 0 ? await sign() : [], ports);
 }
 
 function checkIssued(

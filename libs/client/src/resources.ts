@@ -1,5 +1,6 @@
 /** The resource types our own processes speak to. */
 import type * as appsV1 from "@pilothouse/api/types/apps-v1";
+import type * as certificatesV1 from "@pilothouse/api/types/certificates-v1";
 import type * as coordinationV1 from "@pilothouse/api/types/coordination-v1";
 import type * as coreV1 from "@pilothouse/api/types/core-v1";
 import type * as discoveryV1 from "@pilothouse/api/types/discovery-v1";
@@ -32,6 +33,12 @@ export const resources = {
   serviceAccounts: core<coreV1.ServiceAccount>("serviceaccounts", "ServiceAccount"),
   events: core<coreV1.Event>("events", "Event"),
   endpointSlices: grouped<discoveryV1.EndpointSlice>("discovery.k8s.io", "endpointslices", "EndpointSlice"),
+  certificateSigningRequests: grouped<certificatesV1.CertificateSigningRequest>(
+    "certificates.k8s.io",
+    "certificatesigningrequests",
+    "CertificateSigningRequest",
+    false,
+  ),
   leases: grouped<coordinationV1.Lease>("coordination.k8s.io", "leases", "Lease"),
   replicaSets: grouped<appsV1.ReplicaSet>("apps", "replicasets", "ReplicaSet"),
   deployments: grouped<appsV1.Deployment>("apps", "deployments", "Deployment"),

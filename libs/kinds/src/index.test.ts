@@ -104,7 +104,7 @@ describe.each(full.map((kind) => [kind.kind, kind] as const))("%s", (_name, kind
     kind.prepareForUpdate?.(object, old);
     expect(object).toEqual(old);
     expect(kind.validateUpdate?.(object, old) ?? []).toEqual([]);
-    kind.prepareForStatusUpdate?.(object, old);
+    kind.prepareForStatusUpdate?.(object, old, "2026-01-01T00:00:00Z");
     expect(object).toEqual(old);
   });
 
@@ -126,7 +126,7 @@ function useAll(kind: KindDefinition, object: ApiObject): void {
   const changed = copy(object);
   kind.prepareForUpdate?.(changed, object);
   kind.validateUpdate?.(changed, object);
-  kind.prepareForStatusUpdate?.(changed, object);
+  kind.prepareForStatusUpdate?.(changed, object, "2026-01-01T00:00:00Z");
   kind.validateStatusUpdate?.(changed, object);
   kind.gracePeriodSeconds?.(object, undefined);
   kind.selectableFields?.(object);

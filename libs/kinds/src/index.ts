@@ -9,6 +9,7 @@
  */
 import { deployment } from "./apps/deployment.ts";
 import { replicaSet } from "./apps/replica-set.ts";
+import { certificateSigningRequest } from "./certificates/certificate-signing-request.ts";
 import { lease } from "./coordination/lease.ts";
 import { configMap } from "./core/config-map.ts";
 import { endpoints } from "./core/endpoints.ts";
@@ -41,6 +42,7 @@ export const kinds: readonly KindDefinition[] = [
   erased(serviceAccount),
   erased(event),
   erased(lease),
+  erased(certificateSigningRequest),
   erased(endpointSlice),
   erased(replicaSet),
   erased(deployment),

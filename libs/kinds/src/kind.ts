@@ -43,12 +43,15 @@ export interface KindDefinition<T = ApiObject> extends GroupVersionKind {
   /** Before validation of an update of the main resource: keeps status and what is the server's own from `old`. In place. */
   readonly prepareForUpdate?: (object: T, old: T) => void;
   /** Before validation of an update of the status subresource: everything but status comes from `old`. In place. */
-  readonly prepareForStatusUpdate?: (object: T, old: T) => void;
+  readonly prepareForStatusUpdate?: (object: T, old: T, now: string) => void;
+  /** The same for the approval subresource; `now` is a timestamp as objects hold them. */
+  readonly prepareForApprovalUpdate?: (object: T, old: T, now: string) => void;
   /** Beyond metadata, which is validated for all kinds alike. */
   readonly validate?: (object: T) => readonly FieldError[];
   /** Immutable fields and allowed transitions; `validate` runs as well. */
   readonly validateUpdate?: (object: T, old: T) => readonly FieldError[];
   readonly validateStatusUpdate?: (object: T, old: T) => readonly FieldError[];
+  readonly validateApprovalUpdate?: (object: T, old: T) => readonly FieldError[];
   /** What `Warning:` headers a write of this object gets. */
   readonly warnings?: (object: T, old: T | undefined) => readonly string[];
   /** How names are judged; the default is a DNS subdomain. Returns upstream's texts. */

@@ -177,7 +177,7 @@ describe("Node", () => {
     const given = object({ spec: {}, status: { phase: "b" } });
     node.prepareForUpdate?.(given, old);
     expect(given).toMatchObject({ spec: {}, status: { phase: "a" } });
-    node.prepareForStatusUpdate?.(given, old);
+    node.prepareForStatusUpdate?.(given, old, "2026-01-01T00:00:00Z");
     expect(given).toMatchObject({ spec: { unschedulable: true } });
   });
 });

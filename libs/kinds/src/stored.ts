@@ -6,8 +6,6 @@
 import { ALL_VERBS, type KindDefinition, type SubresourceDefinition } from "./kind.ts";
 import { SCALE, STATUS } from "./subresources.ts";
 
-const APPROVAL: SubresourceDefinition = { name: "approval", verbs: ["get", "patch", "update"] };
-
 interface StoredRow {
   readonly kind: string;
   readonly resource: string;
@@ -90,15 +88,6 @@ const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
       subresources: [STATUS],
     },
     { kind: "Job", resource: "jobs", scope: "Namespaced", categories: ["all"], subresources: [STATUS] },
-  ],
-  "certificates.k8s.io/v1": [
-    {
-      kind: "CertificateSigningRequest",
-      resource: "certificatesigningrequests",
-      scope: "Cluster",
-      shortNames: ["csr"],
-      subresources: [STATUS, APPROVAL],
-    },
   ],
   "networking.k8s.io/v1": [
     { kind: "IngressClass", resource: "ingressclasses", scope: "Cluster" },

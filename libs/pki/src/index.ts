@@ -8,6 +8,10 @@
 import { createPublicKey, webcrypto } from "node:crypto";
 import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
+import { requestFacts } from "./facts.ts";
+import type { LeafRequest } from "./leaf.ts";
+
+export type { LeafRequest } from "./leaf.ts";
 
 export { expiryMs } from "./bundle.ts";
 
@@ -24,21 +28,9 @@ export interface AuthorityRequest {
   readonly privateKeyPem?: string;
 }
 
-export interface LeafRequest {
-  /** The user name, for a client certificate. */
-  readonly commonName: string;
-  /** The groups, for a client certificate. */
-  readonly organizations?: readonly string[];
-  readonly dnsNames?: readonly string[];
-  readonly ipAddresses?: readonly string[];
-  readonly usages: readonly ("client" | "server")[];
-  /** May be a fraction. */
-  readonly validDays: number;
-  readonly nowMs: number;
-}
-
 const KEY: webcrypto.EcKeyGenParams & webcrypto.EcdsaParams = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const DAY_MS = 86_400_000;
+const MIN_RSA_BITS = 2048;
 /** A clock that runs a little ahead elsewhere must not refuse a certificate made just now. */
 const BACKDATE_MS = 5 * 60_000;
 
@@ -98,13 +90,15 @@ export async function createCertificateRequest(
 
 /**
  * Issues a certificate for the key of a request. What the certificate says comes from `leaf` alone. Throws if the request is not
- * one, is not signed by its own key, or the key is not ECDSA P-256.
+ * one, is not signed by its own key, or the key is neither of an elliptic curve nor RSA of 2,048 bits and more.
  */
 export async function signCertificateRequest(authority: KeyPair, csrPem: string, leaf: LeafRequest): Promise<string> {
-  const request = new x509.Pkcs10CertificateRequest(csrPem);
-  const publicKey = await request.publicKey.export(KEY, ["verify"], webcrypto);
-  if (!(await request.verify(webcrypto))) throw new Error("the request is not signed by the key that it names");
-  return issueFor(authority, publicKey, leaf);
+  requestFacts(csrPem);
+  const { publicKey } = new x509.Pkcs10CertificateRequest(csrPem);
+  const { asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(publicKey.toString("pem"));
+  const isStrong = asymmetricKeyType === "ec" || (asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_RSA_BITS;
+  if (!isStrong) throw new Error("the request's key must be of an elliptic curve, or RSA of at least 2048 bits");
+  return issueFor(authority, await publicKey.export(webcrypto), leaf);
 }
 
 async function issueFor(authority: KeyPair, publicKey: webcrypto.CryptoKey, request: LeafRequest): Promise<string> {

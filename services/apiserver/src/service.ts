@@ -105,6 +105,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     cached,
     time,
     allocations: createAllocations(store, random.fork("allocations"), serviceRange),
+    judgeSigner: (...asked: Parameters<typeof authorizer.judgeSigner>) => authorizer.judgeSigner(...asked),
     judgeEscalation: (...asked: Parameters<typeof authorizer.judgeEscalation>) => authorizer.judgeEscalation(...asked),
   };
   const encodings = new Encodings(ENCODINGS_BYTES);

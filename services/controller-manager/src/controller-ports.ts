@@ -6,13 +6,19 @@ import type { EventRecorder } from "@pilothouse/controller";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { Telemetry } from "@pilothouse/telemetry";
 import type { Executor } from "./executor.ts";
+import type { AuthorityName, LeafWish } from "./core/certificate-requests.ts";
 import type { Informers } from "./informers.ts";
+
+/** Issues a certificate (PEM) for the key of a request. `lifeSeconds` is the longest it may live. */
+export type CertificateSigner = (csrPem: string, leaf: LeafWish, lifeSeconds: number) => Promise<string>;
 
 export interface ControllerManagerConfig {
   /** Pods' addresses; each node gets a /24 of it. */
   readonly clusterCidr: string;
   /** PEM of the authorities that pods trust for the API, as of now. */
   readonly rootCa: () => string;
+  /** What signs certificate requests, by authority; a controller-manager without one leaves its requests alone. */
+  readonly signers?: Partial<Readonly<Record<AuthorityName, CertificateSigner>>>;
 }
 
 export interface ControllerPorts {

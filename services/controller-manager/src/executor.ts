@@ -63,8 +63,17 @@ export class Executor {
   }
 
   updateStatus<T extends KubernetesObject>(informer: Informer<T>, object: T, cause: Cause): Promise<T> {
-    return this.#do("update status", informer.type, object, cause, async (options) => {
-      const updated = await this.#ports.client.update(informer.type, object, { ...options, subresource: "status" });
+    return this.updateSubresource(informer, "status", object, cause);
+  }
+
+  updateSubresource<T extends KubernetesObject>(
+    informer: Informer<T>,
+    subresource: "status" | "approval",
+    object: T,
+    cause: Cause,
+  ): Promise<T> {
+    return this.#do(`update ${subresource}`, informer.type, object, cause, async (options) => {
+      const updated = await this.#ports.client.update(informer.type, object, { ...options, subresource });
       cause.ownWrites.wrote(cause.key, informer, updated);
       return updated;
     });

@@ -46,6 +46,7 @@ export function startInformers(ports: InformerPorts) {
     nodeLeases: start({ type: resources.leases, namespace: NODE_LEASES_NAMESPACE }),
     namespaces: start({ type: resources.namespaces }),
     serviceAccounts: start({ type: resources.serviceAccounts }),
+    certificateSigningRequests: start({ type: resources.certificateSigningRequests }),
     configMaps: start({ type: resources.configMaps }),
   };
 }

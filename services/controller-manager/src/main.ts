@@ -4,6 +4,7 @@ import { etcdSettings, openEtcd } from "@pilothouse/process/etcd";
 import { runProcess } from "@pilothouse/process";
 import { watchTls } from "@pilothouse/process/tls-files";
 import { probeLeader } from "@pilothouse/process/probe-leader";
+import { signer } from "./adapters/signer.ts";
 import { start } from "./service.ts";
 
 await runProcess({
@@ -17,6 +18,13 @@ await runProcess({
       help: "Addresses of pods; each node gets a /24 of them.",
       default: "198.18.0.0/16",
     },
+    "cluster-signing-cert-file": {
+      type: "string",
+      help: "Authority of the API that signs certificate requests; without it they are not signed here.",
+    },
+    "cluster-signing-key-file": { type: "string", help: "Its key." },
+    "backbone-signing-cert-file": { type: "string", help: "The same for the authority of etcd and NATS." },
+    "backbone-signing-key-file": { type: "string", help: "Its key." },
     "root-ca-file": { type: "string", help: "Authority of the API, for the pods' ServiceAccounts.", required: true },
   },
   instance: () => hostname(),
@@ -31,7 +39,19 @@ await runProcess({
         probeLeader,
         openApi: (fence) => openApi("controller-manager", values, ports, fence),
       },
-      { clusterCidr: values["cluster-cidr"], rootCa: () => rootCa.current().ca ?? "" },
+      {
+        clusterCidr: values["cluster-cidr"],
+        rootCa: () => rootCa.current().ca ?? "",
+        signers: {
+          ...signer("cluster-ca", values["cluster-signing-cert-file"], values["cluster-signing-key-file"], ports.clock),
+          ...signer(
+            "backbone-ca",
+            values["backbone-signing-cert-file"],
+            values["backbone-signing-key-file"],
+            ports.clock,
+          ),
+        },
+      },
     );
     rootCa.follow(() => service.rootCaChanged());
     return service;

@@ -8,6 +8,9 @@
 import type { ApiClient } from "@pilothouse/client";
 import { eventRecorder } from "@pilothouse/controller";
 import { electedLife, type ElectedPorts } from "@pilothouse/controller/elected";
+import { startCsrApprovingController } from "./controllers/csr-approving/reconcile.ts";
+import { startCsrCleanerController } from "./controllers/csr-cleaner/reconcile.ts";
+import { startCsrSigningController } from "./controllers/csr-signing/reconcile.ts";
 import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
 import { startGarbageCollector } from "./controllers/garbage-collector/reconcile.ts";
 import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
@@ -54,6 +57,9 @@ export const controllers: Readonly<Record<string, StartController>> = {
   "garbage-collector": startGarbageCollector,
   "node-lifecycle": startNodeLifecycleController,
   "pod-gc": startPodGcController,
+  "csr-approving": startCsrApprovingController,
+  "csr-signing": startCsrSigningController,
+  "csr-cleaner": startCsrCleanerController,
 };
 
 /** Starts at once; ends with the ports' scope. @param toStart all, unless a test is about some */

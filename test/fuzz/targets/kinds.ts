@@ -45,8 +45,11 @@ function judgeUpdate(kind: KindDefinition, object: ApiObject, old: ApiObject): v
   kind.prepareForUpdate?.(object, old);
   const rules = [...(kind.validate?.(object) ?? []), ...(kind.validateUpdate?.(object, old) ?? [])];
   invalid(kind, "web", [...validateObjectMetaUpdate(object, old), ...rules]);
-  kind.prepareForStatusUpdate?.(object, old);
+  const now = "2026-01-01T00:00:00Z";
+  kind.prepareForStatusUpdate?.(object, old, now);
   invalid(kind, "web", kind.validateStatusUpdate?.(object, old) ?? []);
+  kind.prepareForApprovalUpdate?.(object, old, now);
+  invalid(kind, "web", kind.validateApprovalUpdate?.(object, old) ?? []);
   kind.warnings?.(object, old);
   show(kind, object);
 }

@@ -1,5 +1,6 @@
 /** A small scenario for each controller, one for the scheduler and one for the kubelet; proxy and dns write nothing to the API. To add one: a row here; the sweep finds its points itself. */
 import type { Scenario } from "./scenario.ts";
+import { certificates } from "./scenarios/certificates.ts";
 import { kubelet } from "./scenarios/kubelet.ts";
 import { namespaces } from "./scenarios/namespaces.ts";
 import { nodes } from "./scenarios/nodes.ts";
@@ -7,4 +8,12 @@ import { owners } from "./scenarios/owners.ts";
 import { services } from "./scenarios/services.ts";
 import { workloads } from "./scenarios/workloads.ts";
 
-export const scenarios: readonly Scenario[] = [...workloads, ...services, ...namespaces, ...owners, ...nodes, kubelet];
+export const scenarios: readonly Scenario[] = [
+  ...workloads,
+  ...services,
+  ...namespaces,
+  ...owners,
+  ...nodes,
+  ...certificates,
+  kubelet,
+];

@@ -6,6 +6,7 @@ import type { ApiClient } from "@pilothouse/client";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { Life } from "../machine.ts";
 import type { Subject, Wires } from "./scenario.ts";
+import { CERTIFICATE } from "./scenarios/certificates.fixture.ts";
 
 /** A controller-manager that runs these controllers only. */
 export function controllerManager(...toStart: readonly (string | StartController)[]): Subject {
@@ -16,7 +17,11 @@ export function controllerManager(...toStart: readonly (string | StartController
       start: (life, scope, wires) =>
         void startControllerManager(
           electedPorts(life, scope, wires, "controller-manager"),
-          { clusterCidr: "198.18.0.0/16", rootCa: () => "CA" },
+          {
+            clusterCidr: "198.18.0.0/16",
+            rootCa: () => "CA",
+            signers: { "cluster-ca": () => Promise.resolve(CERTIFICATE) },
+          },
           started,
         ),
     }),

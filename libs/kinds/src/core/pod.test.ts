@@ -368,7 +368,7 @@ describe("a pod that exists", () => {
     pod.prepareForUpdate?.(now, old);
     expect(now.status?.phase).toBe("Pending");
     now.status = { phase: "Running", qosClass: "Guaranteed" };
-    pod.prepareForStatusUpdate?.(now, old);
+    pod.prepareForStatusUpdate?.(now, old, "2026-01-01T00:00:00Z");
     expect(now.spec.nodeName).toBeUndefined();
     expect(now.status).toEqual({ phase: "Running", qosClass: "BestEffort" });
   });

@@ -18,6 +18,9 @@ const META = {
   annotations: { "rbac.authorization.kubernetes.io/autoupdate": "true" },
 } as const;
 
+const CSR = "certificates.k8s.io";
+const REQUESTS = "certificatesigningrequests";
+
 const READ = ["get", "list", "watch"];
 const WRITE = ["create", "delete", "deletecollection", "patch", "update"];
 const ALL = ["*"];
@@ -177,6 +180,8 @@ const CONTROLLER_MANAGER: readonly PolicyRule[] = [
     ["apps", "autoscaling", "batch", "coordination.k8s.io", "discovery.k8s.io", "policy"],
     ["*"],
   ),
+  rule(["update"], [CSR], [`${REQUESTS}/approval`, `${REQUESTS}/status`]),
+  signers(["approve", "sign"], "kubernetes.io/*", "pilothouse.io/*"),
   rule(["update"], ["*"], ["*/finalizers"]),
   // The garbage collector and the namespace controller touch every kind.
   rule([...READ, "delete", "deletecollection", "patch", "update"], ["*"], ["*"]),
@@ -227,6 +232,14 @@ const ROLES: readonly (readonly [name: string, rules: readonly PolicyRule[], lab
       rule(ALL, [""], ["nodes/log", "nodes/metrics", "nodes/proxy", "nodes/stats"]),
     ],
   ],
+  ...["nodeclient", "selfnodeclient", "selfnodeserver", "selfnodeagent"].map(
+    (what) =>
+      [`system:certificates.k8s.io:${REQUESTS}:${what}`, [rule(["create"], [CSR], [`${REQUESTS}/${what}`])]] as const,
+  ),
+  ...["kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving"].map(
+    (signer) =>
+      [`system:certificates.k8s.io:${signer}-approver`, [signers(["approve"], `kubernetes.io/${signer}`)]] as const,
+  ),
   // A kubelet's rights depend on what it asks for: core/node-authorizer.ts. The role is named by tools all the same.
   ["system:node", []],
 ];
@@ -250,6 +263,15 @@ const BINDINGS: readonly (readonly [name: string, role: string, subjects: readon
   ["system:kube-controller-manager", "system:kube-controller-manager", [user("system:kube-controller-manager")]],
   ["system:node-proxier", "system:node-proxier", [user("system:kube-proxy")]],
   ["system:dns", "system:dns", [user("system:dns")]],
+  // A node renews its own certificates, and those of what runs beside its kubelet.
+  ...["selfnodeclient", "selfnodeserver", "selfnodeagent"].map(
+    (what) =>
+      [
+        `pilothouse:node-certificates:${what}`,
+        `system:certificates.k8s.io:${REQUESTS}:${what}`,
+        [group("system:nodes")],
+      ] as const,
+  ),
 ];
 
 /** Every bootstrap ClusterRole. */
@@ -302,6 +324,10 @@ function metaOf(name: string): ClusterRole["metadata"] {
 
 function rule(verbs: readonly string[], apiGroups: readonly string[], resources: readonly string[]): PolicyRule {
   return { verbs: [...verbs], apiGroups: [...apiGroups], resources: [...resources] };
+}
+
+function signers(verbs: readonly string[], ...names: string[]): PolicyRule {
+  return { ...rule(verbs, [CSR], ["signers"]), resourceNames: names };
 }
 
 function user(name: string): Subject {

@@ -42,6 +42,7 @@ const ROWS: readonly Row[] = [
   { resources: ["persistentvolumeclaims"], verbs: ["get"], when: isNamed("persistentvolumeclaims") },
   { resources: ["serviceaccounts/token"], verbs: ["create"], when: isNamed("serviceaccounts") },
   { resources: ["services"], verbs: READ },
+  { resources: ["certificatesigningrequests.certificates.k8s.io"], verbs: ["create", ...READ] },
   { resources: ["events", "events.events.k8s.io"], verbs: ["create", "update", "patch"] },
   {
     resources: ["leases.coordination.k8s.io"],

@@ -17,6 +17,7 @@ import { randomSuffix } from "../../core/names.ts";
 import { nodeDeleteProblem, nodeWriteProblem } from "../../core/access/node-authorizer.ts";
 import { nodeOf } from "../../core/access/users.ts";
 import { known, type PriorityClass } from "../../registry/known.ts";
+import { admitRequest } from "./certificate-requests.ts";
 import type { CachedObjects } from "../reads/cached.ts";
 
 /** Fills in what admission adds to a new object, in place. */
@@ -28,6 +29,7 @@ export async function admitCreate(
   object: ApiObject,
 ): Promise<void> {
   judgeNodeWrite(context, kind, object, undefined);
+  admitRequest(context, kind, object);
   if (kind.group === "" && kind.resource === "pods") await admitPod(cached, random, context, object as unknown as Pod);
 }
 

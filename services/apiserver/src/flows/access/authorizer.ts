@@ -16,6 +16,7 @@ import type { RequestContext, UserInfo } from "../../core/model.ts";
 import { namedBy, nodeMay, type NamedByPods } from "../../core/access/node-authorizer.ts";
 import { nodeOf } from "../../core/access/users.ts";
 import { known } from "../../registry/known.ts";
+import { signerRight } from "./certificate-requests.ts";
 import type { CachedObjects } from "../reads/cached.ts";
 
 export interface Authorizer {
@@ -26,6 +27,8 @@ export interface Authorizer {
   rulesFor(user: UserInfo, namespace: string): readonly PolicyRule[];
   /** Nobody grants more than they have, unless they may `escalate` (roles) or `bind` (bindings). */
   judgeEscalation(context: RequestContext, kind: KindDefinition, object: ApiObject): Promise<void>;
+  /** A certificate request's verdict needs `approve` on its signer, its certificate and failure `sign`. Throws 403. */
+  judgeSigner(context: RequestContext, kind: KindDefinition, object: ApiObject, old: ApiObject): Promise<void>;
 }
 
 const RBAC_GROUP = "rbac.authorization.k8s.io";
@@ -57,6 +60,17 @@ export function createAuthorizer(cached: CachedObjects): Authorizer {
     authorize,
     isAllowed: isAllowedTwice,
     rulesFor: (user, namespace) => [...rulesFor(user, namespace, policy)],
+
+    async judgeSigner({ user, info, request }, kind, object, old) {
+      const right = signerRight(kind, info.subresource, object, old);
+      if (right === undefined) return;
+      const { verb, signerName } = right;
+      const ask = { user, verb, group: kind.group, resource: "signers", subresource: "", namespace: "", path: "" };
+      for (const name of [signerName, `${signerName.split("/")[0]}/*`])
+        if (await isAllowedTwice({ ...ask, name, isResourceRequest: true }, request.signal)) return;
+      const why = `user not permitted to ${verb} requests with signerName ${JSON.stringify(signerName)}`;
+      throw forbidden(kind, info.name, why);
+    },
 
     async judgeEscalation({ user, info, request }, kind, object) {
       if (kind.group !== RBAC_GROUP || user.groups.includes(MASTERS)) return;

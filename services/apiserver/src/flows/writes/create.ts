@@ -22,6 +22,7 @@ import { encodeObject } from "../../core/stored/stored.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { decodeBody } from "../../core/wire.ts";
 import { admitCreate } from "../access/admit.ts";
+import { requestProblems } from "../access/certificate-requests.ts";
 import { admitIntoNamespace } from "./namespace-gate.ts";
 import { AlongsideRefused, NamespaceChanged } from "./object-store.ts";
 import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
@@ -169,7 +170,11 @@ async function complete(
 }
 
 function judge(context: RequestContext, kind: KindDefinition, object: ApiObject): void {
-  const errors = [...validateObjectMeta(kind, object), ...(kind.validate?.(object) ?? [])];
+  const errors = [
+    ...validateObjectMeta(kind, object),
+    ...requestProblems(kind, object),
+    ...(kind.validate?.(object) ?? []),
+  ];
   if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
   kind.warnings?.(object, undefined).forEach(context.warn);
 }

@@ -13,6 +13,7 @@ import { encodeObject, isUnchanged, storedAt } from "../../core/stored/stored.ts
 import { decodeBody } from "../../core/wire.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { judgeNodeWrite } from "../access/admit.ts";
+import { certificateProblems } from "../access/certificate-requests.ts";
 import type { Reservation } from "./allocate.ts";
 import { createObject, forgetDrawn, isService, placeInNamespace, writtenAnswer, type Created } from "./create.ts";
 import { removeStored } from "./delete.ts";
@@ -227,20 +228,27 @@ async function completeUpdate(
   delete object.metadata.resourceVersion;
   keepServerMeta(object.metadata, old.metadata);
   kind.defaults?.(object);
-  if (subresource === "status") kind.prepareForStatusUpdate?.(object, old);
+  const now = wholeSeconds(deps.time.clock.now());
+  if (subresource === "status") kind.prepareForStatusUpdate?.(object, old, now);
+  else if (subresource === "approval") kind.prepareForApprovalUpdate?.(object, old, now);
   else if (!wish.isServerOwn) kind.prepareForUpdate?.(object, old);
   judgeNodeWrite(context, kind, object, old);
+  await deps.judgeSigner(context, kind, object, old);
   if (!wish.isApplied) {
-    const time = wholeSeconds(deps.time.clock.now());
-    await inSteps(recordUpdate(object, old, { kind, manager: wish.options.fieldManager, subresource, time }), pace);
+    await inSteps(
+      recordUpdate(object, old, { kind, manager: wish.options.fieldManager, subresource, time: now }),
+      pace,
+    );
     await pace();
   }
   if (wish.isServerOwn) return;
-  const special = subresource === "status" ? kind.validateStatusUpdate : kind.validateUpdate;
+  const special =
+    { status: kind.validateStatusUpdate, approval: kind.validateApprovalUpdate }[subresource] ?? kind.validateUpdate;
   const errors = [
     ...validateObjectMetaUpdate(object, old),
     ...(subresource === "status" ? [] : (kind.validate?.(object) ?? [])),
     ...(special?.(object, old) ?? []),
+    ...(subresource === "status" ? certificateProblems(kind, object, old) : []),
   ];
   if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
   if (subresource === "") {

@@ -3,6 +3,7 @@ import type { TimeAndChance } from "@pilothouse/clock";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import type { ObjectStore, RequestContext, WriteCause } from "../../core/model.ts";
 import type { Allocations } from "./allocate.ts";
+import type { Authorizer } from "../access/authorizer.ts";
 import type { CachedObjects } from "../reads/cached.ts";
 
 export interface WriteDeps {
@@ -12,6 +13,8 @@ export interface WriteDeps {
   readonly allocations: Allocations;
   /** Refuses roles and bindings that would give away more than the user has. */
   readonly judgeEscalation: (context: RequestContext, kind: KindDefinition, object: ApiObject) => Promise<void>;
+  /** Refuses verdicts on certificate requests by who may not approve, or sign, for the signer asked. */
+  readonly judgeSigner: Authorizer["judgeSigner"];
 }
 
 export function causeOf({ request, span, fence }: RequestContext): WriteCause {
