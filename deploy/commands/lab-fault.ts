@@ -12,6 +12,10 @@ const { values, positionals } = parseArgs({
     direction: { type: "string" },
     percent: { type: "string" },
     "bytes-per-second": { type: "string" },
+    "delay-ms": { type: "string" },
+    "period-ms": { type: "string" },
+    process: { type: "string" },
+    "offset-s": { type: "string" },
   },
 });
 
@@ -55,7 +59,8 @@ function findFault(name: string | undefined): FaultRow {
 }
 
 function faultOptions(): FaultOptions {
-  const { from, direction, percent, "bytes-per-second": bytesPerSecond } = values;
+  const { from, direction, percent, process: processName, "bytes-per-second": bytesPerSecond } = values;
+  const { "delay-ms": delayMs, "period-ms": periodMs, "offset-s": offsetS } = values;
   if (direction !== undefined && direction !== "in" && direction !== "out" && direction !== "both")
     throw new ExplainedError("PH-204", `--direction ${direction}: in, out or both is wanted.`);
   return {
@@ -63,6 +68,10 @@ function faultOptions(): FaultOptions {
     ...(direction === undefined ? {} : { direction }),
     ...(percent === undefined ? {} : { percent: wholeNumber("percent", percent) }),
     ...(bytesPerSecond === undefined ? {} : { bytesPerSecond: wholeNumber("bytes-per-second", bytesPerSecond) }),
+    ...(delayMs === undefined ? {} : { delayMs: wholeNumber("delay-ms", delayMs) }),
+    ...(periodMs === undefined ? {} : { periodMs: wholeNumber("period-ms", periodMs) }),
+    ...(processName === undefined ? {} : { process: processName }),
+    ...(offsetS === undefined ? {} : { offsetS: offsetOf(offsetS) }),
   };
 }
 
@@ -70,4 +79,14 @@ function wholeNumber(name: string, text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value > 0) return value;
   throw new ExplainedError("PH-204", `--${name} ${text}: a whole number above 0 is wanted.`);
+}
+
+/** A wall clock may as well be late. */
+function offsetOf(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value !== 0) return value;
+  throw new ExplainedError(
+    "PH-204",
+    `--offset-s ${text}: a whole number of seconds is wanted (\`--offset-s=-60\` for late).`,
+  );
 }

@@ -42,6 +42,8 @@ const CLUSTER = [
   "conntrack",
   "chrony",
 ];
+/** What faults of the lab are made with. */
+const FAULTS = ["libfaketime"];
 /** Daemons that Debian would start at boot; the roles bring their own units, or start these themselves. */
 const QUIET = ["etcd", "nats-server", "haproxy", "keepalived", "containerd", "nftables"];
 
@@ -73,7 +75,7 @@ WantedBy=multi-user.target
 
 export function baseDirectory(clone: string): string {
   const recipe = createHash("sha256")
-    .update(JSON.stringify([RELEASE, MACHINE, CLUSTER, QUIET, UNITS]))
+    .update(JSON.stringify([RELEASE, MACHINE, CLUSTER, FAULTS, QUIET, UNITS]))
     .digest("hex")
     .slice(0, 12);
   return join(clone, ".cache", `lab-base-${recipe}`);
@@ -89,7 +91,7 @@ export async function ensureBase(clone: string): Promise<boolean> {
   await run(
     "debootstrap",
     "--variant=minbase",
-    `--include=${[...MACHINE, ...CLUSTER].join()}`,
+    `--include=${[...MACHINE, ...CLUSTER, ...FAULTS].join()}`,
     RELEASE,
     making,
     MIRROR,

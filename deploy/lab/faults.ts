@@ -5,15 +5,13 @@
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cgroupHierarchies } from "../cluster/host.ts";
-import { HOST_ADDRESS, type LabLayout, type LabMachine } from "./layout.ts";
+import { delayPackets, isDelayed, undoDelay } from "./delay.ts";
+import { isFlapping, startFlapping, stopFlapping } from "./flapping.ts";
+import { HOST_ADDRESS, type Lab, type LabLayout, type LabMachine } from "./layout.ts";
 import { isOn, pause, powerOff, powerOn, thaw } from "./machine.ts";
 import { everybodyElse, faultTable, type NetworkFault, type Partition } from "./network-faults.ts";
 import { feed, run } from "./shell.ts";
-
-export interface Lab {
-  readonly layout: LabLayout;
-  readonly machines: readonly LabMachine[];
-}
+import { continueUnits, hasStoppedUnit, hasWrongClock, offsetClock, rightClocks, signalUnit } from "./units.ts";
 
 /** What the command line may say beside the fault's and the machine's name. */
 export interface FaultOptions {
@@ -21,6 +19,11 @@ export interface FaultOptions {
   readonly direction?: Partition["direction"];
   readonly percent?: number;
   readonly bytesPerSecond?: number;
+  readonly delayMs?: number;
+  readonly periodMs?: number;
+  /** `etcd`, `apiserver`, …: the unit pilothouse-<process>. */
+  readonly process?: string;
+  readonly offsetS?: number;
 }
 
 export interface FaultRow {
@@ -35,6 +38,9 @@ export interface FaultRow {
 
 const DEFAULT_LOSS_PERCENT = 20;
 const DEFAULT_SLOW_DISK_BYTES_PER_SECOND = 256 * 1_024;
+const DEFAULT_DELAY_MS = 100;
+const DEFAULT_PERIOD_MS = 2_000;
+const DEFAULT_OFFSET_S = 3_600;
 const FILLER = "upper/var/lib/lab-filler";
 
 export const FAULTS: readonly FaultRow[] = [
@@ -63,11 +69,18 @@ export const FAULTS: readonly FaultRow[] = [
   {
     name: "partition",
     what: "nothing passes between it and the others (--from NAME,…; --direction in|out loses one way only)",
-    async apply(lab, machine, { from = everybodyElse(lab.machines, machine.name), direction = "both" }) {
-      changeNetwork(lab, machine, "partition", { fault: "partition", machine: machine.name, from, direction });
-    },
+    apply: async (lab, machine, options) =>
+      changeNetwork(lab, machine, "partition", partitionOf(lab, machine, options)),
     undo: async (lab, machine) => changeNetwork(lab, machine, "partition", undefined),
     lasts: (lab, machine) => hasNetworkFault(lab, machine, "partition"),
+  },
+  {
+    name: "flapping",
+    what: `a partition that comes and goes (--period-ms N, default ${DEFAULT_PERIOD_MS}; --from and --direction as above)`,
+    apply: (lab, machine, { periodMs = DEFAULT_PERIOD_MS, ...options }) =>
+      startFlapping(lab, machine, partitionOf(lab, machine, options), periodMs, addressesOf(lab)),
+    undo: stopFlapping,
+    lasts: isFlapping,
   },
   {
     name: "loss",
@@ -77,6 +90,13 @@ export const FAULTS: readonly FaultRow[] = [
     },
     undo: async (lab, machine) => changeNetwork(lab, machine, "loss", undefined),
     lasts: (lab, machine) => hasNetworkFault(lab, machine, "loss"),
+  },
+  {
+    name: "delay",
+    what: `packets to and from it are late (--delay-ms N each way, default ${DEFAULT_DELAY_MS})`,
+    apply: (lab, machine, { delayMs = DEFAULT_DELAY_MS }) => delayPackets(lab, machine, delayMs),
+    undo: undoDelay,
+    lasts: isDelayed,
   },
   {
     name: "full-disk",
@@ -93,6 +113,25 @@ export const FAULTS: readonly FaultRow[] = [
     undo: async (_lab, machine) => throttleDisk(machine, 0),
     lasts: (_lab, machine) => isThrottled(machine),
   },
+  {
+    name: "kill",
+    what: "one process is killed (--process etcd|apiserver|…); systemd starts it again",
+    apply: (_lab, machine, options) => signalUnit(machine, processOf(options), "SIGKILL"),
+  },
+  {
+    name: "stop",
+    what: "one process stands still (--process etcd|apiserver|…); its connections stay open",
+    apply: (_lab, machine, options) => signalUnit(machine, processOf(options), "SIGSTOP"),
+    undo: async (_lab, machine) => continueUnits(machine),
+    lasts: (_lab, machine) => hasStoppedUnit(machine),
+  },
+  {
+    name: "clock",
+    what: `one process is started anew with a wall clock that is off (--process; --offset-s N, default ${DEFAULT_OFFSET_S})`,
+    apply: (_lab, machine, options) => offsetClock(machine, processOf(options), options.offsetS ?? DEFAULT_OFFSET_S),
+    undo: (_lab, machine) => rightClocks(machine),
+    lasts: (_lab, machine) => hasWrongClock(machine),
+  },
 ];
 
 /** All faults that last, a line each. */
@@ -106,31 +145,39 @@ function hasNetworkFault({ layout }: Lab, { name }: LabMachine, fault: NetworkFa
   return networkFaults(layout).some((it) => it.machine === name && it.fault === fault);
 }
 
+function partitionOf({ machines }: Lab, { name }: LabMachine, options: FaultOptions): Partition {
+  const { from = everybodyElse(machines, name), direction = "both" } = options;
+  return { fault: "partition", machine: name, from, direction };
+}
+
+function processOf({ process }: FaultOptions): string {
+  if (process === undefined)
+    throw new Error("--process is wanted: etcd, nats, apiserver, kubelet, … (`systemctl list-units`).");
+  return process;
+}
+
 /** Writes the list before the kernel's table: a list that is ahead is made true by the next change. */
 function changeNetwork(
-  { layout, machines }: Lab,
+  lab: Lab,
   { name }: LabMachine,
   kind: NetworkFault["fault"],
   wanted: NetworkFault | undefined,
 ): void {
+  const { layout } = lab;
   const others = networkFaults(layout).filter(({ machine, fault }) => machine !== name || fault !== kind);
   const faults = wanted ? [...others, wanted] : others;
   writeFileSync(layout.faults, `${JSON.stringify(faults, undefined, 2)}\n`);
-  const addresses = new Map([...machines.map((it) => [it.name, it.address] as const), ["host", HOST_ADDRESS]]);
-  feed(
-    faultTable(faults, (machine) => addressOf(addresses, machine)),
-    layout.netns,
-    "nft",
-    "-f",
-    "-",
-  );
+  feed(faultTable(faults, addressesOf(lab)), layout.netns, "nft", "-f", "-");
 }
 
-function addressOf(addresses: ReadonlyMap<string, string>, machine: string): string {
-  const address = addresses.get(machine);
-  if (address === undefined)
-    throw new Error(`there is no machine ${machine}; there are ${[...addresses.keys()].join(", ")}`);
-  return address;
+function addressesOf({ machines }: Lab): (name: string) => string {
+  const addresses = new Map([...machines.map((it) => [it.name, it.address] as const), ["host", HOST_ADDRESS]]);
+  return (name) => {
+    const address = addresses.get(name);
+    if (address === undefined)
+      throw new Error(`there is no machine ${name}; there are ${[...addresses.keys()].join(", ")}`);
+    return address;
+  };
 }
 
 function networkFaults({ faults }: LabLayout): readonly NetworkFault[] {

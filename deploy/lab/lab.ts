@@ -2,8 +2,15 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { ExplainedError } from "../cluster/errors.ts";
-import type { Lab } from "./faults.ts";
-import { labLayout, labMachines, MOST_MACHINES, type LabLayout, type LabMachine, type LabSize } from "./layout.ts";
+import {
+  labLayout,
+  labMachines,
+  MOST_MACHINES,
+  type Lab,
+  type LabLayout,
+  type LabMachine,
+  type LabSize,
+} from "./layout.ts";
 
 /** `PILOTHOUSE_LAB` puts its files elsewhere. */
 export function thisLab(): LabLayout {

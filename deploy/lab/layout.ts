@@ -39,6 +39,11 @@ export interface LabLayout {
   readonly cgroup: string;
 }
 
+export interface Lab {
+  readonly layout: LabLayout;
+  readonly machines: readonly LabMachine[];
+}
+
 export interface LabSize {
   readonly masters: number;
   readonly workers: number;

@@ -34,3 +34,8 @@ test("faults stand side by side, and none leaves an empty table", () => {
   ]);
   expect(rulesFor()).toEqual([]);
 });
+
+test("a table of another name changes nothing in the first", () => {
+  const text = faultTable([{ fault: "loss", machine: "worker-1", percent: 5 }], addressOf, "other");
+  expect(text.match(/table bridge \w+/g)).toEqual(["table bridge other", "table bridge other", "table bridge other"]);
+});

@@ -21,11 +21,15 @@ export interface Loss {
 export const FAULT_TABLE = "labfaults";
 
 /** Commands for `nft -f`: the table as it should be, whatever it was. */
-export function faultTable(faults: readonly NetworkFault[], addressOf: (name: string) => string): string {
+export function faultTable(
+  faults: readonly NetworkFault[],
+  addressOf: (name: string) => string,
+  table = FAULT_TABLE,
+): string {
   const rules = faults.flatMap((fault) => rulesOf(fault, addressOf));
-  return `add table bridge ${FAULT_TABLE}
-delete table bridge ${FAULT_TABLE}
-table bridge ${FAULT_TABLE} {
+  return `add table bridge ${table}
+delete table bridge ${table}
+table bridge ${table} {
   chain forward {
     type filter hook forward priority 0
 ${rules.map((rule) => `    ${rule}\n`).join("")}  }
