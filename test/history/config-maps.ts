@@ -7,12 +7,15 @@ import { fieldsOf } from "./truth.ts";
 import type { Collection } from "./watch-requests.ts";
 
 export const NAMESPACE = "default";
-const PATH = `/api/v1/namespaces/${NAMESPACE}/configmaps`;
-export const configMaps: Collection = {
-  namespace: NAMESPACE,
-  path: PATH,
-  storePrefix: `/registry/core/configmaps/${NAMESPACE}/`,
-};
+export const configMaps = configMapsOf(NAMESPACE);
+
+export function configMapsOf(namespace: string): Collection {
+  return {
+    namespace,
+    path: `/api/v1/namespaces/${namespace}/configmaps`,
+    storePrefix: `/registry/core/configmaps/${namespace}/`,
+  };
+}
 
 export interface Answer {
   readonly status: number;
@@ -46,13 +49,13 @@ export async function ask(
   }
 }
 
-export function httpRequest(name: string, request: Request): Omit<TransportRequest, "signal"> {
-  const path = `${PATH}/${name}`;
+export function httpRequest(collection: Collection, name: string, request: Request): Omit<TransportRequest, "signal"> {
+  const path = `${collection.path}/${name}`;
   switch (request.verb) {
     case "get":
       return { method: "GET", path, headers: {} };
     case "create":
-      return withBody("POST", PATH, objectOf(name, request.fields));
+      return withBody("POST", collection.path, objectOf(name, request.fields));
     case "update":
       return withBody("PUT", path, objectOf(name, request.fields, request.revision));
     case "patch":
@@ -69,9 +72,13 @@ export function httpRequest(name: string, request: Request): Omit<TransportReque
   }
 }
 
-export function listRequest(limit: number, token: string | undefined): Omit<TransportRequest, "signal"> {
+export function listRequest(
+  { path }: Collection,
+  limit: number,
+  token: string | undefined,
+): Omit<TransportRequest, "signal"> {
   const query = new URLSearchParams({ limit: String(limit), ...(token === undefined ? {} : { continue: token }) });
-  return { method: "GET", path: `${PATH}?${query.toString()}`, headers: {} };
+  return { method: "GET", path: `${path}?${query.toString()}`, headers: {} };
 }
 
 export function versionOf(body: Uint8Array): Version {
@@ -84,7 +91,7 @@ export interface ListPage {
   readonly next: string | undefined;
 }
 
-export function listPageOf(body: Uint8Array): ListPage {
+export function listPageOf({ namespace }: Collection, body: Uint8Array): ListPage {
   const { metadata, items } = JSON.parse(Buffer.from(body).toString()) as {
     readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
     readonly items: readonly ConfigMap[] | null;
@@ -92,7 +99,7 @@ export function listPageOf(body: Uint8Array): ListPage {
   return {
     revision: Number(metadata.resourceVersion),
     items: Object.fromEntries(
-      (items ?? []).map((item) => [`${NAMESPACE}/${item.metadata.name}`, versionOfObject(item)]),
+      (items ?? []).map((item) => [`${namespace}/${item.metadata.name}`, versionOfObject(item)]),
     ),
     next: metadata.continue,
   };

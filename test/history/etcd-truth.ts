@@ -1,4 +1,5 @@
-/** What really happened, from etcd's own JSON gateway: none of our code is between the store and this record. */
+/** What really happened, read from etcd itself. */
+import { base64, currentRevision, linesOfAnswer, type EtcdGateway } from "./etcd-gateway.ts";
 import type { Change } from "./history.ts";
 import { changeOf, type Collection } from "./watch-requests.ts";
 
@@ -7,41 +8,53 @@ interface WatchAnswer {
     readonly compact_revision?: string;
     readonly events?: readonly {
       readonly type?: "DELETE";
-      readonly kv: { readonly key: string; readonly value?: string; readonly mod_revision: string };
+      readonly kv: {
+        readonly key: string;
+        readonly value?: string;
+        readonly mod_revision: string;
+        readonly create_revision?: string;
+      };
     }[];
   };
   readonly error?: { readonly message?: string };
 }
 
-/** Every change of a collection, in order, from the first revision on. `head`: the revision up to which it is read. */
+/** A change of any key, as etcd tells it. */
+export interface StoreKeyChange {
+  readonly key: string;
+  readonly revision: number;
+  /** 0: deleted. */
+  readonly createRevision: number;
+  readonly value: Uint8Array | undefined;
+}
+
+/** Every change of a collection, in order, after a revision. `head`: the revision up to which it is read. */
 export class EtcdTruth {
   readonly changes: Change[] = [];
   readonly #collection: Collection;
-  #head = 0;
+  readonly #onEveryChange: (change: StoreKeyChange) => void;
+  #head: number;
 
-  constructor(collection: Collection) {
+  constructor(collection: Collection, after = 0, onEveryChange: (change: StoreKeyChange) => void = () => undefined) {
     this.#collection = collection;
+    this.#head = after;
+    this.#onEveryChange = onEveryChange;
   }
 
   get head(): number {
     return this.#head;
   }
 
-  /** Reads on from where it is to the store's current revision; `endpoint` is that of a healthy member. */
-  async readOn(endpoint: string): Promise<void> {
-    const head = await currentRevision(endpoint);
+  /** Reads on from where it is to the store's current revision, at a healthy member. */
+  async readOn(gateway: EtcdGateway): Promise<void> {
+    const head = await currentRevision(gateway);
     if (head === this.#head) return;
     const reading = new AbortController();
-    const everything = Buffer.from("\0").toString("base64");
-    const response = await fetch(`${endpoint}/v3/watch`, {
-      method: "POST",
-      body: JSON.stringify({
-        create_request: { key: everything, range_end: everything, start_revision: this.#head + 1 },
-      }),
-      signal: reading.signal,
-    });
+    const everything = base64("\0");
+    const body = { create_request: { key: everything, range_end: everything, start_revision: this.#head + 1 } };
+    const response = await gateway("/v3/watch", body, reading.signal);
     try {
-      for await (const answer of lines(response.body as AsyncIterable<Uint8Array>)) {
+      for await (const answer of linesOfAnswer(response)) {
         const { result, error } = JSON.parse(answer) as WatchAnswer;
         if (error || result?.compact_revision) throw new Error(`etcd's history is not whole: ${answer.slice(0, 200)}`);
         for (const { type, kv } of result?.events ?? []) {
@@ -50,6 +63,7 @@ export class EtcdTruth {
           const key = Buffer.from(kv.key, "base64").toString();
           const change = changeOf(this.#collection, key, this.#head, value);
           if (change) this.changes.push(change);
+          this.#onEveryChange({ key, revision: this.#head, createRevision: Number(kv.create_revision ?? 0), value });
         }
         // Each revision has an event of some key, so the last one is surely told.
         if (this.#head >= head) return;
@@ -58,24 +72,5 @@ export class EtcdTruth {
     } finally {
       reading.abort();
     }
-  }
-}
-
-async function currentRevision(endpoint: string): Promise<number> {
-  const response = await fetch(`${endpoint}/v3/kv/range`, {
-    method: "POST",
-    body: JSON.stringify({ key: Buffer.from("\0").toString("base64"), count_only: true }),
-  });
-  const { header } = (await response.json()) as { readonly header: { readonly revision: string } };
-  return Number(header.revision);
-}
-
-async function* lines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder();
-  let rest = "";
-  for await (const part of body) {
-    const whole = (rest + decoder.decode(part, { stream: true })).split("\n");
-    rest = whole.pop() ?? "";
-    yield* whole.filter((line) => line !== "");
   }
 }

@@ -1,9 +1,10 @@
 /** Recorded clients: each asks one request after the other, at apiservers of its choice, and notes what it was told. */
 import { sleep, type Clock, type Random } from "@pilothouse/clock";
 import { Unreachable, type Transport } from "@pilothouse/client";
-import { ask, httpRequest, listPageOf, listRequest, NAMESPACE, versionOf, type Answer } from "./config-maps.ts";
+import { ask, httpRequest, listPageOf, listRequest, versionOf, type Answer } from "./config-maps.ts";
 import { MARK, type Fields, type Outcome, type Request, type Version } from "./history.ts";
 import type { Recorder } from "./recorder.ts";
+import type { Collection } from "./watch-requests.ts";
 
 /** An apiserver, as a client reaches it. */
 export interface Door {
@@ -13,6 +14,8 @@ export interface Door {
 
 export interface WriterOptions {
   readonly name: string;
+  /** Of ConfigMaps. */
+  readonly collection: Collection;
   readonly doors: readonly Door[];
   readonly recorder: Recorder;
   readonly clock: Clock;
@@ -52,31 +55,33 @@ export class Writer {
 
   /** One request, recorded. */
   async perform({ server, transport }: Door, name: string, request: Request): Promise<Outcome> {
-    const { recorder, clock, name: client } = this.#options;
+    const { recorder, clock, name: client, collection } = this.#options;
     const invokedMs = recorder.instant();
-    const outcome = await ask(transport, clock, httpRequest(name, request), DEADLINE_MS).then(
+    const outcome = await ask(transport, clock, httpRequest(collection, name, request), DEADLINE_MS).then(
       (answer) => outcomeOf(request, answer),
       outcomeOfFailure,
     );
     const answeredMs = recorder.instant();
     if (outcome.result === "done" && outcome.version) this.#known.set(name, outcome.version);
-    const key = `${NAMESPACE}/${name}`;
+    const key = `${collection.namespace}/${name}`;
     recorder.operation({ id: recorder.nextId(), client, server, key, request, invokedMs, answeredMs, outcome });
     return outcome;
   }
 
   /** A list in pages, recorded if all of them come. */
   async list({ server, transport }: Door): Promise<void> {
-    const { recorder, clock, name: client } = this.#options;
+    const { recorder, clock, name: client, collection } = this.#options;
     const invokedMs = recorder.instant();
     let answeredMs: number | undefined;
     const items: Record<string, Version> = {};
     let token: string | undefined;
     for (let pages = 1; ; pages++) {
-      const answer = await ask(transport, clock, listRequest(PAGE, token), DEADLINE_MS).catch(() => undefined);
+      const answer = await ask(transport, clock, listRequest(collection, PAGE, token), DEADLINE_MS).catch(
+        () => undefined,
+      );
       if (answer?.status !== 200) return;
       answeredMs ??= recorder.instant();
-      const page = listPageOf(answer.body);
+      const page = listPageOf(collection, answer.body);
       Object.assign(items, page.items);
       token = page.next;
       if (token !== undefined) {
@@ -88,7 +93,7 @@ export class Writer {
         id: recorder.nextId(),
         client,
         server,
-        namespace: NAMESPACE,
+        namespace: collection.namespace,
         invokedMs,
         answeredMs,
         pages,

@@ -16,6 +16,7 @@ import { expectNoLeaks } from "../harness/index.ts";
 import { configMaps } from "../history/config-maps.ts";
 import { describeOperation } from "../history/describe.ts";
 import { EtcdTruth } from "../history/etcd-truth.ts";
+import { gatewayAt } from "../history/etcd-gateway.ts";
 import { describeFault, planFaults } from "../history/fault-plan.ts";
 import { writeHistory, type History } from "../history/history.ts";
 import { inflict } from "../history/inflict.ts";
@@ -69,7 +70,7 @@ async function recordedRun(
     server: name,
     transport: transports[i] as Door["transport"],
   }));
-  const common = { doors, recorder, clock };
+  const common = { doors, recorder, clock, collection: configMaps };
   const writers = Array.from(
     { length: WRITERS },
     (_, i) => new Writer({ ...common, name: `c${i}`, names: NAMES, random: random.fork(`writer ${i}`) }),
@@ -96,7 +97,7 @@ async function recordedRun(
     await Promise.all([written, watched, read]);
     await Promise.all(transports.map((transport) => transport.close()));
   }
-  await truth.readOn((plane.etcd[0] as ControlPlane["etcd"][number]).endpoint);
+  await truth.readOn(gatewayAt((plane.etcd[0] as ControlPlane["etcd"][number]).endpoint));
   return recorder.history({ changes: truth.changes, head: truth.head });
 }
 
@@ -108,7 +109,7 @@ async function readEverything(reader: Writer, doors: readonly Door[]): Promise<v
   }
 }
 
-type Watched = Pick<WatcherOptions, "collection" | "streamSeconds" | "selection" | "begins">;
+type Watched = Pick<WatcherOptions, "streamSeconds" | "selection" | "begins">;
 
 function watchersOf({ apiservers }: ControlPlane): Watched[] {
   const everything = {};
@@ -122,7 +123,7 @@ function watchersOf({ apiservers }: ControlPlane): Watched[] {
     ...apiservers.map(() => ({ selection: everything, begins: "initial" }) as const),
   ];
   const streamSeconds = { least: 3, most: 8 };
-  return watched.map((each) => ({ ...each, collection: configMaps, streamSeconds }));
+  return watched.map((each) => ({ ...each, streamSeconds }));
 }
 
 async function readTruthNowAndThen(truth: EtcdTruth, { etcd }: ControlPlane, signal: AbortSignal): Promise<void> {
@@ -131,7 +132,7 @@ async function readTruthNowAndThen(truth: EtcdTruth, { etcd }: ControlPlane, sig
     if (signal.aborted) return;
     const { endpoint } = etcd[turn % etcd.length] as ControlPlane["etcd"][number];
     // That member may be the one that is down: the next turn asks another one.
-    await truth.readOn(endpoint).catch(() => undefined);
+    await truth.readOn(gatewayAt(endpoint)).catch(() => undefined);
   }
 }
 

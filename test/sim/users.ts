@@ -95,7 +95,16 @@ export class Users {
 
   #writer(name: string, betweenPages?: () => Promise<void>): Writer {
     const random = this.#life.random.fork(name);
-    const own = { name, doors: this.#doors, recorder: this.#recorder, clock: this.#life.clock, random, names: NAMES };
+    const { clock } = this.#life;
+    const own = {
+      name,
+      collection: configMaps,
+      doors: this.#doors,
+      recorder: this.#recorder,
+      clock,
+      random,
+      names: NAMES,
+    };
     return new Writer({ ...own, ...(betweenPages ? { betweenPages } : {}) });
   }
 
