@@ -1,0 +1,108 @@
+/** How a soak reaches the cluster: through the address that everybody uses, each master by itself, and etcd past all of us. */
+import { readFileSync } from "node:fs";
+import { httpsTransport } from "@pilothouse/client/https";
+import { loadKubeconfig } from "@pilothouse/client/kubeconfig";
+import type { Clock } from "@pilothouse/clock";
+import { parseDocument } from "yaml";
+import { gatewayAt, type EtcdGateway } from "../../history/etcd-gateway.ts";
+import { ask, type Answer } from "../../history/config-maps.ts";
+import type { Door } from "../../history/writers.ts";
+
+export interface Access {
+  readonly clock: Clock;
+  /** Through the kubeconfig's own address. */
+  readonly front: Door;
+  /** Each apiserver by itself; the front alone where the kubeconfig names no others. */
+  readonly doors: readonly Door[];
+  /** Of each etcd member; none where the kubeconfig does not say how to reach it. */
+  readonly etcd: readonly EtcdGateway[];
+  close(): Promise<void>;
+}
+
+interface Backbone {
+  readonly "etcd-servers": readonly string[];
+  readonly "certificate-authority-data": string;
+  readonly "client-certificate-data": string;
+  readonly "client-key-data": string;
+}
+
+const BACKBONE = "pilothouse.io/backbone";
+
+/** The playbooks' kubeconfig also says how to reach the masters; `etcdServers` (http) does where it does not. */
+export function accessOf(kubeconfig: string, clock: Clock, etcdServers: readonly string[] = []): Access {
+  const config = loadKubeconfig(kubeconfig);
+  const backbone = backboneOf(kubeconfig);
+  const doorTo = (server: string): Door => ({ server, transport: httpsTransport({ ...config, server, clock }) });
+  const front = doorTo(config.server);
+  const masters = (backbone?.["etcd-servers"] ?? []).map((url) => `https://${new URL(url).hostname}:6443`);
+  const doors = masters.length === 0 ? [front] : masters.map(doorTo);
+  return {
+    clock,
+    front,
+    doors,
+    etcd: backbone ? gateways(backbone) : etcdServers.map((server) => gatewayAt(server)),
+    close: async () => void (await Promise.all([front, ...doors].map(({ transport }) => transport.close()))),
+  };
+}
+
+/** Asks one door after the other until one answers for good, each for at most `deadlineMs`; throws what the last one said. */
+export async function askAny(
+  { clock, doors, front }: Access,
+  method: string,
+  path: string,
+  body?: object,
+  deadlineMs = 5_000,
+): Promise<Answer> {
+  let failure: unknown;
+  for (const { transport } of [front, ...doors]) {
+    const content = body === undefined ? {} : { body: Buffer.from(JSON.stringify(body)) };
+    const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+    const answer = await ask(
+      transport,
+      clock,
+      { method, path, headers: { "content-type": type }, ...content },
+      deadlineMs,
+    ).catch((error: unknown) => void (failure = error));
+    if (answer && answer.status < 500 && answer.status !== 429) return answer;
+    if (answer)
+      failure = new Error(`${method} ${path}: ${answer.status} ${Buffer.from(answer.body).toString().slice(0, 200)}`);
+  }
+  throw failure instanceof Error ? failure : new Error(`${method} ${path}: no answer`);
+}
+
+export async function getJson<T>(access: Access, path: string): Promise<T> {
+  const { status, body } = await askAny(access, "GET", path);
+  const text = Buffer.from(body).toString();
+  if (status !== 200) throw new Error(`GET ${path}: ${status} ${text.slice(0, 200)}`);
+  return JSON.parse(text) as T;
+}
+
+/** The first etcd member that answers. */
+export async function withEtcd<T>({ etcd }: Access, work: (gateway: EtcdGateway) => Promise<T>): Promise<T> {
+  let failure: unknown = new Error("the kubeconfig does not say how to reach etcd");
+  for (const gateway of etcd) {
+    try {
+      return await work(gateway);
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+function backboneOf(kubeconfig: string): Backbone | undefined {
+  const config = parseDocument(readFileSync(kubeconfig, "utf8")).toJS() as {
+    readonly extensions?: readonly { readonly name: string; readonly extension: Backbone }[];
+  };
+  return config.extensions?.find(({ name }) => name === BACKBONE)?.extension;
+}
+
+function gateways(backbone: Backbone): EtcdGateway[] {
+  const pem = (data: string): string => Buffer.from(data, "base64").toString();
+  const tls = {
+    ca: pem(backbone["certificate-authority-data"]),
+    cert: pem(backbone["client-certificate-data"]),
+    key: pem(backbone["client-key-data"]),
+  };
+  return backbone["etcd-servers"].map((server) => gatewayAt(server, tls));
+}
