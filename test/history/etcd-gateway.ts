@@ -32,7 +32,7 @@ export function gatewayAt(endpoint: string, tls?: EtcdTls): EtcdGateway {
         reject(new Error(`${endpoint}${path}: ${answer.statusCode}`));
       });
       outgoing.once("timeout", () => outgoing.destroy(new Error(`${endpoint} is silent`)));
-      outgoing.once("error", reject);
+      outgoing.on("error", reject);
       outgoing.end(JSON.stringify(body));
     });
 }

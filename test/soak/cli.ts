@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- --minutes N [--fault-every S] [--seed X] [--kubeconfig FILE] [--no-faults] [--break-quorum] [--etcd URL]`
+ * `npm run soak -- --minutes N [--fault-every S] [--seed X] [--kubeconfig FILE] [--no-faults] [--break-quorum]`
  *
  * On a provisioned lab. Ends with a report in .cache/soak/<seed>/ and 0 if every promise was kept.
  */
@@ -22,8 +22,6 @@ const { values } = parseArgs({
     kubeconfig: { type: "string" },
     "no-faults": { type: "boolean", default: false },
     "break-quorum": { type: "boolean", default: false },
-    /** Where the kubeconfig does not say how to reach it. */
-    etcd: { type: "string", multiple: true, default: [] },
   },
 });
 const minutes = Number(values.minutes);
@@ -57,7 +55,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => 
 const startMs = systemClock.monotonicMs();
 const tell = (line: string): void =>
   void process.stdout.write(`  ${((systemClock.monotonicMs() - startMs) / 1_000).toFixed(0).padStart(6)} s  ${line}\n`);
-const access = accessOf(kubeconfig, systemClock, values.etcd);
+const access = accessOf(kubeconfig, systemClock);
 tell(`seed ${values.seed}`);
 const outcome = await runSoak({
   access,

@@ -62,6 +62,8 @@ export async function runSoak(options: SoakOptions): Promise<SoakOutcome> {
   for (const name of ["probe", "fenced-kube-scheduler", "fenced-kube-controller-manager"])
     await askAny(access, "POST", maps, { metadata: { name } });
   tell(`namespace ${namespace}, ${plan.length} faults`);
+  // Whoever calls a Service that has no pods yet is rightly refused.
+  const unready = await healed(access, namespace, clock);
 
   const nodes = await nodesOf(access);
   const processes = lab ? sampleProcesses(lab, clock, startMs, following.signal) : Promise.resolve([]);
@@ -71,7 +73,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakOutcome> {
     probeApi(access, `${maps}/probe`, note, following.signal, startMs),
     ...nodes.map(({ name, address }) => {
       const probed = { url: `http://${address}:${NODE_PORT}/`, probe: `service@${name}` };
-      return probeService(clock, probed, note, AbortSignal.any([following.signal]), startMs);
+      return probeService(clock, probed, note, following.signal, startMs);
     }),
   ];
   const episodes = runEpisodes(options, `${namespace}-maps`, using);
@@ -102,6 +104,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakOutcome> {
       ...faults.flatMap(({ text, failure }) =>
         failure ? [{ checker: "faults", message: `${text}: ${failure}` }] : [],
       ),
+      ...unready,
       ...unhealed,
       ...orphans,
       ...judgeSlopes(slopes),
@@ -125,7 +128,7 @@ interface Stages {
   readonly using: AbortSignal;
   /** While probes ask and samples are taken: until all is well again. */
   readonly following: AbortController;
-  stop(): void;
+  readonly stop: () => void;
 }
 
 function stages(clock: Clock, lastsMs: number, signal: AbortSignal): Stages {

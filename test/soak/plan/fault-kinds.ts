@@ -1,6 +1,10 @@
 /** What a soak may do to a machine: a row a kind of fault, with how long it lasts and what is drawn beside. */
 import type { FaultOptions } from "../../../deploy/lab/faults.ts";
-import type { SoakMachine } from "./plan.ts";
+
+export interface SoakMachine {
+  readonly name: string;
+  readonly role: "master" | "worker";
+}
 
 export interface FaultKind {
   /** A name of deploy/lab/faults.ts. */

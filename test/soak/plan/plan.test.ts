@@ -2,7 +2,7 @@ import { seededRandom } from "@pilothouse/clock/seeded";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { FAULTS } from "../../../deploy/lab/faults.ts";
-import { FAULT_KINDS } from "./fault-kinds.ts";
+import { FAULT_KINDS, type SoakMachine } from "./fault-kinds.ts";
 import {
   describePlanned,
   planSoak,
@@ -12,7 +12,6 @@ import {
   toleratedMasters,
   type PlannedFault,
   type PlanRequest,
-  type SoakMachine,
 } from "./plan.ts";
 
 const machines: readonly SoakMachine[] = [

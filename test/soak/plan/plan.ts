@@ -7,7 +7,7 @@
  */
 import type { Random } from "@pilothouse/clock";
 import type { FaultOptions } from "../../../deploy/lab/faults.ts";
-import { FAULT_KINDS, type FaultKind } from "./fault-kinds.ts";
+import { FAULT_KINDS, type FaultKind, type SoakMachine } from "./fault-kinds.ts";
 
 export interface PlannedFault {
   readonly atMs: number;
@@ -16,11 +16,6 @@ export interface PlannedFault {
   readonly fault: string;
   readonly machine: string;
   readonly options: FaultOptions;
-}
-
-export interface SoakMachine {
-  readonly name: string;
-  readonly role: "master" | "worker";
 }
 
 export interface PlanRequest {

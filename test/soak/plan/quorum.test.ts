@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { REST_MS, type SoakMachine } from "./plan.ts";
+import type { SoakMachine } from "./fault-kinds.ts";
+import { REST_MS } from "./plan.ts";
 import { quorumLosses } from "./quorum.ts";
 
 const machines: readonly SoakMachine[] = [

@@ -1,6 +1,7 @@
 /** When more masters were hurt than etcd bears. */
 import type { Span } from "../checkers/availability.ts";
-import { REST_MS, toleratedMasters, type SoakMachine } from "./plan.ts";
+import type { SoakMachine } from "./fault-kinds.ts";
+import { REST_MS, toleratedMasters } from "./plan.ts";
 
 export interface Hurt extends Span {
   readonly machine: string;

@@ -12,9 +12,9 @@ export interface Access {
   readonly clock: Clock;
   /** Through the kubeconfig's own address. */
   readonly front: Door;
-  /** Each apiserver by itself; the front alone where the kubeconfig names no others. */
+  /** Each apiserver by itself. */
   readonly doors: readonly Door[];
-  /** Of each etcd member; none where the kubeconfig does not say how to reach it. */
+  /** Of each etcd member. */
   readonly etcd: readonly EtcdGateway[];
   close(): Promise<void>;
 }
@@ -28,19 +28,18 @@ interface Backbone {
 
 const BACKBONE = "pilothouse.io/backbone";
 
-/** The playbooks' kubeconfig also says how to reach the masters; `etcdServers` (http) does where it does not. */
-export function accessOf(kubeconfig: string, clock: Clock, etcdServers: readonly string[] = []): Access {
+/** Of a kubeconfig that the playbooks wrote: it also says how to reach etcd, and so where the masters are. Throws where it does not. */
+export function accessOf(kubeconfig: string, clock: Clock): Access {
   const config = loadKubeconfig(kubeconfig);
   const backbone = backboneOf(kubeconfig);
   const doorTo = (server: string): Door => ({ server, transport: httpsTransport({ ...config, server, clock }) });
   const front = doorTo(config.server);
-  const masters = (backbone?.["etcd-servers"] ?? []).map((url) => `https://${new URL(url).hostname}:6443`);
-  const doors = masters.length === 0 ? [front] : masters.map(doorTo);
+  const doors = backbone["etcd-servers"].map((url) => doorTo(`https://${new URL(url).hostname}:6443`));
   return {
     clock,
     front,
     doors,
-    etcd: backbone ? gateways(backbone) : etcdServers.map((server) => gatewayAt(server)),
+    etcd: gateways(backbone),
     close: async () => void (await Promise.all([front, ...doors].map(({ transport }) => transport.close()))),
   };
 }
@@ -79,7 +78,7 @@ export async function getJson<T>(access: Access, path: string): Promise<T> {
 
 /** The first etcd member that answers. */
 export async function withEtcd<T>({ etcd }: Access, work: (gateway: EtcdGateway) => Promise<T>): Promise<T> {
-  let failure: unknown = new Error("the kubeconfig does not say how to reach etcd");
+  let failure: unknown;
   for (const gateway of etcd) {
     try {
       return await work(gateway);
@@ -90,11 +89,13 @@ export async function withEtcd<T>({ etcd }: Access, work: (gateway: EtcdGateway)
   throw failure;
 }
 
-function backboneOf(kubeconfig: string): Backbone | undefined {
+function backboneOf(kubeconfig: string): Backbone {
   const config = parseDocument(readFileSync(kubeconfig, "utf8")).toJS() as {
     readonly extensions?: readonly { readonly name: string; readonly extension: Backbone }[];
   };
-  return config.extensions?.find(({ name }) => name === BACKBONE)?.extension;
+  const found = config.extensions?.find(({ name }) => name === BACKBONE);
+  if (!found) throw new Error(`${kubeconfig} does not say how to reach etcd: it has no extension ${BACKBONE}`);
+  return found.extension;
 }
 
 function gateways(backbone: Backbone): EtcdGateway[] {
