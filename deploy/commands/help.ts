@@ -14,6 +14,11 @@ const COMMANDS: readonly (readonly [string, string])[] = [
   ["npm run fuzz", "hostile input for what reads it: `-- --minutes N [--target T] [--seed S]`"],
   ["npm run bench", "figures beside the floor of the same run: `-- floor` for the floor alone"],
   ["npm run lab", "bare Debian machines on this one, to provision: `-- --masters 3 --workers 2`"],
+  [
+    "npm run test:lab",
+    "all of it on the lab, which it makes and provisions where it is not there; ends with a soak of ten minutes",
+  ],
+  ["npm run soak", "a workload, faults and checkers on the lab: `-- --minutes N [--fault-every S] [--seed X]`"],
   ["npm run lab:down", "remove every trace of them"],
   ["npm run lab:fault", "hurt one: `-- partition master-1`, `-- undo partition master-1`, `-- list`"],
   ["npx pilot status", "what runs, who leads, what is unwell and which command helps"],
