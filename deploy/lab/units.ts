@@ -78,7 +78,7 @@ function namesWithWrongClock(machine: LabMachine): readonly string[] {
 function fakeTimeLibrary({ root }: LabMachine): string | undefined {
   const libraries = join(root, "usr/lib");
   const found = readdirSync(libraries)
-    .map((folder) => join(libraries, folder, "faketime/libfaketime.so.1"))
+    .map((folder) => join(libraries, folder, "faketime/libfaketimeMT.so.1"))
     .find((file) => existsSync(file));
   return found?.slice(root.length);
 }
