@@ -12,9 +12,9 @@ export interface EtcdTls {
   readonly key: string;
 }
 
-const SILENCE_MS = 10_000;
+const SILENCE_MS = 5_000;
 
-/** `endpoint`: `http://…`, or `https://…` with `tls`. Whoever says nothing for ten seconds is given up. */
+/** `endpoint`: `http://…`, or `https://…` with `tls`. Whoever says nothing for five seconds is given up. */
 export function gatewayAt(endpoint: string, tls?: EtcdTls): EtcdGateway {
   const send = endpoint.startsWith("https:") ? httpsRequest : httpRequest;
   return (path, body, signal) =>

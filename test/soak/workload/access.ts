@@ -14,8 +14,8 @@ export interface Access {
   readonly front: Door;
   /** Each apiserver by itself. */
   readonly doors: readonly Door[];
-  /** Of each etcd member. */
-  readonly etcd: readonly EtcdGateway[];
+  /** Of each etcd member; one that failed is asked last. */
+  readonly etcd: EtcdGateway[];
   close(): Promise<void>;
 }
 
@@ -79,11 +79,12 @@ export async function getJson<T>(access: Access, path: string): Promise<T> {
 /** The first etcd member that answers. */
 export async function withEtcd<T>({ etcd }: Access, work: (gateway: EtcdGateway) => Promise<T>): Promise<T> {
   let failure: unknown;
-  for (const gateway of etcd) {
+  for (const gateway of [...etcd]) {
     try {
       return await work(gateway);
     } catch (error) {
       failure = error;
+      if (etcd[0] === gateway) etcd.push(...etcd.splice(0, 1));
     }
   }
   throw failure;
