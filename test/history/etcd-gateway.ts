@@ -28,8 +28,10 @@ export function gatewayAt(endpoint: string, tls?: EtcdTls): EtcdGateway {
       };
       const outgoing = send(`${endpoint}${path}`, options, (answer: IncomingMessage) => {
         if (answer.statusCode === 200) return resolve(answer);
-        answer.resume();
-        reject(new Error(`${endpoint}${path}: ${answer.statusCode}`));
+        answer.once("data", (said: Buffer) =>
+          reject(new Error(`${endpoint}${path}: ${said.toString().slice(0, 200)}`)),
+        );
+        answer.once("end", () => reject(new Error(`${endpoint}${path}: ${answer.statusCode}`)));
       });
       outgoing.once("timeout", () => outgoing.destroy(new Error(`${endpoint} is silent`)));
       outgoing.on("error", reject);

@@ -79,7 +79,7 @@ export async function getJson<T>(access: Access, path: string): Promise<T> {
 /** The first etcd member that answers. */
 export async function withEtcd<T>({ etcd }: Access, work: (gateway: EtcdGateway) => Promise<T>): Promise<T> {
   let failure: unknown;
-  for (const gateway of [...etcd]) {
+  for (const gateway of etcd.slice()) {
     try {
       return await work(gateway);
     } catch (error) {

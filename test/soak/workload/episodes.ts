@@ -43,6 +43,7 @@ const WRITERS = 6;
 const PAUSE_MS = 120;
 const NAMES = ["a", "b", "c", "d", "e"];
 const TRUTH_EVERY_MS = 60_000;
+const TRUTH_WITHIN_MS = 60_000;
 const LAST_NEWS_MS = 2_000;
 const RETRY_MS = 2_000;
 const STREAM_SECONDS = { least: 4, most: 12 };
@@ -86,10 +87,18 @@ export async function runEpisode(
   await sleep(access.clock, LAST_NEWS_MS);
   watching.abort();
   await watched;
-  await untilDone(access, () => withEtcd(access, (gateway) => truth.readOn(gateway)));
-  const history = recorder.history({ changes: truth.changes, head: truth.head });
+  // A history without the whole truth is judged by what it says itself, and that this was all is a finding.
+  const patience = AbortSignal.timeout(TRUTH_WITHIN_MS);
+  const unread = await untilDone(access, () => withEtcd(access, (gateway) => truth.readOn(gateway)), patience).then(
+    () => undefined,
+    (error: unknown) => ({ checker: "histories", message: `${namespace}: etcd could not be read: ${String(error)}` }),
+  );
+  const history = recorder.history(unread ? undefined : { changes: truth.changes, head: truth.head });
   await askAny(access, "DELETE", `/api/v1/namespaces/${namespace}`).catch(() => undefined);
-  return { verdict: judged(history, join(directory, `${namespace}.jsonl`)) };
+  const verdict = judged(history, join(directory, `${namespace}.jsonl`)).then((result) =>
+    unread ? { ...result, findings: [unread, ...result.findings] } : result,
+  );
+  return { verdict };
 }
 
 const WATCHED: readonly Pick<WatcherOptions, "selection" | "begins">[] = [
@@ -111,14 +120,14 @@ async function readNowAndThen(access: Access, truth: EtcdTruth, signal: AbortSig
   }
 }
 
-/** Again and again: the cluster may be in trouble just now. Without a signal until it is done. */
-async function untilDone<T>({ clock }: Access, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+/** Again and again: the cluster may be in trouble just now. After the signal it throws why it could not be done. */
+async function untilDone<T>({ clock }: Access, work: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      if (signal?.aborted) throw error;
-      await sleep(clock, RETRY_MS, signal);
+      if (signal.aborted) throw error;
+      await sleep(clock, RETRY_MS, signal).catch(() => undefined);
     }
   }
 }
