@@ -42,6 +42,7 @@ function member(n: number, alarms: readonly string[] = []): EtcdSeen {
     dbBytes: 21 * 2 ** 20,
     dbUsedBytes: 12 * 2 ** 20,
     revision: 1_234,
+    appliedIndex: 2_000,
     isLearner: false,
     alarms,
   };
@@ -104,6 +105,22 @@ function told(seen: ClusterSeen): string {
 function complaints(seen: ClusterSeen): string {
   return renderStatus(clusterLines(seen, NOW_MS).filter(({ well }) => !well));
 }
+
+/** As `member`, but this far in the log, and at this revision there. */
+function memberAt(n: number, appliedIndex: number, revision: number): EtcdSeen {
+  const seen = member(n);
+  const status = "value" in seen.status ? { value: { ...seen.status.value, appliedIndex, revision } } : seen.status;
+  return { ...seen, status };
+}
+
+test("members that applied the same and hold different data are told; one that is behind is not", () => {
+  const behind = { ...wellCluster, etcd: [memberAt(1, 1_990, 1_230), member(2), member(3)] };
+  expect(complaints(behind)).toBe("");
+  const differing = { ...wellCluster, etcd: [memberAt(1, 2_000, 900), member(2), member(3)] };
+  expect(complaints(differing)).toContain(
+    "etcd's data              differs: master-1 is at 900, master-2 is at 1234, master-3 is at 1234",
+  );
+});
 
 test("a well cluster, part by part", () => {
   expect(told(wellCluster)).toBe(

@@ -26,6 +26,7 @@ export function clusterLines(seen: ClusterSeen, nowMs: number): readonly StatusL
   return [
     quorumLine(seen.etcd, names),
     ...seen.etcd.map((member) => etcdLine(member, names, nowMs)),
+    ...differingMembers(seen.etcd, names),
     ...unknownMembers(seen.etcd),
     ...seen.nats.map((server) => natsLine(server, names, nowMs)),
     ...seen.apiservers.map((apiserver) => apiserverLine(apiserver, names, nowMs)),
@@ -86,6 +87,24 @@ function etcdLine({ endpoint, status, certificate }: EtcdSeen, names: MachineNam
         ? `on ${machine}: etcdctl alarm list; after making room (etcdctl defrag): etcdctl alarm disarm`
         : journal(machine, "etcd"),
   };
+}
+
+/**
+ * Members that have applied the same of the log and hold different data: etcd has had faults by which that came about in silence.
+ * Nothing is said of members that are not equally far.
+ */
+function differingMembers(members: readonly EtcdSeen[], names: MachineNames): readonly StatusLine[] {
+  const seen = members.flatMap(({ endpoint, status }) => ("value" in status ? [{ endpoint, ...status.value }] : []));
+  const odd = seen.filter((a) => seen.some((b) => b.appliedIndex === a.appliedIndex && b.revision !== a.revision));
+  if (odd.length === 0) return [];
+  return [
+    {
+      name: "etcd's data",
+      well: false,
+      what: `differs: ${odd.map(({ endpoint, revision }) => `${names.of(endpoint)} is at ${revision}`).join(", ")}`,
+      help: "stop writing; ansible-playbook ansible/restore.yml with the last backup",
+    },
+  ];
 }
 
 /** Members that the cluster has and the operator was not told of. */

@@ -22,6 +22,8 @@ export interface EtcdMemberStatus {
   readonly dbBytes: number;
   readonly dbUsedBytes: number;
   readonly revision: number;
+  /** How much of raft's log it has applied: members that have applied the same must be at the same revision. */
+  readonly appliedIndex: number;
   readonly isLearner: boolean;
   /** `NOSPACE` or `CORRUPT`, of this member. */
   readonly alarms: readonly string[];
@@ -72,6 +74,7 @@ export function etcdMember({ endpoint, tls, clock, deadlineMs }: EtcdMemberOptio
         dbBytes: safeNumber(status.dbSize),
         dbUsedBytes: safeNumber(status.dbSizeInUse),
         revision: safeNumber(status.header.revision),
+        appliedIndex: safeNumber(status.raftAppliedIndex),
         isLearner: status.isLearner,
         alarms: status.errors.flatMap((error) => alarmOf(error, id)),
       };
