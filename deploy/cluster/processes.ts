@@ -79,6 +79,8 @@ export function processSpecs(
       "health-port": ports.controllerManager,
       "cluster-cidr": POD_CIDR,
       "root-ca-file": pki("cluster-ca.crt"),
+      "cluster-signing-cert-file": pki("cluster-ca.crt"),
+      "cluster-signing-key-file": pki("cluster-ca.key"),
       ...etcd,
       ...bus,
     }),
