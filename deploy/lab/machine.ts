@@ -22,6 +22,8 @@ import { isAlive } from "../cluster/marked-processes.ts";
 import { LAB_NETWORK, type LabLayout, type LabMachine } from "./layout.ts";
 import { run, runQuietly } from "./shell.ts";
 
+const POWER_ON_ATTEMPTS = 15;
+const NSPAWN_FAILS_WITHIN_MS = 700;
 const DISK_BYTES = 8 * 2 ** 30;
 const PREFIX_LENGTH = LAB_NETWORK.slice(LAB_NETWORK.indexOf("/"));
 
@@ -61,9 +63,23 @@ function writeIdentity({ name, container, address, root }: LabMachine, publicKey
   );
 }
 
-/** Starts the machine; it is up once its sshd answers. */
+/**
+ * Starts the machine; it is up once its sshd answers. Tried again where nspawn gives up at once: the kernel takes the interface of
+ * a machine that was cut off away in its own time.
+ */
 export async function powerOn(layout: LabLayout, machine: LabMachine): Promise<void> {
   if (leaderOf(machine) !== undefined) return;
+  for (let attempt = 1; ; attempt++) {
+    const ended = await startNspawn(layout, machine);
+    if (!ended) return;
+    if (attempt === POWER_ON_ATTEMPTS)
+      throw new Error(`${machine.name} does not start; its last words are in ${machine.console}`);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+}
+
+/** Whether it has ended again by the time that a machine which starts would be on its way. */
+async function startNspawn(layout: LabLayout, machine: LabMachine): Promise<boolean> {
   const console = openSync(machine.console, "a");
   // Its own cgroup first: nspawn takes the one that it is started in for the machine's root.
   const enter = cgroupFolders(machine).map((folder) => {
@@ -90,9 +106,12 @@ export async function powerOn(layout: LabLayout, machine: LabMachine): Promise<v
   ];
   const script = `${enter.join(" && ")} && exec nsenter "$@"`;
   const child = spawn("sh", ["-c", script, "sh", ...nspawn], { detached: true, stdio: ["ignore", console, console] });
-  child.unref();
   closeSync(console);
-  await new Promise<void>((resolve, reject) => child.once("spawn", resolve).once("error", reject));
+  const ended = new Promise<true>((resolve, reject) => child.once("exit", () => resolve(true)).once("error", reject));
+  const starts = new Promise<false>((resolve) => setTimeout(() => resolve(false), NSPAWN_FAILS_WITHIN_MS));
+  const hasEnded = await Promise.race([ended, starts]);
+  child.unref();
+  return hasEnded;
 }
 
 export async function waitForSsh(machine: LabMachine, limitMs: number): Promise<boolean> {

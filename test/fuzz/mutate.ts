@@ -130,6 +130,9 @@ const BYTE_MUTATIONS: readonly ByteMutation[] = [
   },
 ];
 
+/** No header and no URL is longer: see headerBytes in door-limits.ts. */
+const LONGEST_TEXT = 1024 * 1024;
+
 /** For what is read character by character: selectors, paths, quantities. */
 export function mutateText(random: Random, text: string, tokens: readonly string[]): string {
   let out = text;
@@ -139,7 +142,7 @@ export function mutateText(random: Random, text: string, tokens: readonly string
     const token = chance(random, 0.8) ? pick(random, tokens) : pick(random, HOSTILE_TEXTS);
     out = out.slice(0, at) + (chance(random, 0.05) ? token.repeat(300) : token) + out.slice(end);
   }
-  return out;
+  return out.slice(0, LONGEST_TEXT);
 }
 
 /** The text of a JSON tree after a few changes that keep it JSON, and now and then one that does not. */

@@ -97,6 +97,7 @@ export function parseMediaType(text: string): MediaType {
 function parseAccept(accept: string): MediaType[] {
   const clauses = accept
     .split(",")
+    .filter((clause) => clause !== "") // A header of nothing but commas is not worth a parse each.
     .map(parseMediaType)
     .filter(({ type }) => type !== "");
   return clauses.sort((a, b) => quality(b) - quality(a)).filter((clause) => quality(clause) > 0);
