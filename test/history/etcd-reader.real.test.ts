@@ -19,9 +19,7 @@ const nobodys = { namespace: "n", path: "/", storePrefix: "/nobody's/" };
 let directory: string;
 let etcd: Etcd;
 let reader: EtcdReader;
-let etcdctl: (...args: string[]) => Promise<unknown>;
 
-/** As on a provisioned cluster: users are known by their certificate's name, and this one only looks. */
 beforeAll(async () => {
   directory = await makeTestDirectory();
   const { caFile, certFile, keyFile } = await makeCertificates(directory);
@@ -30,17 +28,12 @@ beforeAll(async () => {
   reader = etcdAt(etcd.endpoint, systemClock, { ca: ca as Buffer, cert: cert as Buffer, key: key as Buffer });
   const common = ["--endpoints", etcd.endpoint, "--cacert", caFile, "--cert", certFile, "--key", keyFile];
   const env = { ...process.env, ETCDCTL_API: "3" };
-  etcdctl = (...args) => promisify(execFile)("etcdctl", [...common, ...args], { env });
+  const etcdctl = (...args: string[]): Promise<unknown> =>
+    promisify(execFile)("etcdctl", [...common, ...args], { env });
   await etcdctl("put", "/a", "1");
   await etcdctl("put", "/a", "2");
   await etcdctl("del", "/a");
   await etcdctl("put", "!first", "3");
-  await etcdctl("role", "add", "looks");
-  await etcdctl("role", "grant-permission", "looks", "--from-key=true", "read", "");
-  for (const user of ["root", "peer"]) await etcdctl("user", "add", user, "--no-password");
-  await etcdctl("user", "grant-role", "root", "root");
-  await etcdctl("user", "grant-role", "peer", "looks");
-  await etcdctl("auth", "enable");
 });
 
 afterAll(async () => {
@@ -49,8 +42,7 @@ afterAll(async () => {
   await expectNoLeaks();
 });
 
-test("whoever only looks reads every change of every key, and where things stand", async () => {
-  await expect(etcdctl("put", "/a", "4")).rejects.toThrow("permission denied");
+test("every change of every key is read, and where things stood", async () => {
   const told: StoreKeyChange[] = [];
   const truth = new EtcdTruth(nobodys, 0, (change) => told.push(change));
   await truth.readOn(reader);
@@ -67,7 +59,7 @@ test("whoever only looks reads every change of every key, and where things stand
   expect(told, "nothing is told twice").toHaveLength(4);
 });
 
-test("what etcd has forgotten, or does not show, is no truth", async () => {
+test("what etcd has forgotten is no truth, and who has no certificate reads nothing", async () => {
   const plain = await startEtcd();
   const run = promisify(execFile);
   const env = { ...process.env, ETCDCTL_API: "3" };

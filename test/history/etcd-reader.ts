@@ -1,6 +1,6 @@
 /**
- * One etcd member, read by gRPC: none of our code is between the store and what is read here. Its certificate says who reads, so
- * this works where etcd has users too; etcd's JSON gateway knows nobody by certificate.
+ * One etcd member, read by gRPC with a certificate, as etcd's own clients do: none of our code is between the store and what is
+ * read here, only etcd3's protocol definition and grpc-js.
  */
 import { credentials, Metadata, type ChannelOptions, type ClientDuplexStream, type ServiceError } from "@grpc/grpc-js";
 import type { Clock } from "@pilothouse/clock";

@@ -99,7 +99,6 @@ function backboneOf(kubeconfig: string): Backbone {
   return found.extension;
 }
 
-/** The certificate is an operator's: it may read all of etcd and change nothing. */
 function readers(backbone: Backbone, clock: Clock): EtcdReader[] {
   const pem = (data: string): Buffer => Buffer.from(data, "base64");
   const tls = {
