@@ -16,7 +16,7 @@ import { expectNoLeaks } from "../harness/index.ts";
 import { configMaps } from "../history/config-maps.ts";
 import { describeOperation } from "../history/describe.ts";
 import { EtcdTruth } from "../history/etcd-truth.ts";
-import { gatewayAt } from "../history/etcd-gateway.ts";
+import { etcdAt } from "../history/etcd-reader.ts";
 import { describeFault, planFaults } from "../history/fault-plan.ts";
 import { writeHistory, type History } from "../history/history.ts";
 import { inflict } from "../history/inflict.ts";
@@ -97,7 +97,7 @@ async function recordedRun(
     await Promise.all([written, watched, read]);
     await Promise.all(transports.map((transport) => transport.close()));
   }
-  await truth.readOn(gatewayAt((plane.etcd[0] as ControlPlane["etcd"][number]).endpoint));
+  await truth.readOn(etcdAt((plane.etcd[0] as ControlPlane["etcd"][number]).endpoint, systemClock));
   return recorder.history({ changes: truth.changes, head: truth.head });
 }
 
@@ -132,7 +132,7 @@ async function readTruthNowAndThen(truth: EtcdTruth, { etcd }: ControlPlane, sig
     if (signal.aborted) return;
     const { endpoint } = etcd[turn % etcd.length] as ControlPlane["etcd"][number];
     // That member may be the one that is down: the next turn asks another one.
-    await truth.readOn(gatewayAt(endpoint)).catch(() => undefined);
+    await truth.readOn(etcdAt(endpoint, systemClock)).catch(() => undefined);
   }
 }
 

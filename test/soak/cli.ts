@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { seededRandom } from "@pilothouse/clock/seeded";
 import { systemClock } from "@pilothouse/clock/system";
 import { readLab, thisLab } from "../../deploy/lab/lab.ts";
+import { verdictOf } from "./finding.ts";
 import { planSoak } from "./plan/plan.ts";
 import { reportHtml } from "./report/html.ts";
 import { runSoak } from "./run.ts";
@@ -78,9 +79,8 @@ for (const [part, figures] of Object.entries(outcome.figures)) {
   process.stdout.write(`  ${part}: ${texts.join("; ")}\n`);
 }
 for (const { checker, message } of outcome.findings) process.stdout.write(`  ✘ ${checker}: ${message}\n`);
-const verdict = outcome.findings.length === 0 ? "every promise was kept" : `${outcome.findings.length} findings`;
 process.stdout.write(
-  `\n  ${(outcome.lastedMs / 60_000).toFixed(1)} minutes, ${outcome.faults.length} faults: ${verdict}\n`,
+  `\n  ${(outcome.lastedMs / 60_000).toFixed(1)} minutes, ${outcome.faults.length} faults: ${verdictOf(outcome.findings)}\n`,
 );
 process.stdout.write(`  ${join(directory, "report.html")}\n`);
 process.exit(outcome.findings.length === 0 ? 0 : 1);

@@ -1,6 +1,7 @@
 /** The report as one HTML file that opens without a network: its plots are in it. Pure. */
 import { buckets } from "../checkers/availability.ts";
 import type { ProcessSample, Slope } from "../checkers/slopes.ts";
+import { verdictOf } from "../finding.ts";
 import type { LeaderSeen } from "../workload/leaders.ts";
 import type { SoakOutcome } from "./outcome.ts";
 import { barPlot, escapeText, linePlot, type Bar, type Series } from "./plot.ts";
@@ -23,10 +24,7 @@ svg { display: block; width: 100%; margin: 1rem 0 } .title { font-weight: 600; f
 
 export function reportHtml(outcome: SoakOutcome): string {
   const { seed, begun, lastedMs, findings, faults } = outcome;
-  const verdict =
-    findings.length === 0
-      ? `<span class="good">every promise was kept</span>`
-      : `<span class="bad">${findings.length} findings</span>`;
+  const verdict = `<span class="${findings.length === 0 ? "good" : "bad"}">${verdictOf(findings)}</span>`;
   return `<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Soak ${escapeText(seed)}</title><style>${STYLE}</style>
 <h1>Soak: ${verdict}</h1>
@@ -77,8 +75,8 @@ function requestPlots({ samples, lastedMs, faults }: SoakOutcome): string {
   const common = { lastedMs, bands: faults };
   return [
     linePlot(success, { ...common, title: "Answered, of all that asked", unit: "%", range: [0, 100] }),
-    linePlot(times("medianMs"), { ...common, title: "Time to the answer, median", unit: "ms" }),
-    linePlot(times("worstMs"), { ...common, title: "Time to the answer, worst", unit: "ms" }),
+    linePlot(times("medianMs"), { ...common, title: "Time to the answer, median", unit: "ms", isLogarithmic: true }),
+    linePlot(times("worstMs"), { ...common, title: "Time to the answer, worst", unit: "ms", isLogarithmic: true }),
   ].join("\n");
 }
 

@@ -24,11 +24,14 @@ export interface PlotOptions {
   readonly unit: string;
   /** Default: from 0 to the greatest value. */
   readonly range?: readonly [number, number];
+  /** In powers of ten from 1 on, where usual and worst are far apart. */
+  readonly isLogarithmic?: boolean;
 }
 
 const WIDTH = 1_100;
 const HEIGHT = 190;
-const LEFT = 70;
+/** For the longest name of a row. */
+const LEFT = 120;
 const RIGHT = 150;
 const TOP = 26;
 const BOTTOM = 24;
@@ -44,16 +47,22 @@ const COLORS = [
   "#e377c2",
   "#7f7f7f",
   "#bcbd22",
+  "#000000",
+  "#ff9da7",
 ];
 const TICKS = 5;
 
 export function linePlot(series: readonly Series[], options: PlotOptions): string {
-  const { unit, range } = options;
-  const values = series.flatMap(({ points }) => points.flatMap(({ y }) => (y === undefined ? [] : [y])));
-  const [least, most] = range ?? [0, values.reduce((one, other) => Math.max(one, other), 0) || 1];
+  const { unit } = options;
+  const [least, most] = options.range ?? rangeOf(series, options);
+  const rise = options.isLogarithmic ? (value: number): number => Math.log10(Math.max(1, value)) : Number;
   const x = scaleX(options);
-  const y = (value: number): number => TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - least) / (most - least));
-  const ticks = Array.from({ length: 4 }, (_, i) => least + ((most - least) * i) / 3).map(
+  const y = (value: number): number =>
+    TOP + (HEIGHT - TOP - BOTTOM) * (1 - (rise(value) - rise(least)) / (rise(most) - rise(least)));
+  const marks = options.isLogarithmic
+    ? Array.from({ length: Math.round(rise(most)) + 1 }, (_, i) => 10 ** i)
+    : Array.from({ length: 4 }, (_, i) => least + ((most - least) * i) / 3);
+  const ticks = marks.map(
     (value) =>
       `<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${at(y(value))}" y2="${at(y(value))}"/>` +
       `<text class="tick" x="${LEFT - 6}" y="${at(y(value) + 4)}" text-anchor="end">${short(value)} ${escapeText(unit)}</text>`,
@@ -69,8 +78,16 @@ export function linePlot(series: readonly Series[], options: PlotOptions): strin
   return frame(options, Math.max(HEIGHT, TOP + 15 * series.length + BOTTOM), [...ticks, ...lines]);
 }
 
+function rangeOf(series: readonly Series[], { isLogarithmic }: PlotOptions): readonly [number, number] {
+  const greatest = series
+    .flatMap(({ points }) => points.map(({ y = 0 }) => y))
+    .reduce((one, other) => Math.max(one, other), 0);
+  if (isLogarithmic) return [1, 10 ** Math.max(1, Math.ceil(Math.log10(greatest || 1)))];
+  return [0, greatest || 1];
+}
+
 /** A row for each name, with what it was when. */
-export function barPlot(bars: readonly Bar[], options: Omit<PlotOptions, "unit" | "range">): string {
+export function barPlot(bars: readonly Bar[], options: Omit<PlotOptions, "unit" | "range" | "isLogarithmic">): string {
   const rows = [...new Set(bars.map(({ row }) => row))];
   const labels = [...new Set(bars.map(({ label }) => label))];
   const x = scaleX(options);

@@ -38,7 +38,7 @@ test("the report is one file: it names no other, and shows what it was given as 
 
 test("findings come first, with all of their words", () => {
   const html = reportHtml({ ...outcome, findings: [{ checker: "orphans", message: "a <mount>\n    more" }] });
-  expect(html).toContain(`<span class="bad">1 findings</span>`);
+  expect(html).toContain(`<span class="bad">1 finding</span>`);
   expect(html).toContain("a &lt;mount&gt;\n    more");
 });
 
@@ -58,7 +58,30 @@ test("a line breaks where there is no value, and a fault is a band of its time",
   ];
   const bands = [{ fromMs: 50, untilMs: 100, text: "pause" }];
   const svg = linePlot([{ name: "a", points }], { title: "t", unit: "ms", lastedMs: 100, bands });
-  expect(svg).toContain(`d="M70 166M950 26"`);
-  expect(svg).toMatch(/<rect class="band" x="510" y="26" width="440" height="140"><title>pause<\/title>/);
+  expect(svg).toContain(`d="M120 166M950 26"`);
+  expect(svg).toMatch(/<rect class="band" x="535" y="26" width="415" height="140"><title>pause<\/title>/);
   expect(barPlot([], { title: "t", lastedMs: 100, bands })).toContain("pause");
+});
+
+test("where usual and worst are far apart the axis has powers of ten, and both are seen", () => {
+  const points = [
+    { x: 0, y: 0.2 },
+    { x: 50, y: 10 },
+    { x: 100, y: 900 },
+  ];
+  const svg = linePlot([{ name: "a", points }], {
+    title: "t",
+    unit: "ms",
+    lastedMs: 100,
+    bands: [],
+    isLogarithmic: true,
+  });
+  expect([...svg.matchAll(/>(\d+) ms</g)].map(([, mark]) => mark)).toEqual(["1", "10", "100", "1000"]);
+  expect(svg).toContain(`d="M120 166L535 119.3L950 28.1"`);
+});
+
+test("no two processes of a machine look alike", () => {
+  const series = Array.from({ length: 11 }, (_, i) => ({ name: `p${i}`, points: [] }));
+  const svg = linePlot(series, { title: "t", unit: "", lastedMs: 100, bands: [] });
+  expect(new Set([...svg.matchAll(/stroke="(#\w+)"/g)].map(([, color]) => color)).size).toBe(11);
 });

@@ -4,7 +4,7 @@ import { httpsTransport } from "@pilothouse/client/https";
 import { loadKubeconfig } from "@pilothouse/client/kubeconfig";
 import type { Clock } from "@pilothouse/clock";
 import { parseDocument } from "yaml";
-import { gatewayAt, type EtcdGateway } from "../../history/etcd-gateway.ts";
+import { etcdAt, type EtcdReader } from "../../history/etcd-reader.ts";
 import { ask, type Answer } from "../../history/config-maps.ts";
 import type { Door } from "../../history/writers.ts";
 
@@ -15,7 +15,7 @@ export interface Access {
   /** Each apiserver by itself. */
   readonly doors: readonly Door[];
   /** Of each etcd member; one that failed is asked last. */
-  readonly etcd: EtcdGateway[];
+  readonly etcd: EtcdReader[];
   close(): Promise<void>;
 }
 
@@ -39,7 +39,7 @@ export function accessOf(kubeconfig: string, clock: Clock): Access {
     clock,
     front,
     doors,
-    etcd: gateways(backbone),
+    etcd: readers(backbone, clock),
     close: async () => void (await Promise.all([front, ...doors].map(({ transport }) => transport.close()))),
   };
 }
@@ -77,14 +77,14 @@ export async function getJson<T>(access: Access, path: string): Promise<T> {
 }
 
 /** The first etcd member that answers. */
-export async function withEtcd<T>({ etcd }: Access, work: (gateway: EtcdGateway) => Promise<T>): Promise<T> {
+export async function withEtcd<T>({ etcd }: Access, work: (member: EtcdReader) => Promise<T>): Promise<T> {
   let failure: unknown;
-  for (const gateway of etcd.slice()) {
+  for (const member of etcd.slice()) {
     try {
-      return await work(gateway);
+      return await work(member);
     } catch (error) {
       failure = error;
-      if (etcd[0] === gateway) etcd.push(...etcd.splice(0, 1));
+      if (etcd[0] === member) etcd.push(...etcd.splice(0, 1));
     }
   }
   throw failure;
@@ -99,12 +99,12 @@ function backboneOf(kubeconfig: string): Backbone {
   return found.extension;
 }
 
-function gateways(backbone: Backbone): EtcdGateway[] {
-  const pem = (data: string): string => Buffer.from(data, "base64").toString();
+function readers(backbone: Backbone, clock: Clock): EtcdReader[] {
+  const pem = (data: string): Buffer => Buffer.from(data, "base64");
   const tls = {
     ca: pem(backbone["certificate-authority-data"]),
     cert: pem(backbone["client-certificate-data"]),
     key: pem(backbone["client-key-data"]),
   };
-  return backbone["etcd-servers"].map((server) => gatewayAt(server, tls));
+  return backbone["etcd-servers"].map((server) => etcdAt(server, clock, tls));
 }

@@ -7,7 +7,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { sleep, type Random } from "@pilothouse/clock";
 import { configMapsOf } from "../../history/config-maps.ts";
-import { currentRevision } from "../../history/etcd-gateway.ts";
+import { currentRevision } from "../../history/etcd-reader.ts";
 import { EtcdTruth } from "../../history/etcd-truth.ts";
 import { writeHistory, type History } from "../../history/history.ts";
 import { Recorder } from "../../history/recorder.ts";
@@ -89,7 +89,7 @@ export async function runEpisode(
   await watched;
   // A history without the whole truth is judged by what it says itself, and that this was all is a finding.
   const patience = AbortSignal.timeout(TRUTH_WITHIN_MS);
-  const unread = await untilDone(access, () => withEtcd(access, (gateway) => truth.readOn(gateway)), patience).then(
+  const unread = await untilDone(access, () => withEtcd(access, (member) => truth.readOn(member)), patience).then(
     () => undefined,
     (error: unknown) => ({ checker: "histories", message: `${namespace}: etcd could not be read: ${String(error)}` }),
   );
@@ -116,7 +116,7 @@ async function readNowAndThen(access: Access, truth: EtcdTruth, signal: AbortSig
   while (!signal.aborted) {
     await sleep(access.clock, TRUTH_EVERY_MS, signal).catch(() => undefined);
     // Where nobody answers the next turn reads more: etcd keeps ten minutes.
-    await withEtcd(access, (gateway) => truth.readOn(gateway)).catch(() => undefined);
+    await withEtcd(access, (member) => truth.readOn(member)).catch(() => undefined);
   }
 }
 

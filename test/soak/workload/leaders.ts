@@ -1,7 +1,7 @@
 /** Who leads, as etcd tells it; and writes that name leaderships, old ones too, as a deposed leader's would. */
 import { sleep, type Random } from "@pilothouse/clock";
 import { ask, configMapsOf } from "../../history/config-maps.ts";
-import { askEtcd, base64, currentRevision } from "../../history/etcd-gateway.ts";
+import { currentRevision } from "../../history/etcd-reader.ts";
 import { EtcdTruth, type StoreKeyChange } from "../../history/etcd-truth.ts";
 import type { Door } from "../../history/writers.ts";
 import type { FencedWrite, LandedWrite, Reign } from "../checkers/leadership.ts";
@@ -45,7 +45,7 @@ export class Leaders {
 
   /** Reads on what etcd tells of elections, and of writes that landed. */
   async readOn(): Promise<void> {
-    await withEtcd(this.#access, async (gateway) => this.#truth?.readOn(gateway));
+    await withEtcd(this.#access, async (member) => this.#truth?.readOn(member));
   }
 
   #onChange({ key, revision, createRevision, value }: StoreKeyChange): void {
@@ -123,21 +123,13 @@ interface Election {
   readonly identity: string;
 }
 
-interface RangeAnswer {
-  readonly kvs?: readonly {
-    readonly key: string;
-    readonly value: string;
-    readonly create_revision: string;
-  }[];
-}
-
 /** As they are, or were at a revision. */
 async function electionsOf(access: Access, revision = 0): Promise<Election[]> {
-  const body = { key: base64(ELECTIONS), range_end: base64(AFTER_ELECTIONS), revision };
-  const { kvs = [] } = await withEtcd(access, (gateway) => askEtcd<RangeAnswer>(gateway, "/v3/kv/range", body));
+  const request = { key: Buffer.from(ELECTIONS), range_end: Buffer.from(AFTER_ELECTIONS), revision };
+  const { kvs } = await withEtcd(access, (member) => member.range(request));
   return kvs.map(({ key, value, create_revision }) => ({
-    election: Buffer.from(key, "base64").toString().slice(ELECTIONS.length),
+    election: key.toString().slice(ELECTIONS.length),
     createRevision: Number(create_revision),
-    identity: (JSON.parse(Buffer.from(value, "base64").toString()) as { readonly identity?: string }).identity ?? "",
+    identity: (JSON.parse(value.toString()) as { readonly identity?: string }).identity ?? "",
   }));
 }
