@@ -101,7 +101,7 @@ export const imageRecipes: readonly ImageRecipe[] = [
 ];
 
 /** Where `deploy/bootstrap` unpacks Debian's busybox package. */
-const UNPACKED_BUSYBOX = join(import.meta.dirname, "../.cache/busybox/bin/busybox");
+export const UNPACKED_BUSYBOX = join(import.meta.dirname, "../.cache/busybox/bin/busybox");
 
 /** Builds all images into `dir`, which is made. The libraries that `busybox` is linked to come from this machine. */
 export async function buildImages(dir: string, busybox = UNPACKED_BUSYBOX): Promise<readonly BuiltImage[]> {

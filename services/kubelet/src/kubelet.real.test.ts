@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { resources } from "@pilothouse/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { UNPACKED_BUSYBOX } from "../../../deploy/images.ts";
 import { expectNoLeaks, until } from "../../../test/harness/index.ts";
 import { TestNode, TOOLBOX, WEB } from "./node.fixture.ts";
 
@@ -116,7 +117,7 @@ test("the web server answers, and is stopped without an answer lost", async () =
   await node.untilReady("web");
   const ip = node.status("web")?.podIP ?? "";
   const get = (path: string): Promise<string> =>
-    node.containerd.inNetns("busybox", "wget", "-qO-", `http://${ip}${path}`);
+    node.containerd.inNetns(UNPACKED_BUSYBOX, "wget", "-qO-", `http://${ip}${path}`);
   await until("it listens", () =>
     get("/healthz").then(
       () => true,

@@ -84,7 +84,8 @@ test("a folder that changes with a link all the time never leads out", async () 
     }
   })();
   const outcomes = { own: 0, refused: 0 };
-  for (let round = 0; round < 150; round++) {
+  // On a busy machine all of 150 looks may fall into the moments when the link is there.
+  for (let round = 0; round < 150 || (outcomes.own === 0 && round < 50_000); round++) {
     const path = await part("real/target", round % 3).catch(() => undefined);
     if (path === undefined) outcomes.refused++;
     else {
