@@ -26,6 +26,8 @@ import { createAuthenticator } from "./flows/access/authenticate.ts";
 import { createAuthorizer } from "./flows/access/authorizer.ts";
 import { bootstrap } from "./flows/upkeep/bootstrap.ts";
 import { keepClientCa } from "./flows/upkeep/client-ca.ts";
+import { createAdmission } from "./flows/admission/admission.ts";
+import { ADMISSION_PLUGINS } from "./flows/admission/plugins.ts";
 import { createCachedObjects } from "./flows/reads/cached.ts";
 import { startCompacting } from "./flows/upkeep/compact.ts";
 import { createHandler, type Handler } from "./flows/handle.ts";
@@ -105,6 +107,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     cached,
     time,
     allocations: createAllocations(store, random.fork("allocations"), serviceRange),
+    admission: createAdmission({ cached, objects, time }, ADMISSION_PLUGINS),
     judgeSigner: (...asked: Parameters<typeof authorizer.judgeSigner>) => authorizer.judgeSigner(...asked),
     judgeEscalation: (...asked: Parameters<typeof authorizer.judgeEscalation>) => authorizer.judgeEscalation(...asked),
   };

@@ -1,33 +1,10 @@
-/** Admission of certificate requests: who asked, whether the request is one, who may approve it and who may sign. */
+/** Certificate requests: whether one is a request, who may approve it and who may sign. */
 import type { CertificateSigningRequest } from "@pilothouse/api/types/certificates-v1";
-import { forbidden, type FieldError } from "@pilothouse/errors";
+import type { FieldError } from "@pilothouse/errors";
 import { sameValue } from "@pilothouse/kinds/field-errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { expiryMs } from "@pilothouse/pki";
 import { requestFacts } from "@pilothouse/pki/facts";
-import { MASTERS } from "../../core/access/authorize.ts";
-import type { RequestContext } from "../../core/model.ts";
-
-const CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client";
-
-/** The requestor is whoever makes the request, whatever the body says; nobody asks for `system:masters`. In place. */
-export function admitRequest({ user }: RequestContext, kind: KindDefinition, object: ApiObject): void {
-  if (!isRequest(kind)) return;
-  const { spec } = object as unknown as Partial<CertificateSigningRequest>;
-  if (!spec) return;
-  const { name, uid, groups, extra } = user;
-  for (const field of ["username", "uid", "groups", "extra"] as const) delete spec[field];
-  spec.username = name;
-  if (uid !== undefined) spec.uid = uid;
-  spec.groups = [...groups];
-  if (extra && Object.keys(extra).length > 0) spec.extra = { ...extra };
-
-  if (spec.signerName !== CLIENT_SIGNER) return;
-  if (factsOf(spec)?.organizations.includes(MASTERS)) {
-    const why = `use of ${CLIENT_SIGNER} signer with ${MASTERS} group is not allowed`;
-    throw forbidden(kind, object.metadata.name ?? "", why);
-  }
-}
 
 /** A request must be one (PKCS #10, PEM), signed by its own key. */
 export function requestProblems(kind: KindDefinition, object: ApiObject): readonly FieldError[] {
@@ -81,11 +58,12 @@ function isRequest({ group, resource }: KindDefinition): boolean {
   return group === "certificates.k8s.io" && resource === "certificatesigningrequests";
 }
 
-function factsOf({ request }: CertificateSigningRequest["spec"]): ReturnType<typeof requestFacts> | undefined {
+/** What the request asks for; undefined where it is none, which is refused as invalid later. */
+export function factsOf({ request }: CertificateSigningRequest["spec"]): ReturnType<typeof requestFacts> | undefined {
   try {
     return requestFacts(textOf(request));
   } catch {
-    return undefined; // refused as invalid, later
+    return undefined;
   }
 }
 

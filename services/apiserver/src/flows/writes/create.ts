@@ -21,7 +21,6 @@ import { recordUpdate } from "../../core/ownership.ts";
 import { encodeObject } from "../../core/stored/stored.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { decodeBody } from "../../core/wire.ts";
-import { admitCreate } from "../access/admit.ts";
 import { requestProblems } from "../access/certificate-requests.ts";
 import { admitIntoNamespace } from "./namespace-gate.ts";
 import { AlongsideRefused, NamespaceChanged } from "./object-store.ts";
@@ -97,13 +96,15 @@ export async function createObject(
     );
   let namespaceRevision = await namespaceOf();
   kind.defaults?.(object);
-  await admitCreate(deps.cached, time.random, context, kind, object);
+  const admitted = { operation: "CREATE", context, kind, object, old: undefined, isDryRun: options.dryRun } as const;
+  await deps.admission.admit(admitted);
   await pace();
   await complete(deps, kind, object, options, pace);
   await pace();
   judge(context, kind, object);
   await pace();
   await deps.judgeEscalation(context, kind, object);
+  await deps.admission.validate(admitted);
 
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const reservation = await reserve(deps, kind, object);

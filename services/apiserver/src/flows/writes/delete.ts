@@ -10,7 +10,6 @@ import { deleteOptionsOfQuery } from "../../core/options.ts";
 import { selectionOf } from "../../core/select.ts";
 import { encodeObject } from "../../core/stored/stored.ts";
 import { decodeBody, objectAnswer } from "../../core/wire.ts";
-import { judgeNodeDelete } from "../access/admit.ts";
 import { isService, writtenAnswer } from "./create.ts";
 import { ended, writeFromOrigin } from "./origin.ts";
 import { causeOf, type WriteDeps } from "./write-deps.ts";
@@ -52,7 +51,9 @@ export function deleteObject(
   const isDryRun = (options.dryRun ?? []).length > 0;
   return writeFromOrigin<Deleted>(deps, context, { kind, namespace, name }, async (stored) => {
     if (!stored) throw notFound(kind, name);
-    judgeNodeDelete(context, kind, stored.object);
+    const deletion = { operation: "DELETE", context, kind, object: undefined, old: stored.object, isDryRun } as const;
+    await deps.admission.admit(deletion);
+    await deps.admission.validate(deletion);
     const problem = preconditionProblem(kind, stored.object, options);
     if (problem) throw problem;
     const plan = planDelete(kind, stored.object, options, deps.time.clock.now());

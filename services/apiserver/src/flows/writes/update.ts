@@ -12,7 +12,6 @@ import { applyPatch, patchTypeOf } from "../../core/patch-request.ts";
 import { encodeObject, isUnchanged, storedAt } from "../../core/stored/stored.ts";
 import { decodeBody } from "../../core/wire.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
-import { judgeNodeWrite } from "../access/admit.ts";
 import { certificateProblems } from "../access/certificate-requests.ts";
 import type { Reservation } from "./allocate.ts";
 import { createObject, forgetDrawn, isService, placeInNamespace, writtenAnswer, type Created } from "./create.ts";
@@ -232,7 +231,9 @@ async function completeUpdate(
   if (subresource === "status") kind.prepareForStatusUpdate?.(object, old, now);
   else if (subresource === "approval") kind.prepareForApprovalUpdate?.(object, old, now);
   else if (!wish.isServerOwn) kind.prepareForUpdate?.(object, old);
-  judgeNodeWrite(context, kind, object, old);
+  const { dryRun: isDryRun } = wish.options;
+  const admitted = { operation: "UPDATE", context, kind, object, old, isDryRun } as const;
+  await deps.admission.admit(admitted);
   await deps.judgeSigner(context, kind, object, old);
   if (!wish.isApplied) {
     await inSteps(
@@ -241,7 +242,18 @@ async function completeUpdate(
     );
     await pace();
   }
-  if (wish.isServerOwn) return;
+  if (!wish.isServerOwn) await judgeUpdate(deps, context, kind, object, old);
+  await deps.admission.validate(admitted);
+}
+
+async function judgeUpdate(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  object: ApiObject,
+  old: ApiObject,
+): Promise<void> {
+  const { subresource } = context.info;
   const special =
     { status: kind.validateStatusUpdate, approval: kind.validateApprovalUpdate }[subresource] ?? kind.validateUpdate;
   const errors = [

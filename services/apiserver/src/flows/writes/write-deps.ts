@@ -2,6 +2,7 @@
 import type { TimeAndChance } from "@pilothouse/clock";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import type { ObjectStore, RequestContext, WriteCause } from "../../core/model.ts";
+import type { Admission } from "../admission/admission.ts";
 import type { Allocations } from "./allocate.ts";
 import type { Authorizer } from "../access/authorizer.ts";
 import type { CachedObjects } from "../reads/cached.ts";
@@ -11,6 +12,7 @@ export interface WriteDeps {
   readonly cached: CachedObjects;
   readonly time: TimeAndChance;
   readonly allocations: Allocations;
+  readonly admission: Admission;
   /** Refuses roles and bindings that would give away more than the user has. */
   readonly judgeEscalation: (context: RequestContext, kind: KindDefinition, object: ApiObject) => Promise<void>;
   /** Refuses verdicts on certificate requests by who may not approve, or sign, for the signer asked. */

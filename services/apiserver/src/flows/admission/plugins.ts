@@ -1,0 +1,18 @@
+/** The plugins that are on, in upstream's order. */
+import type { AdmissionPlugin } from "./admission.ts";
+import { certificateRequestor } from "./certificate-requestor.ts";
+import { certificateSubjectRestriction } from "./certificate-subject-restriction.ts";
+import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
+import { nodeRestriction } from "./node-restriction.ts";
+import { priority } from "./priority.ts";
+import { serviceAccount } from "./service-account.ts";
+
+export const ADMISSION_PLUGINS: readonly AdmissionPlugin[] = [
+  // NamespaceLifecycle is not here: it is judged in the transaction of the write itself (writes/namespace-gate.ts).
+  certificateRequestor,
+  serviceAccount,
+  nodeRestriction,
+  priority,
+  defaultTolerationSeconds,
+  certificateSubjectRestriction,
+];
