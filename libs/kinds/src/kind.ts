@@ -46,8 +46,12 @@ export interface KindDefinition<T = ApiObject> extends GroupVersionKind {
   readonly prepareForStatusUpdate?: (object: T, old: T, now: string) => void;
   /** The same for the approval subresource; `now` is a timestamp as objects hold them. */
   readonly prepareForApprovalUpdate?: (object: T, old: T, now: string) => void;
+  /** Updates through further subresources that speak the whole object, by the subresource's name. */
+  readonly subresourceUpdates?: Readonly<Record<string, SubresourceUpdate<T>>>;
   /** Beyond metadata, which is validated for all kinds alike. */
   readonly validate?: (object: T) => readonly FieldError[];
+  /** What only a creation may not say; `validate` runs as well. */
+  readonly validateCreate?: (object: T) => readonly FieldError[];
   /** Immutable fields and allowed transitions; `validate` runs as well. */
   readonly validateUpdate?: (object: T, old: T) => readonly FieldError[];
   readonly validateStatusUpdate?: (object: T, old: T) => readonly FieldError[];
@@ -65,6 +69,13 @@ export interface KindDefinition<T = ApiObject> extends GroupVersionKind {
   readonly ageColumn?: false;
   /** False where the columns say themselves whether and where the name is (events). */
   readonly nameColumn?: false;
+}
+
+export interface SubresourceUpdate<T> {
+  /** Before validation: whatever the subresource is not about comes from `old`. In place. */
+  readonly prepare: (object: T, old: T) => void;
+  /** Instead of `validateUpdate`; `validate` runs as well. */
+  readonly validate: (object: T, old: T) => readonly FieldError[];
 }
 
 export type Verb = "get" | "list" | "watch" | "create" | "update" | "patch" | "delete" | "deletecollection";

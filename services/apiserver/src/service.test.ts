@@ -217,6 +217,37 @@ describe("changing", () => {
     });
   });
 
+  it("adds ephemeral containers and resizes through their subresources alone", async () => {
+    await story.ask("POST", PODS, { body: pod("debugged") });
+    const contentType = "application/strategic-merge-patch+json";
+    const body = { spec: { ephemeralContainers: [{ name: "debug", image: "toolbox:1", targetContainerName: "c" }] } };
+    const refused = await story.ask("PATCH", `${PODS}/debugged`, { body, contentType });
+    expect(refused).toMatchObject({ status: 422, json: { reason: "Invalid" } });
+    const added = await story.ask("PATCH", `${PODS}/debugged/ephemeralcontainers`, { body, contentType });
+    expect(added).toMatchObject({
+      status: 200,
+      json: { metadata: { generation: 2 }, spec: { ephemeralContainers: [{ name: "debug" }] } },
+    });
+    const resources = { requests: { cpu: "100m" } };
+    await story.ask("POST", PODS, {
+      body: { ...pod("sized"), spec: { containers: [{ name: "c", image: "i", resources }] } },
+    });
+    const resize = (cpu: string) => ({
+      body: { spec: { containers: [{ name: "c", resources: { requests: { cpu } } }] } },
+      contentType,
+    });
+    expect((await story.ask("PATCH", `${PODS}/sized`, resize("200m"))).status).toBe(422);
+    expect((await story.ask("PATCH", `${PODS}/sized/resize`, resize("200m"))).status).toBe(200);
+    const got = await story.ask("GET", `${PODS}/sized/resize`);
+    expect(got.json).toMatchObject({
+      kind: "Pod",
+      spec: { containers: [{ resources: { requests: { cpu: "200m" } } }] },
+    });
+    expect(got.json).toEqual((await story.ask("GET", `${PODS}/sized`)).json);
+    const put = await story.ask("PUT", `${PODS}/sized/resize`, { body: got.json });
+    expect(put.json).toEqual(got.json);
+  });
+
   it("scales", async () => {
     const labels = { app: "w" };
     const replicaSet = {

@@ -35,7 +35,11 @@ function decoded(kind: KindDefinition, text: string | undefined): ApiObject | un
 function judgeCreate(kind: KindDefinition, object: ApiObject): void {
   kind.defaults?.(object);
   kind.prepareForCreate?.(object);
-  invalid(kind, "web", [...validateObjectMeta(kind, object), ...(kind.validate?.(object) ?? [])]);
+  invalid(kind, "web", [
+    ...validateObjectMeta(kind, object),
+    ...(kind.validate?.(object) ?? []),
+    ...(kind.validateCreate?.(object) ?? []),
+  ]);
   kind.warnings?.(object, undefined);
   show(kind, object);
 }
@@ -50,6 +54,10 @@ function judgeUpdate(kind: KindDefinition, object: ApiObject, old: ApiObject): v
   invalid(kind, "web", kind.validateStatusUpdate?.(object, old) ?? []);
   kind.prepareForApprovalUpdate?.(object, old, now);
   invalid(kind, "web", kind.validateApprovalUpdate?.(object, old) ?? []);
+  for (const { prepare, validate } of Object.values(kind.subresourceUpdates ?? {})) {
+    prepare(object, old);
+    invalid(kind, "web", validate(object, old));
+  }
   kind.warnings?.(object, old);
   show(kind, object);
 }

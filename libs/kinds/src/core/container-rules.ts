@@ -67,7 +67,8 @@ export function* initContainersRules(
   }
 }
 
-function* containerRules(container: Container, pod: PodContext, path: string): FieldErrors {
+/** What holds for a container of any sort. */
+export function* containerRules(container: Container, pod: PodContext, path: string): FieldErrors {
   if (!container.name) yield required(`${path}.name`);
   else yield* invalidEach(`${path}.name`, container.name, checkDns1123Label(container.name));
   if (!container.image) yield required(`${path}.image`);

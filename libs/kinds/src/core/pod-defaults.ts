@@ -40,6 +40,7 @@ function defaultPodSpec(spec: PodSpec): void {
   spec.containers ??= [];
   spec.volumes?.forEach(defaultVolume);
   allContainers(spec).forEach(defaultContainer);
+  spec.ephemeralContainers?.forEach(defaultContainer);
   spec.dnsPolicy ||= "ClusterFirst";
   spec.restartPolicy ||= "Always";
   spec.securityContext ??= {};

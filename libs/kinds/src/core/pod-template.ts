@@ -2,11 +2,12 @@
 import type { PodDNSConfig, PodSecurityContext, PodSpec, PodTemplateSpec } from "@pilothouse/api/types/core-v1";
 import { validateLabels } from "@pilothouse/selectors";
 import { checkDns1123Label, checkDns1123Subdomain, checkQualifiedName } from "@pilothouse/selectors/names";
-import { duplicate, inRange, invalid, invalidEach, notSupported, oneOf, required } from "../field-errors.ts";
+import { duplicate, forbidden, inRange, invalid, invalidEach, notSupported, oneOf, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { checkIp, parseIp } from "../ip.ts";
 import { templateMetaRules } from "../meta.ts";
 import { containersRules, initContainersRules, MAX_ID, profileRules, type PodContext } from "./container-rules.ts";
+import { ephemeralContainersRules } from "./ephemeral-rules.ts";
 import { affinityRules, spreadRules, tolerationsRules } from "./scheduling-rules.ts";
 import { volumesRules } from "./volume-rules.ts";
 
@@ -17,8 +18,12 @@ const MAX_SEARCH_CHARACTERS = 2048;
 
 export function* podTemplateRules(template: PodTemplateSpec, path: string): FieldErrors {
   yield* templateMetaRules(template.metadata, path);
-  if (template.spec) yield* podSpecRules(template.spec, `${path}.spec`);
-  else yield required(`${path}.spec.containers`);
+  if (template.spec) {
+    yield* podSpecRules(template.spec, `${path}.spec`);
+    if ((template.spec.ephemeralContainers ?? []).length > 0) {
+      yield forbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template");
+    }
+  } else yield required(`${path}.spec.containers`);
 }
 
 export function* podSpecRules(spec: PodSpec, path: string): FieldErrors {
@@ -26,6 +31,7 @@ export function* podSpecRules(spec: PodSpec, path: string): FieldErrors {
   yield* volumesRules(pod.volumes, `${path}.volumes`);
   yield* containersRules(spec.containers ?? [], pod, `${path}.containers`);
   yield* initContainersRules(spec.initContainers ?? [], spec.containers ?? [], pod, `${path}.initContainers`);
+  yield* ephemeralContainersRules(spec, pod, `${path}.ephemeralContainers`);
   yield* oneOf(`${path}.restartPolicy`, spec.restartPolicy, ["Always", "OnFailure", "Never"]);
   yield* oneOf(`${path}.dnsPolicy`, spec.dnsPolicy, ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
   yield* validateLabels(spec.nodeSelector, `${path}.nodeSelector`);

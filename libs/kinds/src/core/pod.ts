@@ -1,11 +1,13 @@
 import type { Pod } from "@pilothouse/api/types/core-v1";
-import { firstErrors, invalid } from "../field-errors.ts";
+import { firstErrors, forbidden, invalid } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { STATUS } from "../subresources.ts";
+import { ephemeralUpdateRules, keepAllButEphemeral } from "./ephemeral-rules.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
+import { keepAllButResources, resizeRules } from "./pod-resize.ts";
 import { podSpecRules } from "./pod-template.ts";
 import { podStatusUpdateRules, podUpdateRules } from "./pod-update.ts";
 import { podWarnings } from "./pod-warnings.ts";
@@ -26,11 +28,13 @@ export const pod: KindDefinition<Pod> = {
   subresources: [
     STATUS,
     { name: "binding", verbs: ["create"], kind: "Binding" },
+    { name: "ephemeralcontainers", verbs: ["get", "patch", "update"], kind: "Pod" },
     { name: "eviction", verbs: ["create"], group: "policy", version: "v1", kind: "Eviction" },
     { name: "log", verbs: ["get"] },
     { name: "exec", verbs: ["create", "get"], kind: "PodExecOptions" },
     { name: "attach", verbs: ["create", "get"], kind: "PodAttachOptions" },
     { name: "portforward", verbs: ["create", "get"], kind: "PodPortForwardOptions" },
+    { name: "resize", verbs: ["get", "patch", "update"], kind: "Pod" },
   ],
   depth: "full",
   defaults: defaultPod,
@@ -60,6 +64,17 @@ export const pod: KindDefinition<Pod> = {
   },
   validate: (pod) => firstErrors(rules(pod)),
   validateUpdate: (pod, old) => firstErrors(podUpdateRules(pod, old)),
+  validateCreate: (pod) =>
+    (pod.spec.ephemeralContainers ?? []).length > 0
+      ? [forbidden("spec.ephemeralContainers", "cannot be set on create")]
+      : [],
+  subresourceUpdates: {
+    ephemeralcontainers: {
+      prepare: keepAllButEphemeral,
+      validate: (pod, old) => firstErrors(ephemeralUpdateRules(pod, old)),
+    },
+    resize: { prepare: keepAllButResources, validate: (pod, old) => firstErrors(resizeRules(pod, old)) },
+  },
   validateStatusUpdate: (pod, old) => firstErrors(podStatusUpdateRules(pod, old)),
   warnings: (pod, old) => podWarnings(pod.spec, "spec", old ? undefined : pod.metadata.name),
   gracePeriodSeconds: ({ spec, status }, asked) => {

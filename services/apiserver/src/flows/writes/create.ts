@@ -175,6 +175,7 @@ function judge(context: RequestContext, kind: KindDefinition, object: ApiObject)
     ...validateObjectMeta(kind, object),
     ...requestProblems(kind, object),
     ...(kind.validate?.(object) ?? []),
+    ...(kind.validateCreate?.(object) ?? []),
   ];
   if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
   kind.warnings?.(object, undefined).forEach(context.warn);

@@ -230,6 +230,7 @@ async function completeUpdate(
   const now = wholeSeconds(deps.time.clock.now());
   if (subresource === "status") kind.prepareForStatusUpdate?.(object, old, now);
   else if (subresource === "approval") kind.prepareForApprovalUpdate?.(object, old, now);
+  else if (kind.subresourceUpdates?.[subresource]) kind.subresourceUpdates[subresource].prepare(object, old);
   else if (!wish.isServerOwn) kind.prepareForUpdate?.(object, old);
   const { dryRun: isDryRun } = wish.options;
   const admitted = { operation: "UPDATE", context, kind, object, old, isDryRun } as const;
@@ -255,7 +256,9 @@ async function judgeUpdate(
 ): Promise<void> {
   const { subresource } = context.info;
   const special =
-    { status: kind.validateStatusUpdate, approval: kind.validateApprovalUpdate }[subresource] ?? kind.validateUpdate;
+    { status: kind.validateStatusUpdate, approval: kind.validateApprovalUpdate }[subresource] ??
+    kind.subresourceUpdates?.[subresource]?.validate ??
+    kind.validateUpdate;
   const errors = [
     ...validateObjectMetaUpdate(object, old),
     ...(subresource === "status" ? [] : (kind.validate?.(object) ?? [])),
