@@ -20,6 +20,7 @@ systemd = load("filter_plugins/systemd.py")
 identities = load("filter_plugins/identities.py")
 networks = load("filter_plugins/networks.py")
 bus = load("filter_plugins/bus.py")
+firewall = load("filter_plugins/firewall.py")
 machine_files = load("library/machine_files.py")
 
 LIMITS = {"clock_offset_ms": 500, "fsync_p99_ms": 100, "disk_free_mb": 2048}
@@ -110,6 +111,22 @@ class Filters(unittest.TestCase):
         links = [{"address": "203.0.113.11", "prefix": 24}]
         self.assertTrue(networks.on_one_link(["203.0.113.11", "203.0.113.99"], links, "203.0.113.11"))
         self.assertFalse(networks.on_one_link(["203.0.113.11", "198.51.100.1"], links, "203.0.113.11"))
+
+    def test_who_may_connect_as_sets_and_networks(self):
+        ports = [{"port": 10250, "from": ["masters"]}, {"port": 53, "from": ["own-pods"]}]
+        kubelet, dns = firewall.firewall_sources(ports, {})
+        self.assertEqual((kubelet["named"], kubelet["networks"], kubelet["from_pods"]), (["masters"], [], False))
+        self.assertEqual((dns["named"], dns["networks"], dns["from_pods"]), ([], [], True))
+        # Pods of other machines come with those machines' addresses.
+        kubelet, _ = firewall.firewall_sources(ports, {10250: ["pods", "192.0.2.0/24"]})
+        self.assertEqual((kubelet["named"], kubelet["networks"], kubelet["from_pods"]), (["masters", "machines"], ["192.0.2.0/24"], True))
+        with self.assertRaises(ValueError):
+            firewall.firewall_sources(ports, {53: ["podz"]})
+
+    def test_operators_are_those_named_and_whoever_runs_ansible(self):
+        self.assertEqual(firewall.operators(["here", "192.0.2.0/24"], "198.51.100.254 50000 198.51.100.11 22"), ["198.51.100.254", "192.0.2.0/24"])
+        self.assertEqual(firewall.operators(["here"], ""), [])
+        self.assertEqual(firewall.operators(["here"], "2001:db8::1 50000 2001:db8::2 22"), [])
 
     def test_names_become_tokens_of_the_bus_as_libs_bus_writes_them(self):
         self.assertEqual([bus.bus_token(name) for name in ("master-1", "a.b", "")], ["master-1", "a=2eb", "_"])
