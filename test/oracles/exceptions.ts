@@ -23,12 +23,6 @@ export const OTHER_DEFINITIONS: Readonly<Record<string, string>> = {
 
 /** Paths of served kinds that may be missing: not served yet. */
 export const UNSERVED_PATHS: Readonly<Record<string, string>> = {
-  "nodes/proxy": "a plain relay to the kubelet",
-  "nodes/proxy/{path}": "a plain relay to the kubelet",
-  "pods/proxy": "a plain relay to the pod",
-  "pods/proxy/{path}": "a plain relay to the pod",
-  "services/proxy": "a plain relay to the Service",
-  "services/proxy/{path}": "a plain relay to the Service",
   "pods/ephemeralcontainers": "kubectl debug",
   "pods/resize": "in-place resize",
 };

@@ -16,7 +16,7 @@ interface Swagger {
 
 const oracle = JSON.parse(readFileSync(new URL("openapi-v1.36.json", import.meta.url), "utf8")) as Swagger;
 const ours = v2Document(operationsOf([...kinds, BINDINGS]), "v1.36.0") as unknown as Swagger;
-const METHODS = ["get", "put", "post", "delete", "patch"] as const;
+const METHODS = ["get", "put", "post", "delete", "patch", "head", "options"] as const;
 
 describe("operations of the served kinds", () => {
   const shared = Object.keys(ours.paths).flatMap((path) =>

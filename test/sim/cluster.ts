@@ -4,6 +4,7 @@
  * lives here.
  */
 import { start as startApiserver, type ApiserverService } from "@pilothouse/apiserver";
+import { noKubelets } from "@pilothouse/apiserver/no-kubelets";
 import { createApiClient, type ApiClient } from "@pilothouse/client";
 import { start as startControllerManager } from "@pilothouse/controller-manager";
 import { memoryCrypto } from "@pilothouse/crypto/memory";
@@ -189,7 +190,7 @@ export class Cluster {
           bus: this.#bus.connect(life),
           crypto: memoryCrypto(),
           telemetry: this.#telemetry(life),
-          nodeProxy: { get: () => Promise.reject(new Error("kubelets are not proxied to in the simulation")) },
+          nodeProxy: noKubelets("kubelets are not proxied to in the simulation"),
         },
         { name, advertiseAddress: `198.51.100.${10 + Number(name.at(-1))}`, securePort: 6443, compactionIntervalMs },
       );

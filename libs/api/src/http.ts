@@ -8,6 +8,8 @@ export interface ApiRequest {
   /** The path, percent-encoded as it came, without query. */
   readonly path: string;
   readonly query: URLSearchParams;
+  /** The query as it came, for whom it is handed on to; left out where `query` says it all. */
+  readonly rawQuery?: string;
   /** Lower-case names; repeated headers joined by ", ". */
   readonly headers: Readonly<Record<string, string>>;
   /** The whole body; empty when there is none. Limits are the door's. */

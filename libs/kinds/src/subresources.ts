@@ -10,3 +10,8 @@ export const SCALE: SubresourceDefinition = {
   version: "v1",
   kind: "Scale",
 };
+
+/** Requests that are handed on as they are, with a path below it and by the methods HEAD and OPTIONS too. */
+export function proxyOf(kind: "Node" | "Pod" | "Service"): SubresourceDefinition {
+  return { name: "proxy", verbs: ["create", "delete", "get", "patch", "update"], kind: `${kind}ProxyOptions` };
+}

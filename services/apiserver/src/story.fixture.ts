@@ -7,6 +7,8 @@ import { memoryCrypto } from "@pilothouse/crypto/memory";
 import type { Store } from "@pilothouse/store";
 import { memoryStore } from "@pilothouse/store/memory";
 import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/memory";
+import type { NodeProxy } from "./flows/node-proxy.ts";
+import { noKubelets } from "./flows/no-kubelets.ts";
 import { start, type ApiserverService } from "./service.ts";
 
 export interface Answer {
@@ -43,7 +45,13 @@ export interface Story {
 
 export const ADMIN = { name: "admin", groups: ["system:masters"] } as const;
 
-export async function apiserverStory(name = "a", shared?: { store: Store; clock: ManualClock }): Promise<Story> {
+export interface StoryOptions {
+  readonly store?: Store;
+  readonly clock?: ManualClock;
+  readonly nodeProxy?: NodeProxy;
+}
+
+export async function apiserverStory(name = "a", shared?: StoryOptions): Promise<Story> {
   const clock = shared?.clock ?? manualClock();
   const random = seededRandom(name);
   const store = shared?.store ?? memoryStore({ clock });
@@ -55,7 +63,7 @@ export async function apiserverStory(name = "a", shared?: { store: Store; clock:
       bus: memoryBus(),
       crypto: memoryCrypto(),
       telemetry,
-      nodeProxy: { get: () => Promise.reject(new Error("no kubelet in this story")) },
+      nodeProxy: shared?.nodeProxy ?? noKubelets("no kubelet in this story"),
     },
     { name, advertiseAddress: "198.51.100.11", securePort: 6443 },
   );

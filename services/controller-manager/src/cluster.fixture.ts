@@ -1,6 +1,7 @@
 /** A cluster for tests of controllers whose world is more than pods: the real apiserver over a store in memory, and real informers. */
 import type { ApiRequest } from "@pilothouse/api/http";
 import { start as startApiserver } from "@pilothouse/apiserver";
+import { noKubelets } from "@pilothouse/apiserver/no-kubelets";
 import type { Bus } from "@pilothouse/bus";
 import { memoryBroker } from "@pilothouse/bus/memory";
 import { createApiClient, type ApiClient, type KubernetesObject, type ResourceType } from "@pilothouse/client";
@@ -64,7 +65,7 @@ export async function cluster(seed = "cluster", config: Partial<ControllerManage
       bus: broker.connect(),
       crypto: memoryCrypto(),
       telemetry,
-      nodeProxy: { get: () => Promise.reject(new Error("no kubelet in this story")) },
+      nodeProxy: noKubelets("no kubelet in this story"),
     },
     { name: "a", advertiseAddress: "198.51.100.11", securePort: 6443 },
   );

@@ -1,5 +1,6 @@
 /** The smallest world in which a process can be tried: one store, one bus, one apiserver, one user, and the process under test. */
 import { start as startApiserver, type ApiserverService } from "@pilothouse/apiserver";
+import { noKubelets } from "@pilothouse/apiserver/no-kubelets";
 import { createApiClient, type ApiClient, type KubernetesObject, type TransportRequest } from "@pilothouse/client";
 import { memoryCrypto } from "@pilothouse/crypto/memory";
 import { Scope } from "@pilothouse/lifecycle";
@@ -149,7 +150,7 @@ export class SmallWorld {
         bus: this.#bus.connect(life),
         crypto: memoryCrypto(),
         telemetry: this.#telemetry(life),
-        nodeProxy: { get: () => Promise.reject(new Error("kubelets are not proxied to in the simulation")) },
+        nodeProxy: noKubelets("kubelets are not proxied to in the simulation"),
       };
       const config = { name, advertiseAddress: "198.51.100.11", securePort: 6443 };
       service = await inContext({ life: life.name }, () => startApiserver(ports, config));

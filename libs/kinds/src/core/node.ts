@@ -15,7 +15,7 @@ import type { FieldErrors } from "../field-errors.ts";
 import { checkCidr, ipFamily } from "../ip.ts";
 import { keepField } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
-import { STATUS } from "../subresources.ts";
+import { proxyOf, STATUS } from "../subresources.ts";
 import { amountRules } from "./resource-rules.ts";
 import { TAINT_EFFECTS } from "./scheduling-rules.ts";
 
@@ -32,7 +32,7 @@ export const node: KindDefinition<Node> = {
   categories: [],
   namespaced: false,
   verbs: ALL_VERBS,
-  subresources: [STATUS],
+  subresources: [STATUS, proxyOf("Node")],
   depth: "full",
   defaults: (node) => {
     node.spec ??= {};

@@ -3,7 +3,7 @@ import { firstErrors, forbidden, invalid } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
-import { STATUS } from "../subresources.ts";
+import { proxyOf, STATUS } from "../subresources.ts";
 import { ephemeralUpdateRules, keepAllButEphemeral } from "./ephemeral-rules.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
@@ -34,6 +34,7 @@ export const pod: KindDefinition<Pod> = {
     { name: "exec", verbs: ["create", "get"], kind: "PodExecOptions" },
     { name: "attach", verbs: ["create", "get"], kind: "PodAttachOptions" },
     { name: "portforward", verbs: ["create", "get"], kind: "PodPortForwardOptions" },
+    proxyOf("Pod"),
     { name: "resize", verbs: ["get", "patch", "update"], kind: "Pod" },
   ],
   depth: "full",

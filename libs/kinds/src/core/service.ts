@@ -5,7 +5,7 @@ import { ipFamily } from "../ip.ts";
 import { keepField } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { serviceName } from "../names.ts";
-import { STATUS } from "../subresources.ts";
+import { proxyOf, STATUS } from "../subresources.ts";
 import {
   isExternal,
   isHeadless,
@@ -30,7 +30,7 @@ export const service: KindDefinition<Service> = {
   categories: ["all"],
   namespaced: true,
   verbs: ALL_VERBS,
-  subresources: [STATUS],
+  subresources: [STATUS, proxyOf("Service")],
   depth: "full",
   validateName: serviceName,
   defaults: (service) => {

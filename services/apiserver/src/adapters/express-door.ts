@@ -169,6 +169,7 @@ function apiRequest(
     method: request.method ?? "GET",
     path: mark < 0 ? target : target.slice(0, mark),
     query: new URLSearchParams(mark < 0 ? "" : target.slice(mark + 1)),
+    rawQuery: mark < 0 ? "" : target.slice(mark + 1),
     headers: headersOf(request),
     body,
     peer: peerOf(request.socket as TLSSocket, peers),

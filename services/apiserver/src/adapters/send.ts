@@ -22,7 +22,8 @@ export async function send(
   }
   const patienceMs = isPatient ? undefined : stalledReaderMs;
   if (body instanceof Uint8Array) {
-    response.setHeader("content-length", body.length);
+    // The answer to a HEAD has the length of what is not sent.
+    if (!response.hasHeader("content-length")) response.setHeader("content-length", body.length);
     response.end(body);
     if (response.writableLength > 0) await taken(response, "finish", clock, patienceMs);
     return;

@@ -1,10 +1,11 @@
-/** Exec, attach and port-forward: the client's socket and the kubelet's, spliced once the handler has agreed. */
+/** Exec, attach, port-forward and proxies: the client's socket and the kubelet's, spliced once the handler has agreed. */
 import { STATUS_CODES, type IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ApiResponse } from "@pilothouse/api/http";
 import { forwardedHead, splice } from "@pilothouse/client/upgrade";
 import { internalError } from "@pilothouse/errors";
 import type { KubeletRequest } from "../core/kubelet-request.ts";
+import { isCredential } from "../core/proxy/headers.ts";
 import { DOOR_LIMITS } from "./door-limits.ts";
 import type { KubeletConnector } from "./kubelet-proxy.ts";
 
@@ -12,7 +13,7 @@ type Judged = { readonly target: KubeletRequest } | { readonly refusal: ApiRespo
 
 /** Headers that are between the client and us: the kubelet gets our own identity instead. */
 function isOurs(name: string): boolean {
-  return name === "authorization" || name === "cookie" || name.startsWith("impersonate-");
+  return name === "cookie" || isCredential(name);
 }
 
 /** Answers the refusal, or carries bytes both ways until one side ends. */
@@ -38,7 +39,13 @@ export async function tunnel(
     client.end(rawAnswer({ status: 500, headers: { "content-type": "application/json" }, body }));
     return;
   }
-  kubelet.write(forwardedHead(request, { path, host: `${address.host}:${address.port}`, drops: isOurs }));
+  kubelet.write(
+    forwardedHead(request, {
+      path,
+      host: `${address.host}:${address.port}`,
+      drops: address.over ? isCredential : isOurs,
+    }),
+  );
   const answer = await answerHead(kubelet);
   client.write(answer);
   if (!isSwitched(answer)) {

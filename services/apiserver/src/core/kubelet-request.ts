@@ -7,6 +7,8 @@ export interface KubeletAddress {
   readonly node: string;
   readonly host: string;
   readonly port: number;
+  /** Set for what is no kubelet (a pod, another port of a node): it is not shown who we are, and its certificate is not judged. */
+  readonly over?: "http" | "https";
 }
 
 export interface KubeletRequest {

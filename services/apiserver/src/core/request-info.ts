@@ -1,5 +1,6 @@
 /** What a request means, by upstream's RequestInfo rules: a pure function of method, path and query. */
 import type { RequestInfo } from "./model.ts";
+import { proxiedPath } from "./proxy/path.ts";
 
 /** Subresources of namespaces; every other third segment below `namespaces/<name>/` is a resource within it. */
 const NAMESPACE_SUBRESOURCES: readonly string[] = ["status", "finalize"];
@@ -18,7 +19,8 @@ const VERB_OF_METHOD: Readonly<Record<string, string>> = {
  * something (it would reach into another namespace's keys).
  */
 export function requestInfoOf(method: string, path: string, query: URLSearchParams): RequestInfo | undefined {
-  const segments = decodedSegments(path);
+  // What is asked of whom a request is handed on to is their own matter, escaped slashes and empty segments included.
+  const segments = decodedSegments(proxiedPath(path)?.prefix ?? path);
   if (!segments) return undefined;
   const api = apiSegments(segments);
   if (!api) return nonResource(method);

@@ -7,6 +7,7 @@ import { BINDINGS, isVirtual } from "../registry/virtual-kinds.ts";
 import { create } from "./writes/create.ts";
 import { deleteCollection, deleteOne } from "./writes/delete.ts";
 import { podLog, type NodeProxyDeps } from "./node-proxy.ts";
+import { isProxied, PROXY_METHODS, proxied, type ProxyDeps } from "./proxy.ts";
 import { review, type ReviewDeps } from "./access/reviews.ts";
 import {
   bindNamedPod,
@@ -21,7 +22,7 @@ import {
 } from "./writes/subresources.ts";
 import { patch, update } from "./writes/update.ts";
 
-export interface DispatchDeps extends TokenDeps, ReviewDeps, NodeProxyDeps {
+export interface DispatchDeps extends TokenDeps, ReviewDeps, NodeProxyDeps, ProxyDeps {
   readonly get: Flow;
   readonly list: Flow;
   readonly watch: Flow;
@@ -69,8 +70,12 @@ const HANDLERS: Readonly<Record<string, Handler>> = {
 
 /** Throws 404 for what is not served and 405 for what cannot be done with it. */
 export function dispatch(deps: DispatchDeps, context: RequestContext): Promise<ApiResponse> {
-  const { info, kind } = context;
+  const { info, kind, request } = context;
   if (!kind) throw noSuchPath();
+  if (isProxied(info)) {
+    if (!PROXY_METHODS.includes(request.method) || info.name === "") throw refused(context, kind);
+    return proxied(deps, context);
+  }
   if (isVirtual(kind)) {
     if (info.verb !== "create" || info.name !== "") throw refused(context, kind);
     return kind === BINDINGS ? bindNamedPod(deps, context) : review(deps, context, kind);

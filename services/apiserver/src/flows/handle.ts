@@ -36,6 +36,7 @@ import type { Authenticator } from "./access/authenticate.ts";
 import type { Authorizer } from "./access/authorizer.ts";
 import { dispatch, type DispatchDeps } from "./dispatch.ts";
 import { streamTarget } from "./node-proxy.ts";
+import { isProxied, proxiedUpgrade } from "./proxy.ts";
 import { systemAnswer, type SystemDeps } from "./system-paths.ts";
 
 export interface HandlerDeps extends DispatchDeps, SystemDeps {
@@ -54,7 +55,7 @@ export interface HandlerDeps extends DispatchDeps, SystemDeps {
 
 export interface Handler {
   handle(request: ApiRequest): Promise<ApiResponse>;
-  /** Judges an exec, attach or portforward: where it is to be tunnelled to, or the answer that refuses it. */
+  /** Judges an exec, attach, portforward or proxy: where it is to be tunnelled to, or the answer that refuses it. */
   upgrade(request: ApiRequest): Promise<{ readonly target: KubeletRequest } | { readonly refusal: ApiResponse }>;
 }
 
@@ -166,6 +167,7 @@ export function createHandler(deps: HandlerDeps): Handler {
         async (arrival) => {
           const { context } = await judged(arrival);
           const { info } = context;
+          if (isProxied(info)) return { status: 101, target: await proxiedUpgrade(deps, context) };
           const isStream = ["exec", "attach", "portforward"].includes(info.subresource) && info.resource === "pods";
           if (!isStream || info.group !== "") throw badRequest("this path takes no upgrade");
           // A WebSocket begins with a GET; who may only read must not run commands by it.

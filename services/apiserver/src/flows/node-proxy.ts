@@ -14,8 +14,17 @@ import { known } from "../registry/known.ts";
 
 /** The port to the kubelets: HTTPS with the apiserver's own client certificate in the real adapter. */
 export interface NodeProxy {
+  /** Rejects when nobody answers there; any answer is an answer. Nothing is added to the headers but what HTTP needs. */
+  forward(request: ForwardedRequest, signal: AbortSignal): Promise<ApiResponse>;
   /** Rejects when the kubelet cannot be reached. */
   get(request: KubeletRequest, signal: AbortSignal): Promise<ApiResponse>;
+}
+
+/** A request as it is handed on. */
+export interface ForwardedRequest extends KubeletRequest {
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Uint8Array;
 }
 
 export interface NodeProxyDeps {

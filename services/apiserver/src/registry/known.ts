@@ -1,5 +1,14 @@
 /** Kinds that the apiserver itself works with, with the TypeScript type of their objects. */
-import type { ConfigMap, Namespace, Node, Pod, Secret, Service, ServiceAccount } from "@pilothouse/api/types/core-v1";
+import type {
+  ConfigMap,
+  Endpoints,
+  Namespace,
+  Node,
+  Pod,
+  Secret,
+  Service,
+  ServiceAccount,
+} from "@pilothouse/api/types/core-v1";
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
 import { kindOf, type KindDefinition } from "@pilothouse/kinds";
 
@@ -25,6 +34,7 @@ export const known = {
   configMaps: knownKind<ConfigMap>("", "configmaps"),
   secrets: knownKind<Secret>("", "secrets"),
   services: knownKind<Service>("", "services"),
+  endpoints: knownKind<Endpoints>("", "endpoints"),
   serviceAccounts: knownKind<ServiceAccount>("", "serviceaccounts"),
   priorityClasses: knownKind<PriorityClass>("scheduling.k8s.io", "priorityclasses"),
   clusterRoles: knownKind<ClusterRole>(RBAC, "clusterroles"),

@@ -2,7 +2,7 @@
 import { schemaOf } from "@pilothouse/api/schema";
 import type { GroupVersionKind, KindDefinition } from "@pilothouse/kinds/kind";
 
-export type Method = "get" | "put" | "post" | "delete" | "patch";
+export type Method = "get" | "put" | "post" | "delete" | "patch" | "head" | "options";
 export type Action = "get" | "list" | "post" | "put" | "patch" | "delete" | "deletecollection" | "connect";
 
 export interface Operation {
@@ -152,6 +152,7 @@ function subresourceOperations(kind: KindDefinition): Operation[] {
     const path = `${collectionPath(kind)}/{name}/${subresource.name}`;
     const make = maker(spoken, path, ["name", ...scopeParameters(kind)], kind, subresource.name);
     const name = `${nameIn(kind)}${upperFirst(subresource.name)}`;
+    if (subresource.name === "proxy") return proxyOperations(kind, spoken, path);
     return subresource.verbs.flatMap((verb) => subresourceOperation(verb, make, kind, spoken, subresource.name, name));
   });
 }
@@ -197,6 +198,24 @@ function subresourceOperation(
       return [];
   }
 }
+
+/** Every method, with and without a path below. */
+function proxyOperations(kind: KindDefinition, spoken: GroupVersionKind, path: string): Operation[] {
+  const names = ["name", ...scopeParameters(kind)];
+  const bare = maker(spoken, path, names, kind, "proxy");
+  const below = maker(spoken, `${path}/{path}`, [...names, "path"], kind, "proxy");
+  return PROXY_METHODS.flatMap((method) => {
+    const id = `connect${groupTitle(kind)}${upperFirst(method)}${scopeTitle(kind)}${kind.kind}Proxy`;
+    const description = `connect ${method.toUpperCase()} requests to proxy of ${kind.kind}`;
+    const more = { queryParameters: ["path"], produces: "anything" } as const;
+    return [
+      bare(method, "connect", id, description, more),
+      below(method, "connect", `${id}WithPath`, description, more),
+    ];
+  });
+}
+
+const PROXY_METHODS: readonly Method[] = ["delete", "get", "head", "options", "patch", "post", "put"];
 
 const CONNECT_METHODS: Readonly<Record<string, Method>> = { get: "get", create: "post" };
 
