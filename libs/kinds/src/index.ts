@@ -7,8 +7,11 @@
  * ports and uids is the apiserver's; kinds without storage (reviews, bindings, Status) are not listed here.
  * Limits: one version of each kind.
  */
+import { controllerRevision } from "./apps/controller-revision.ts";
+import { daemonSet } from "./apps/daemon-set.ts";
 import { deployment } from "./apps/deployment.ts";
 import { replicaSet } from "./apps/replica-set.ts";
+import { statefulSet } from "./apps/stateful-set.ts";
 import { certificateSigningRequest } from "./certificates/certificate-signing-request.ts";
 import { lease } from "./coordination/lease.ts";
 import { configMap } from "./core/config-map.ts";
@@ -17,6 +20,8 @@ import { event } from "./core/event.ts";
 import { namespace } from "./core/namespace.ts";
 import { node } from "./core/node.ts";
 import { pod } from "./core/pod.ts";
+import { podTemplate } from "./core/pod-templates.ts";
+import { replicationController } from "./core/replication-controller.ts";
 import { secret } from "./core/secret.ts";
 import { service } from "./core/service.ts";
 import { serviceAccount } from "./core/service-account.ts";
@@ -46,6 +51,11 @@ export const kinds: readonly KindDefinition[] = [
   erased(endpointSlice),
   erased(replicaSet),
   erased(deployment),
+  erased(statefulSet),
+  erased(daemonSet),
+  erased(controllerRevision),
+  erased(replicationController),
+  erased(podTemplate),
   erased(role),
   erased(roleBinding),
   erased(clusterRole),

@@ -62,6 +62,8 @@ export interface KindDefinition<T = ApiObject> extends GroupVersionKind {
   readonly validateName?: (name: string, isGenerateName: boolean) => readonly string[];
   /** Seconds a graceful deletion takes when the client says nothing; undefined: deleted at once. */
   readonly gracePeriodSeconds?: (object: T, asked: number | undefined) => number;
+  /** Whether what it controls outlives it where a DELETE says nothing: so with the oldest kinds. */
+  readonly orphansByDefault?: true;
   /** Fields that field selectors may name besides metadata.name and metadata.namespace. Same keys for every object. */
   readonly selectableFields?: (object: T) => Readonly<Record<string, string>>;
   /** `kubectl get`'s columns after Name, and before Age (which every kind has unless `ageColumn` is false). */

@@ -4,7 +4,7 @@
  * view of the autoscaling/v2 objects).
  */
 import { ALL_VERBS, type KindDefinition, type SubresourceDefinition } from "./kind.ts";
-import { SCALE, STATUS } from "./subresources.ts";
+import { STATUS } from "./subresources.ts";
 
 interface StoredRow {
   readonly kind: string;
@@ -32,40 +32,12 @@ const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
       shortNames: ["pv"],
       subresources: [STATUS],
     },
-    { kind: "PodTemplate", resource: "podtemplates", scope: "Namespaced" },
-    {
-      kind: "ReplicationController",
-      resource: "replicationcontrollers",
-      scope: "Namespaced",
-      shortNames: ["rc"],
-      categories: ["all"],
-      subresources: [STATUS, SCALE],
-    },
     {
       kind: "ResourceQuota",
       resource: "resourcequotas",
       scope: "Namespaced",
       shortNames: ["quota"],
       subresources: [STATUS],
-    },
-  ],
-  "apps/v1": [
-    { kind: "ControllerRevision", resource: "controllerrevisions", scope: "Namespaced" },
-    {
-      kind: "DaemonSet",
-      resource: "daemonsets",
-      scope: "Namespaced",
-      shortNames: ["ds"],
-      categories: ["all"],
-      subresources: [STATUS],
-    },
-    {
-      kind: "StatefulSet",
-      resource: "statefulsets",
-      scope: "Namespaced",
-      shortNames: ["sts"],
-      categories: ["all"],
-      subresources: [STATUS, SCALE],
     },
   ],
   "autoscaling/v2": [

@@ -1,5 +1,4 @@
 import type { Deployment, DeploymentSpec, DeploymentStrategy } from "@pilothouse/api/types/apps-v1";
-import { checkPercent } from "@pilothouse/selectors/names";
 import { AGE, containerColumns, selectorText, shown, wide } from "../columns.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import { podWarnings } from "../core/pod-warnings.ts";
@@ -8,7 +7,6 @@ import {
   forbidden,
   immutable,
   invalid,
-  invalidEach,
   notNegative,
   notSupported,
   required,
@@ -18,7 +16,15 @@ import type { FieldErrors } from "../field-errors.ts";
 import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { SCALE, STATUS } from "../subresources.ts";
-import { countRules, selectorRules, templateRules } from "./workload-rules.ts";
+import {
+  amountRules,
+  collisionRules,
+  countRules,
+  notMoreThanAllRules,
+  numberIn,
+  selectorRules,
+  templateRules,
+} from "./workload-rules.ts";
 
 export const deployment: KindDefinition<Deployment> = {
   group: "apps",
@@ -115,27 +121,11 @@ function* strategyRules({ type = "", rollingUpdate }: DeploymentStrategy): Field
   if (numberIn(maxUnavailable) === 0 && numberIn(maxSurge) === 0) {
     yield invalid(`${path}.maxUnavailable`, maxUnavailable, "may not be 0 when `maxSurge` is 0");
   }
-  if (typeof maxUnavailable === "string" && numberIn(maxUnavailable) > 100) {
-    yield invalid(`${path}.maxUnavailable`, maxUnavailable, "must not be greater than 100%");
-  }
-}
-
-/** A number of pods, or a share of them. */
-function* amountRules(amount: number | string, path: string): FieldErrors {
-  if (typeof amount === "number") yield* notNegative(path, amount);
-  else yield* invalidEach(path, amount, checkPercent(amount));
-}
-
-function numberIn(amount: number | string): number {
-  return typeof amount === "number" ? amount : Number.parseInt(amount, 10);
+  yield* notMoreThanAllRules(maxUnavailable, `${path}.maxUnavailable`);
 }
 
 function* statusRules({ status = {} }: Deployment, { status: old = {} }: Deployment): FieldErrors {
   yield* countRules(status, ["updatedReplicas", "readyReplicas", "availableReplicas"]);
   yield* notNegative("status.unavailableReplicas", status.unavailableReplicas);
-  yield* notNegative("status.collisionCount", status.collisionCount);
-  const { collisionCount = 0 } = status;
-  if (collisionCount < (old.collisionCount ?? 0)) {
-    yield invalid("status.collisionCount", collisionCount, "cannot be decremented");
-  }
+  yield* collisionRules(status, old);
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { DeleteOptions } from "@pilothouse/api/types/meta-v1";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { kindOf } from "@pilothouse/kinds";
 import { isReadyToGo, planDelete, wholeSeconds } from "./delete-rules.ts";
@@ -51,6 +52,18 @@ describe("what a delete does", () => {
     expect(planDelete(configMaps, object({ name: "a" }), { orphanDependents: true }, now)).toMatchObject({
       object: { metadata: { finalizers: ["orphan"] } },
     });
+  });
+
+  it("leaves what a ReplicationController made where nothing is said, as it always was", () => {
+    const controllers = kindOf("", "v1", "replicationcontrollers") as KindDefinition;
+    const finalizersAfter = (options: DeleteOptions, finalizers?: string[]): string[] | undefined => {
+      const plan = planDelete(controllers, object({ name: "rc", ...(finalizers ? { finalizers } : {}) }), options, now);
+      return plan.action === "mark" ? plan.object.metadata.finalizers : undefined;
+    };
+    expect(finalizersAfter({})).toEqual(["orphan"]);
+    expect(finalizersAfter({ propagationPolicy: "Background" })).toBeUndefined();
+    expect(finalizersAfter({ orphanDependents: false })).toBeUndefined();
+    expect(finalizersAfter({}, ["foregroundDeletion"])).toEqual(["foregroundDeletion"]);
   });
 
   it("keeps a namespace until its content is gone", () => {

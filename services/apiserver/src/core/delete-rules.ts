@@ -16,7 +16,7 @@ const FOREGROUND = "foregroundDeletion";
 
 export function planDelete(kind: KindDefinition, object: ApiObject, options: DeleteOptions, nowMs: number): DeletePlan {
   const { metadata } = object;
-  const finalizers = finalizersAfter(metadata.finalizers ?? [], options);
+  const finalizers = finalizersAfter(kind, metadata.finalizers ?? [], options);
   const graceSeconds = graceOf(kind, object, options);
   const leftSeconds = metadata.deletionTimestamp === undefined ? undefined : (metadata.deletionGracePeriodSeconds ?? 0);
   const isHurried = leftSeconds !== undefined && graceSeconds < leftSeconds;
@@ -93,8 +93,13 @@ export function checkDeleteOptions(options: DeleteOptions): void {
   if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "DeleteOptions" }, "", errors);
 }
 
-function finalizersAfter(finalizers: readonly string[], options: DeleteOptions): readonly string[] {
-  const policy = policyOf(options);
+function finalizersAfter(
+  { orphansByDefault }: KindDefinition,
+  finalizers: readonly string[],
+  options: DeleteOptions,
+): readonly string[] {
+  const isDecided = finalizers.some((name) => name === ORPHAN || name === FOREGROUND);
+  const policy = policyOf(options) ?? (orphansByDefault && !isDecided ? "Orphan" : undefined);
   if (policy === undefined) return finalizers;
   const kept = finalizers.filter((name) => name !== ORPHAN && name !== FOREGROUND);
   if (policy === "Orphan") return [...kept, ORPHAN];
