@@ -28,6 +28,8 @@ export const resources = {
   namespaces: core<coreV1.Namespace>("namespaces", "Namespace", false),
   configMaps: core<coreV1.ConfigMap>("configmaps", "ConfigMap"),
   secrets: core<coreV1.Secret>("secrets", "Secret"),
+  podTemplates: core<coreV1.PodTemplate>("podtemplates", "PodTemplate"),
+  replicationControllers: core<coreV1.ReplicationController>("replicationcontrollers", "ReplicationController"),
   services: core<coreV1.Service>("services", "Service"),
   endpoints: core<coreV1.Endpoints>("endpoints", "Endpoints"),
   serviceAccounts: core<coreV1.ServiceAccount>("serviceaccounts", "ServiceAccount"),

@@ -38,6 +38,7 @@ export function startInformers(ports: InformerPorts) {
   return {
     pods: start({ type: resources.pods, indexes: { ...byOwnership, [BY_NODE]: byNode } }),
     replicaSets: start({ type: resources.replicaSets, indexes: byOwnership }),
+    replicationControllers: start({ type: resources.replicationControllers, indexes: byOwnership }),
     deployments: start({ type: resources.deployments, indexes: { [BY_NAMESPACE]: byNamespace } }),
     services: start({ type: resources.services, indexes: { [BY_NAMESPACE]: byNamespace } }),
     endpointSlices: start({ type: resources.endpointSlices, indexes: byOwnership }),

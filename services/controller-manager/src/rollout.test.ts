@@ -1,14 +1,13 @@
 /** Deployments and Services against the real apiserver: its defaults, its validation, its feed on the bus, its traces. */
 import type { Deployment } from "@pilothouse/api/types/apps-v1";
-import type { Pod } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
 import { afterEach, expect, it } from "vitest";
 import { cluster, type Cluster } from "./cluster.fixture.ts";
+import { live } from "./pods.fixture.ts";
 import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
 import { startEndpointsController } from "./controllers/endpoints/reconcile.ts";
 import { startEndpointSliceController } from "./controllers/endpointslice/reconcile.ts";
 import { startReplicaSetController } from "./controllers/replicaset/reconcile.ts";
-import { timestampOf } from "./core/values.ts";
 
 const open: Cluster[] = [];
 afterEach(async () => {
@@ -27,33 +26,6 @@ async function started(): Promise<Cluster> {
     start(made.ports);
   await made.client.create(resources.serviceAccounts, { metadata: { name: "default", namespace: "default" } });
   return made;
-}
-
-/** Lets time pass while a hand plays scheduler and kubelet. */
-async function live(made: Cluster, rounds: number): Promise<void> {
-  const { client, clock } = made;
-  for (let round = 0; round < rounds; round++) {
-    for (const pod of await made.all(resources.pods)) await play(pod);
-    await made.pass(100);
-  }
-  async function play({
-    metadata: { name = "", namespace = "", deletionTimestamp },
-    spec,
-    status,
-  }: Pod): Promise<void> {
-    if (deletionTimestamp !== undefined)
-      return client.delete(resources.pods, namespace, name, { gracePeriodSeconds: 0 });
-    if (!spec.nodeName) {
-      const binding = { apiVersion: "v1", kind: "Binding", metadata: { name }, target: { kind: "Node", name: "n1" } };
-      await client.createSubresource(resources.pods, namespace, name, "binding", binding);
-    } else if (status?.phase === "Pending") {
-      const condition = { type: "Ready", status: "True", lastTransitionTime: timestampOf(clock.now()) };
-      const address = `198.18.0.${(Number.parseInt(name.slice(-3), 36) % 250) + 1}`;
-      const body = { status: { phase: "Running", conditions: [condition], podIP: address, podIPs: [{ ip: address }] } };
-      const patch = { type: "application/merge-patch+json", body } as const;
-      await client.patch(resources.pods, namespace, name, patch, { subresource: "status" });
-    }
-  }
 }
 
 function deployment(image: string, replicas: number): Deployment {

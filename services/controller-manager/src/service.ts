@@ -19,7 +19,7 @@ import { startEndpointsController } from "./controllers/endpoints/reconcile.ts";
 import { startEndpointSliceController } from "./controllers/endpointslice/reconcile.ts";
 import { startNodeLifecycleController } from "./controllers/node-lifecycle/reconcile.ts";
 import { startPodGcController } from "./controllers/pod-gc/reconcile.ts";
-import { startReplicaSetController } from "./controllers/replicaset/reconcile.ts";
+import { startReplicaSetController, startReplicationController } from "./controllers/replicaset/reconcile.ts";
 import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
 import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
 import type { ControllerManagerConfig, ControllerPorts } from "./controller-ports.ts";
@@ -44,9 +44,10 @@ export interface ControllerManagerService {
 /** Runs until the ports' scope closes. */
 export type StartController = (ports: ControllerPorts) => void;
 
-/** By the folder's name. */
+/** By the folder's name; a ReplicationController is a ReplicaSet of another kind, and lives in its folder. */
 export const controllers: Readonly<Record<string, StartController>> = {
   replicaset: startReplicaSetController,
+  replicationcontroller: startReplicationController,
   deployment: startDeploymentController,
   endpointslice: startEndpointSliceController,
   endpoints: startEndpointsController,

@@ -1,6 +1,6 @@
-/** ReplicaSets and Deployments, whose pods a hand starts and ends as kubelets would. */
+/** What keeps pods running, whose pods a hand starts and ends as kubelets would. */
 import type { Deployment, ReplicaSet } from "@pilothouse/api/types/apps-v1";
-import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { Pod, ReplicationController } from "@pilothouse/api/types/core-v1";
 import { resources, type ApiClient, type KubernetesObject } from "@pilothouse/client";
 import type { Scenario } from "../scenario.ts";
 import { controllerManager } from "../subjects.ts";
@@ -18,6 +18,9 @@ const template = (image: string) => ({
 
 const scaleReplicaSet = (replicas: number) => (client: ApiClient) =>
   client.patch(resources.replicaSets, NAMESPACE, "web", merge({ spec: { replicas } }));
+
+const scaleReplicationController = (replicas: number) => (client: ApiClient) =>
+  client.patch(resources.replicationControllers, NAMESPACE, "web", merge({ spec: { replicas } }));
 
 const changeDeployment = (spec: object) => (client: ApiClient) =>
   client.patch(resources.deployments, NAMESPACE, "web", merge({ spec }));
@@ -87,6 +90,26 @@ export const workloads: readonly Scenario[] = [
       },
       { afterMs: 2_000, does: "scales to 1", run: scaleReplicaSet(1) },
       { afterMs: 2_000, does: "scales to 2", run: scaleReplicaSet(2) },
+    ],
+  },
+  {
+    name: "replicationcontroller",
+    subject: controllerManager("replicationcontroller"),
+    others: playKubelet,
+    steps: [
+      { afterMs: 0, does: "makes the account that pods run as", run: account },
+      {
+        afterMs: 200,
+        does: "makes a ReplicationController of 1",
+        run: (client) =>
+          client.create<ReplicationController>(resources.replicationControllers, {
+            metadata: { name: "web", namespace: NAMESPACE },
+            spec: { replicas: 1, selector: { app: "web" }, template: template("web") },
+          }),
+      },
+      { afterMs: 2_000, does: "scales to 2", run: scaleReplicationController(2) },
+      { afterMs: 2_000, does: "deletes a pod", run: deleteOnePod },
+      { afterMs: 2_000, does: "scales to 1", run: scaleReplicationController(1) },
     ],
   },
   {

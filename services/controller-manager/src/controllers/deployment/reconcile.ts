@@ -8,9 +8,10 @@ import { sameValue } from "@pilothouse/kinds/field-errors";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { adopt, release } from "../../claiming.ts";
 import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
-import { controllerOf, controllerReference, isControlledBy } from "../../core/ownership.ts";
+import { controllerOf, isControlledBy } from "../../core/ownership.ts";
 import { hasPodEnded } from "../../core/pods.ts";
 import type { Cause } from "../../executor.ts";
 import { BY_CONTROLLER, BY_NAMESPACE, BY_ORPHAN_NAMESPACE } from "../../informers.ts";
@@ -90,8 +91,10 @@ class DeploymentController {
 
   async #execute(deployment: Deployment, planned: DeploymentPlan, cause: Cause): Promise<Made | undefined> {
     const { informers, executor } = this.#ports;
-    for (const replicaSet of planned.release) await this.#release(deployment, replicaSet, cause);
-    if (planned.adopt.length > 0) await this.#adopt(deployment, planned.adopt, cause);
+    const owner = { ...deployment, apiVersion: "apps/v1", kind: "Deployment" };
+    const claiming = { executor, owner, owners: informers.deployments, informer: informers.replicaSets, cause };
+    await release(claiming, planned.release);
+    await adopt(claiming, planned.adopt);
     for (const update of planned.updates) {
       await executor.update(informers.replicaSets, update.after, cause);
       this.#recordResize(deployment, update, cause);
@@ -129,28 +132,6 @@ class DeploymentController {
       this.ownWrites.wrote(cause.key, informers.replicaSets, existing);
       return { news: { news: "found", replicaSet: name }, created: existing };
     }
-  }
-
-  /** Only a Deployment that is surely there and staying takes ReplicaSets over: asked of the API, not of a cache (C13). */
-  async #adopt(deployment: Deployment, replicaSets: readonly ReplicaSet[], cause: Cause): Promise<void> {
-    const { informers, executor } = this.#ports;
-    const { namespace = "", name = "" } = deployment.metadata;
-    const fresh = await executor.read(informers.deployments.type, namespace, name, cause);
-    if (fresh?.metadata.uid !== deployment.metadata.uid || fresh?.metadata.deletionTimestamp !== undefined) return;
-    const reference = controllerReference({ ...deployment, apiVersion: "apps/v1", kind: "Deployment" });
-    for (const replicaSet of replicaSets) {
-      const { uid, resourceVersion, ownerReferences = [] } = replicaSet.metadata;
-      const body = { metadata: { uid, resourceVersion, ownerReferences: [...ownerReferences, reference] } };
-      await executor.patch(informers.replicaSets, replicaSet, body, cause);
-    }
-  }
-
-  async #release(deployment: Deployment, replicaSet: ReplicaSet, cause: Cause): Promise<void> {
-    const { informers, executor } = this.#ports;
-    const { uid, resourceVersion, ownerReferences = [] } = replicaSet.metadata;
-    const others = ownerReferences.filter((reference) => reference.uid !== deployment.metadata.uid);
-    const body = { metadata: { uid, resourceVersion, ownerReferences: others.length > 0 ? others : null } };
-    await executor.patch(informers.replicaSets, replicaSet, body, cause);
   }
 
   async #tellStatus(

@@ -88,10 +88,11 @@ export function nextAvailabilityMs({ spec }: ReplicaSet, active: readonly Pod[],
   return times.length === 0 ? undefined : Math.min(...times);
 }
 
-/** A pod as the template describes it, without its name. */
+/** A pod as the template describes it, without its name. The owner is a ReplicaSet unless it says another kind. */
 export function podFromTemplate(replicaSet: ReplicaSet): Pod {
   const { metadata: { labels, annotations, finalizers } = {}, spec } = replicaSet.spec.template ?? {};
   const { name = "", namespace = "" } = replicaSet.metadata;
+  const { apiVersion = "apps/v1", kind = "ReplicaSet" } = replicaSet;
   return {
     metadata: {
       generateName: `${name}-`,
@@ -99,7 +100,7 @@ export function podFromTemplate(replicaSet: ReplicaSet): Pod {
       ...(labels ? { labels } : {}),
       ...(annotations ? { annotations } : {}),
       ...(finalizers ? { finalizers } : {}),
-      ownerReferences: [controllerReference({ ...replicaSet, apiVersion: "apps/v1", kind: "ReplicaSet" })],
+      ownerReferences: [controllerReference({ ...replicaSet, apiVersion, kind })],
     },
     spec: spec ?? { containers: [] },
   };

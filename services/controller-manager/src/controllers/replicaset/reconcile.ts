@@ -1,5 +1,5 @@
-/** The ReplicaSet controller: hears of ReplicaSets and pods, reads, plans, executes, tells. */
-import type { ReplicaSet } from "@pilothouse/api/types/apps-v1";
+/** The controllers of ReplicaSets and of ReplicationControllers: hear of them and of pods, read, plan, execute, tell. */
+import type { ReplicaSet, ReplicaSetStatus } from "@pilothouse/api/types/apps-v1";
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import { done, followChanges, inParallel, OwnWrites, requeueAfter, slowStart } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
@@ -8,30 +8,45 @@ import { sameValue } from "@pilothouse/kinds/field-errors";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
+import { adopt, release } from "../../claiming.ts";
 import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { isStatus } from "@pilothouse/errors";
 import { isNamespaceLeaving } from "../../core/namespace-leaving.ts";
 import { nameSuffix } from "../../core/names.ts";
-import { controllerOf, controllerReference, isControlledBy } from "../../core/ownership.ts";
+import { controllerOf } from "../../core/ownership.ts";
 import { isPodActive } from "../../core/pods.ts";
 import type { Cause } from "../../executor.ts";
 import { BY_CONTROLLER, BY_NAMESPACE, BY_ORPHAN_NAMESPACE } from "../../informers.ts";
+import { replicaSets, replicationControllers, type Family, type WithStatus } from "./families.ts";
 import { nextAvailabilityMs, plan, statusOf, type CreateFailure, type ReplicaSetAction } from "./plan.ts";
 
 const WORKERS = 5;
 const PARALLEL_DELETES = 16;
 
 export function startReplicaSetController(ports: ControllerPorts): void {
-  const { clock, telemetry } = ports;
-  const queue = new WorkQueue({ name: "replicaset", clock, tracer: telemetry.tracer });
-  const controller = new ReplicaSetController(ports);
-  followReplicaSetsAndPods(ports, queue);
-  startWorkers(ports, { name: "replicaset", queue, workers: WORKERS, controller });
+  start(ports, replicaSets(ports.informers));
 }
 
-function followReplicaSetsAndPods({ scope, informers }: ControllerPorts, queue: WorkQueue): void {
-  followChanges(scope, informers.replicaSets, ({ object, trace }) => void queue.add(keyOf(object), trace));
+export function startReplicationController(ports: ControllerPorts): void {
+  start(ports, replicationControllers(ports.informers));
+}
+
+function start<T extends WithStatus>(ports: ControllerPorts, family: Family<T>): void {
+  const { clock, telemetry } = ports;
+  const { name } = family;
+  const queue = new WorkQueue({ name, clock, tracer: telemetry.tracer });
+  const controller = new ReplicasController(ports, family);
+  followOwnersAndPods(ports, family, queue);
+  startWorkers(ports, { name, queue, workers: WORKERS, controller });
+}
+
+function followOwnersAndPods<T extends WithStatus>(
+  { scope, informers }: ControllerPorts,
+  { kind, informer, asReplicaSet }: Family<T>,
+  queue: WorkQueue,
+): void {
+  followChanges(scope, informer, ({ object, trace }) => void queue.add(keyOf(object), trace));
   followChanges(scope, informers.pods, (change) => {
     wake(change.object, change.trace);
     if (change.type === "updated" && controllerOf(change.previous)?.uid !== controllerOf(change.object)?.uid)
@@ -40,32 +55,35 @@ function followReplicaSetsAndPods({ scope, informers }: ControllerPorts, queue: 
   function wake(pod: Pod, trace: TraceContext | undefined): void {
     const controller = controllerOf(pod);
     const { namespace = "" } = pod.metadata;
-    if (controller?.kind === "ReplicaSet") queue.add(`${namespace}/${controller.name}`, trace);
+    if (controller?.kind === kind) queue.add(`${namespace}/${controller.name}`, trace);
     else if (!controller)
-      for (const replicaSet of informers.replicaSets.byIndex(BY_NAMESPACE, namespace))
-        if (matchesLabels(labelSelectorOf(replicaSet.spec.selector), pod.metadata.labels))
-          queue.add(keyOf(replicaSet), trace);
+      for (const owner of informer.byIndex(BY_NAMESPACE, namespace))
+        if (matchesLabels(labelSelectorOf(asReplicaSet(owner).spec.selector), pod.metadata.labels))
+          queue.add(keyOf(owner), trace);
   }
 }
 
-class ReplicaSetController {
+class ReplicasController<T extends WithStatus> {
   readonly #ports: ControllerPorts;
+  readonly #family: Family<T>;
   readonly ownWrites = new OwnWrites();
   readonly #events;
 
-  constructor(ports: ControllerPorts) {
+  constructor(ports: ControllerPorts, family: Family<T>) {
     this.#ports = ports;
-    this.#events = ports.events("replicaset-controller");
+    this.#family = family;
+    this.#events = ports.events(family.component);
   }
 
   async reconcile(key: string, { trace, signal }: ReconcileContext): Promise<Outcome> {
     const { informers, clock } = this.#ports;
     const { namespace, name } = splitKey(key);
-    const replicaSet = informers.replicaSets.get(namespace, name);
-    if (!replicaSet) {
+    const owner = this.#family.informer.get(namespace, name);
+    if (!owner) {
       this.ownWrites.forget(key);
       return done;
     }
+    const replicaSet = this.#family.asReplicaSet(owner);
     const cause: Cause = { key, trace, signal, ownWrites: this.ownWrites };
     const pods = [
       ...informers.pods.byIndex(BY_CONTROLLER, replicaSet.metadata.uid ?? ""),
@@ -73,7 +91,7 @@ class ReplicaSetController {
     ];
     const planned = plan(replicaSet, pods, this.#siblings(replicaSet), clock.now());
     const failed = await this.#execute(replicaSet, planned.actions, cause);
-    await this.#tellStatus(replicaSet, planned, failed?.failure, cause);
+    await this.#tellStatus(owner, statusOf(replicaSet, planned, failed?.failure, clock.now()), cause);
     if (failed) throw failed.error;
     const wakeAtMs = nextAvailabilityMs(replicaSet, planned.active, clock.now());
     return wakeAtMs === undefined ? done : requeueAfter(wakeAtMs - clock.now(), "pods become available");
@@ -83,8 +101,8 @@ class ReplicaSetController {
   #siblings(replicaSet: ReplicaSet): readonly Pod[] {
     const { informers } = this.#ports;
     const owner = controllerOf(replicaSet);
-    const family = owner ? informers.replicaSets.byIndex(BY_CONTROLLER, owner.uid) : [replicaSet];
-    return family
+    const siblings = owner ? this.#family.informer.byIndex(BY_CONTROLLER, owner.uid) : [replicaSet];
+    return siblings
       .flatMap(({ metadata }) => informers.pods.byIndex(BY_CONTROLLER, metadata.uid ?? ""))
       .filter(isPodActive);
   }
@@ -98,8 +116,11 @@ class ReplicaSetController {
     const { informers, executor } = this.#ports;
     const of = (verb: ReplicaSetAction["do"]): Pod[] =>
       actions.filter((action) => action.do === verb).map(({ pod }) => pod);
-    await inParallel(of("release"), PARALLEL_DELETES, (pod) => this.#release(replicaSet, pod, cause));
-    if (of("adopt").length > 0) await this.#adopt(replicaSet, of("adopt"), cause);
+    const { apiVersion, kind, informer: owners } = this.#family;
+    const owner = { ...replicaSet, apiVersion, kind };
+    const claiming = { executor, owner, owners, informer: informers.pods, cause };
+    await release(claiming, of("release"));
+    await adopt(claiming, of("adopt"));
     try {
       await slowStart(
         of("create"),
@@ -128,7 +149,8 @@ class ReplicaSetController {
 
   /** False when news have come meanwhile that it asks for another number, or goes: that is decided about anew. */
   #asksForAsMany({ metadata: { namespace = "", name = "", uid }, spec }: ReplicaSet): boolean {
-    const now = this.#ports.informers.replicaSets.get(namespace, name);
+    const found = this.#family.informer.get(namespace, name);
+    const now = found && this.#family.asReplicaSet(found);
     return (
       now?.metadata.uid === uid && now?.metadata.deletionTimestamp === undefined && now?.spec.replicas === spec.replicas
     );
@@ -147,42 +169,16 @@ class ReplicaSetController {
     }
   }
 
-  /** Only a ReplicaSet that is surely there and staying takes pods over: asked of the API, not of a cache (C13). */
-  async #adopt(replicaSet: ReplicaSet, pods: readonly Pod[], cause: Cause): Promise<void> {
-    const { informers, executor } = this.#ports;
-    const { namespace = "", name = "", uid } = replicaSet.metadata;
-    const fresh = await executor.read(informers.replicaSets.type, namespace, name, cause);
-    if (fresh?.metadata.uid !== uid || fresh?.metadata.deletionTimestamp !== undefined) return;
-    const reference = controllerReference({ ...replicaSet, apiVersion: "apps/v1", kind: "ReplicaSet" });
-    await inParallel(pods, PARALLEL_DELETES, async ({ ...pod }) => {
-      const { uid, resourceVersion, ownerReferences = [] } = pod.metadata;
-      const body = { metadata: { uid, resourceVersion, ownerReferences: [...ownerReferences, reference] } };
-      await executor.patch(informers.pods, pod, body, cause);
-    });
-  }
-
-  async #release(replicaSet: ReplicaSet, pod: Pod, cause: Cause): Promise<void> {
-    const { informers, executor } = this.#ports;
-    const { uid, resourceVersion, ownerReferences = [] } = pod.metadata;
-    const others = ownerReferences.filter((reference) => reference.uid !== replicaSet.metadata.uid);
-    const body = { metadata: { uid, resourceVersion, ownerReferences: others.length > 0 ? others : null } };
-    if (isControlledBy(pod, replicaSet)) await executor.patch(informers.pods, pod, body, cause);
-  }
-
-  async #tellStatus(
-    replicaSet: ReplicaSet,
-    planned: ReturnType<typeof plan>,
-    failure: CreateFailure | undefined,
-    cause: Cause,
-  ): Promise<void> {
-    const { informers, executor, clock } = this.#ports;
-    const status = statusOf(replicaSet, planned, failure, clock.now());
-    if (sameValue(status, replicaSet.status)) return;
-    await executor.updateStatus(informers.replicaSets, { ...replicaSet, status }, cause);
+  async #tellStatus(owner: T, status: ReplicaSetStatus, cause: Cause): Promise<void> {
+    const told = this.#family.withStatus(owner, status);
+    if (!sameValue(told.status, owner.status)) {
+      await this.#ports.executor.updateStatus(this.#family.informer, told, cause);
+    }
   }
 
   #record(object: ReplicaSet, type: "Normal" | "Warning", reason: string, message: string, { trace }: Cause): void {
-    this.#events.record({ apiVersion: "apps/v1", kind: "ReplicaSet", object }, type, reason, message, trace);
+    const { apiVersion, kind } = this.#family;
+    this.#events.record({ apiVersion, kind, object }, type, reason, message, trace);
   }
 }
 
