@@ -5,7 +5,8 @@
  * but whose binding is not yet heard of is *assumed*: it counts on its node until the API confirms or the binding fails.
  */
 import type { Node, Pod } from "@pilothouse/api/types/core-v1";
-import { nodeAllocatable, podRequests, podRequestsNonZero, type Resources } from "./resources.ts";
+import { hostPortsOf, type HostPort } from "@pilothouse/kinds/core/host-ports";
+import { nodeAllocatable, podRequests, podRequestsNonZero, type Resources } from "@pilothouse/kinds/core/pod-resources";
 
 export interface NodeSnapshot {
   readonly name: string;
@@ -17,12 +18,6 @@ export interface NodeSnapshot {
   readonly requestedNonZero: Resources;
   /** `protocol/hostIP/port` of every host port in use. */
   readonly hostPorts: readonly HostPort[];
-}
-
-export interface HostPort {
-  readonly ip: string;
-  readonly protocol: string;
-  readonly port: number;
 }
 
 export interface Snapshot {
@@ -112,23 +107,6 @@ export class ClusterState {
     this.#built.set(name, built);
     return built;
   }
-}
-
-/** Host ports that a pod takes on its node; an empty hostIP is every address. */
-export function hostPortsOf(pod: Pod): readonly HostPort[] {
-  const containers = [
-    ...pod.spec.containers,
-    ...(pod.spec.initContainers ?? []).filter((one) => one.restartPolicy === "Always"),
-  ];
-  return containers.flatMap((container) =>
-    (container.ports ?? [])
-      .filter((port) => (port.hostPort ?? 0) > 0)
-      .map((port) => ({
-        ip: port.hostIP || "0.0.0.0",
-        protocol: port.protocol ?? "TCP",
-        port: port.hostPort as number,
-      })),
-  );
 }
 
 /** Succeeded or Failed: it will never run again and uses nothing. */

@@ -1,5 +1,5 @@
 import { FITS, defaultNormalize, unresolvable, type Plugin } from "../../core/framework.ts";
-import { matchesRequiredAffinity, matchesTerm } from "../../core/node-selector.ts";
+import { matchesRequiredAffinity, matchesTerm } from "@pilothouse/kinds/core/node-selector";
 
 export const AFFINITY_REASON = "node(s) didn't match Pod's node affinity/selector";
 

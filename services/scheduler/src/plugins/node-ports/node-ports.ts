@@ -1,5 +1,5 @@
 import { FITS, unschedulable, type Plugin } from "../../core/framework.ts";
-import { hostPortsOf, type HostPort } from "../../core/snapshot.ts";
+import { clashes, hostPortsOf, type HostPort } from "@pilothouse/kinds/core/host-ports";
 
 export const PORTS_REASON = "node(s) didn't have free ports for the requested pod ports";
 
@@ -13,8 +13,3 @@ export const nodePorts: Plugin<readonly HostPort[]> = {
     return clash ? unschedulable(PORTS_REASON) : FITS;
   },
 };
-
-function clashes(a: HostPort, b: HostPort): boolean {
-  const sameAddress = a.ip === b.ip || a.ip === "0.0.0.0" || b.ip === "0.0.0.0";
-  return sameAddress && a.protocol === b.protocol && a.port === b.port;
-}

@@ -1,5 +1,5 @@
 import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
-import { podRequests, podRequestsNonZero, type Resources } from "../../core/resources.ts";
+import { podRequests, podRequestsNonZero, type Resources } from "@pilothouse/kinds/core/pod-resources";
 
 export const TOO_MANY_PODS_REASON = "Too many pods";
 

@@ -2,7 +2,7 @@ import type { Pod, TopologySpreadConstraint } from "@pilothouse/api/types/core-v
 import { tolerates } from "@pilothouse/kinds/core/tolerations";
 import { labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
 import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
-import { matchesRequiredAffinity } from "../../core/node-selector.ts";
+import { matchesRequiredAffinity } from "@pilothouse/kinds/core/node-selector";
 import type { NodeSnapshot, Snapshot } from "../../core/snapshot.ts";
 
 export const SKEW_REASON = "node(s) didn't match pod topology spread constraints";

@@ -1,5 +1,5 @@
 /** What a pod asks for and what a node offers, as plain numbers: CPU in millicores, everything else in whole units. */
-import type { Container, Node, Pod } from "@pilothouse/api/types/core-v1";
+import type { Container, ContainerStatus, Node, Pod, PodCondition } from "@pilothouse/api/types/core-v1";
 import { parseQuantity } from "@pilothouse/quantity";
 
 /** Amount by resource name. `cpu` is in millicores, `memory` and `ephemeral-storage` in bytes, `pods` and others counted. */
@@ -11,11 +11,11 @@ export type Resources = ReadonlyMap<string, number>;
  */
 export function podRequests(pod: Pod): Resources {
   const total = new Map<string, number>();
-  for (const container of pod.spec.containers) addAll(total, requestsOf(container));
+  for (const container of pod.spec.containers) addAll(total, requestsOf(pod, container));
   const sidecars = new Map<string, number>();
   const initPeak = new Map<string, number>();
   for (const container of pod.spec.initContainers ?? []) {
-    const requests = requestsOf(container);
+    const requests = requestsOf(pod, container);
     if (container.restartPolicy === "Always") {
       addAll(sidecars, requests);
       addAll(total, requests);
@@ -44,9 +44,31 @@ export function nodeAllocatable(node: Node): Resources {
   return new Map(Object.entries(offered).map(([name, text]) => [name, amount(name, text)]));
 }
 
-function requestsOf(container: Container): Resources {
-  const requests = container.resources?.requests ?? {};
-  return new Map(Object.entries(requests).map(([name, text]) => [name, amount(name, text)]));
+/**
+ * What a container asks for. While a resize is under way it is the most of what is wanted, granted and in force: what was not given
+ * back yet is still used. A resize that its node can never grant does not count.
+ */
+function requestsOf({ status }: Pod, container: Container): Resources {
+  const wanted = amounts(container.resources?.requests);
+  const known = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
+  const told = known.find(({ name }) => name === container.name);
+  if (!told?.resources?.requests) return wanted;
+  const most = new Map(isInfeasible(status?.conditions) ? [] : wanted);
+  for (const list of heldBy(told)) raiseTo(most, list);
+  for (const [name, value] of wanted) if (!most.has(name)) most.set(name, value);
+  return most;
+}
+
+function heldBy({ resources, allocatedResources }: ContainerStatus): readonly Resources[] {
+  return [amounts(resources?.requests), amounts(allocatedResources)];
+}
+
+function isInfeasible(conditions: readonly PodCondition[] = []): boolean {
+  return conditions.some(({ type, reason }) => type === "PodResizePending" && reason === "Infeasible");
+}
+
+function amounts(list: Readonly<Record<string, string>> = {}): Resources {
+  return new Map(Object.entries(list).map(([name, text]) => [name, amount(name, text)]));
 }
 
 function amount(name: string, text: string): number {
