@@ -17,6 +17,7 @@ import { lease } from "./coordination/lease.ts";
 import { configMap } from "./core/config-map.ts";
 import { endpoints } from "./core/endpoints.ts";
 import { event } from "./core/event.ts";
+import { limitRange } from "./core/limit-range.ts";
 import { namespace } from "./core/namespace.ts";
 import { node } from "./core/node.ts";
 import { pod } from "./core/pod.ts";
@@ -26,10 +27,12 @@ import { secret } from "./core/secret.ts";
 import { service } from "./core/service.ts";
 import { serviceAccount } from "./core/service-account.ts";
 import { endpointSlice } from "./discovery/endpoint-slice.ts";
+import { runtimeClass } from "./node/runtime-class.ts";
 import { clusterRole } from "./rbac/cluster-role.ts";
 import { clusterRoleBinding } from "./rbac/cluster-role-binding.ts";
 import { role } from "./rbac/role.ts";
 import { roleBinding } from "./rbac/role-binding.ts";
+import { priorityClass } from "./scheduling/priority-class.ts";
 import type { KindDefinition } from "./kind.ts";
 import { storedKinds } from "./stored.ts";
 
@@ -60,6 +63,9 @@ export const kinds: readonly KindDefinition[] = [
   erased(roleBinding),
   erased(clusterRole),
   erased(clusterRoleBinding),
+  erased(limitRange),
+  erased(priorityClass),
+  erased(runtimeClass),
   ...storedKinds,
 ];
 

@@ -340,6 +340,93 @@ describe("RBAC", () => {
   });
 });
 
+describe("LimitRange", () => {
+  const limitRange = kind("LimitRange");
+  const of = (...limits: object[]) => object({ spec: { limits } });
+
+  test("what a container item does not say follows from what it says", () => {
+    const given = of({ type: "Container", max: { cpu: "2" }, min: { cpu: "1", memory: "1Gi" }, default: { gpu: "1" } });
+    limitRange.defaults?.(given);
+    expect(given["spec"]).toMatchObject({
+      limits: [{ default: { cpu: "2", gpu: "1" }, defaultRequest: { cpu: "2", memory: "1Gi", gpu: "1" } }],
+    });
+  });
+
+  test("one item of a type, of a known type, with known names", () => {
+    expect(errorsOf(limitRange, of({ type: "Pod" }, { type: "Pod", max: { gpu: "1" } }, { type: "Node" }))).toEqual([
+      'spec.limits[1].type: Duplicate value: "Pod"',
+      'spec.limits[1].max[gpu]: Invalid value: "gpu": must be a standard resource for containers',
+      'spec.limits[2].type: Invalid value: "Node": must be a standard limit type or fully qualified',
+    ]);
+    expect(errorsOf(limitRange, of({ type: "PersistentVolumeClaim" }))).toEqual([
+      "spec.limits[0]: Required value: either minimum or maximum storage value is required, but neither was provided",
+    ]);
+    expect(errorsOf(limitRange, of({ type: "Pod", default: { cpu: "1" } }))).toEqual([
+      "spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'",
+    ]);
+  });
+
+  test("min ≤ default request ≤ default ≤ max", () => {
+    const turned = { min: { cpu: "4" }, defaultRequest: { cpu: "3" }, default: { cpu: "2" }, max: { cpu: "1" } };
+    expect(errorsOf(limitRange, of({ type: "Container", ...turned }))).toEqual([
+      'spec.limits[0].min[cpu]: Invalid value: "4": min value 4 is greater than max value 1',
+      'spec.limits[0].defaultRequest[cpu]: Invalid value: "3": min value 4 is greater than default request value 3',
+      'spec.limits[0].defaultRequest[cpu]: Invalid value: "3": default request value 3 is greater than max value 1',
+      'spec.limits[0].defaultRequest[cpu]: Invalid value: "3": default request value 3 is greater than default limit value 2',
+      'spec.limits[0].default[cpu]: Invalid value: "4": min value 4 is greater than default value 2',
+      'spec.limits[0].default[cpu]: Invalid value: "1": default value 2 is greater than max value 1',
+    ]);
+  });
+
+  test("a ratio is between one and what the bounds allow", () => {
+    const bounds = { min: { cpu: "1" }, max: { cpu: "2" } };
+    expect(errorsOf(limitRange, of({ type: "Pod", ...bounds, maxLimitRequestRatio: { cpu: "500m" } }))).toEqual([
+      'spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "500m": ratio 500m is less than 1',
+    ]);
+    expect(errorsOf(limitRange, of({ type: "Pod", ...bounds, maxLimitRequestRatio: { cpu: "3" } }))).toEqual([
+      'spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "3": ratio 3 is greater than max/min = 2.000000',
+    ]);
+  });
+});
+
+describe("PriorityClass and RuntimeClass", () => {
+  const priorityClass = kind("PriorityClass", "scheduling.k8s.io");
+  const runtimeClass = kind("RuntimeClass", "node.k8s.io");
+  const named = (name: string, fields: object) => object({ ...fields, metadata: { name } });
+
+  test("a user's number is below the system's, whose names are its own", () => {
+    expect(errorsOf(priorityClass, named("high", { value: 1_000_000_001 }))).toEqual([
+      "value: Forbidden: maximum allowed value of a user defined priority is 1000000000",
+    ]);
+    const reserved = "priority class names with 'system-' prefix are reserved for system use only. error: ";
+    expect(errorsOf(priorityClass, named("system-mine", { value: 1 }))).toEqual([
+      `metadata.name: Forbidden: ${reserved}system-mine is not a known system priority class`,
+    ]);
+    expect(errorsOf(priorityClass, named("system-node-critical", { value: 1 }))).toEqual([
+      `metadata.name: Forbidden: ${reserved}value of system-node-critical PriorityClass must be 2000001000`,
+    ]);
+  });
+
+  test("number and policy are for life", () => {
+    const [old, given] = [named("a", { value: 1 }), named("a", { value: 2, preemptionPolicy: "Never" })];
+    [old, given].forEach((one) => priorityClass.defaults?.(one));
+    expect(texts(priorityClass.validateUpdate?.(given, old) ?? [])).toEqual([
+      "value: Forbidden: may not be changed in an update.",
+      'preemptionPolicy: Invalid value: "Never": field is immutable',
+    ]);
+    expect(row(priorityClass, { ...given, metadata: old.metadata })).toBe("2 | false | 60m | Never");
+  });
+
+  test("a handler is a label, for life", () => {
+    expect(errorsOf(runtimeClass, named("a", { handler: "a.b" }))).toEqual([
+      'handler: Invalid value: "a.b": must not contain dots',
+    ]);
+    expect(
+      texts(runtimeClass.validateUpdate?.(named("a", { handler: "b" }), named("a", { handler: "a" })) ?? []),
+    ).toEqual(['handler: Invalid value: "b": field is immutable']);
+  });
+});
+
 function texts(errors: readonly FieldError[]): string[] {
   return errors.map((error) => `${error.field}: ${fieldErrorBody(error)}`);
 }

@@ -17,7 +17,6 @@ interface StoredRow {
 
 const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
   v1: [
-    { kind: "LimitRange", resource: "limitranges", scope: "Namespaced", shortNames: ["limits"] },
     {
       kind: "PersistentVolumeClaim",
       resource: "persistentvolumeclaims",
@@ -68,7 +67,6 @@ const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
     { kind: "NetworkPolicy", resource: "networkpolicies", scope: "Namespaced", shortNames: ["netpol"] },
     { kind: "ServiceCIDR", resource: "servicecidrs", scope: "Cluster", subresources: [STATUS] },
   ],
-  "node.k8s.io/v1": [{ kind: "RuntimeClass", resource: "runtimeclasses", scope: "Cluster" }],
   "policy/v1": [
     {
       kind: "PodDisruptionBudget",
@@ -83,9 +81,6 @@ const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
     { kind: "ResourceClaim", resource: "resourceclaims", scope: "Namespaced", subresources: [STATUS] },
     { kind: "ResourceClaimTemplate", resource: "resourceclaimtemplates", scope: "Namespaced" },
     { kind: "ResourceSlice", resource: "resourceslices", scope: "Cluster" },
-  ],
-  "scheduling.k8s.io/v1": [
-    { kind: "PriorityClass", resource: "priorityclasses", scope: "Cluster", shortNames: ["pc"] },
   ],
   "storage.k8s.io/v1": [
     { kind: "CSIDriver", resource: "csidrivers", scope: "Cluster" },

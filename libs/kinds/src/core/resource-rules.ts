@@ -52,7 +52,7 @@ export function* amountRules(text: string, path: string): FieldErrors {
 }
 
 /** cpu, memory and ephemeral storage may be promised twice; devices and huge pages may not. */
-function mayOvercommit(name: string): boolean {
+export function mayOvercommit(name: string): boolean {
   if (name.startsWith("hugepages-")) return false;
   return !name.includes("/") || name.includes("kubernetes.io/");
 }
@@ -91,7 +91,7 @@ function isWhole({ nanos }: Quantity): boolean {
 }
 
 /** Undefined where the text is none: the rules say so elsewhere. */
-function quantityOf(text: string | undefined): Quantity | undefined {
+export function quantityOf(text: string | undefined): Quantity | undefined {
   if (text === undefined) return undefined;
   try {
     return parseQuantity(text);

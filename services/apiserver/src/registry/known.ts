@@ -2,6 +2,7 @@
 import type {
   ConfigMap,
   Endpoints,
+  LimitRange,
   Namespace,
   Node,
   Pod,
@@ -9,20 +10,15 @@ import type {
   Service,
   ServiceAccount,
 } from "@pilothouse/api/types/core-v1";
+import type { RuntimeClass } from "@pilothouse/api/types/node-v1";
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
+import type { PriorityClass } from "@pilothouse/api/types/scheduling-v1";
 import { kindOf, type KindDefinition } from "@pilothouse/kinds";
 
 export interface Known<T> {
   readonly kind: KindDefinition;
   /** Never set: carries the object's TypeScript type. */
   readonly object?: T;
-}
-
-export interface PriorityClass {
-  readonly metadata: { readonly name?: string };
-  readonly value: number;
-  readonly globalDefault?: boolean;
-  readonly preemptionPolicy?: string;
 }
 
 const RBAC = "rbac.authorization.k8s.io";
@@ -36,6 +32,8 @@ export const known = {
   services: knownKind<Service>("", "services"),
   endpoints: knownKind<Endpoints>("", "endpoints"),
   serviceAccounts: knownKind<ServiceAccount>("", "serviceaccounts"),
+  limitRanges: knownKind<LimitRange>("", "limitranges"),
+  runtimeClasses: knownKind<RuntimeClass>("node.k8s.io", "runtimeclasses"),
   priorityClasses: knownKind<PriorityClass>("scheduling.k8s.io", "priorityclasses"),
   clusterRoles: knownKind<ClusterRole>(RBAC, "clusterroles"),
   clusterRoleBindings: knownKind<ClusterRoleBinding>(RBAC, "clusterrolebindings"),

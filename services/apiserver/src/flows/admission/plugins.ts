@@ -3,16 +3,20 @@ import type { AdmissionPlugin } from "./admission.ts";
 import { certificateRequestor } from "./certificate-requestor.ts";
 import { certificateSubjectRestriction } from "./certificate-subject-restriction.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
+import { limitRanger } from "./limit-ranger.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { priority } from "./priority.ts";
+import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 
 export const ADMISSION_PLUGINS: readonly AdmissionPlugin[] = [
   // NamespaceLifecycle is not here: it is judged in the transaction of the write itself (writes/namespace-gate.ts).
   certificateRequestor,
+  limitRanger,
   serviceAccount,
   nodeRestriction,
   priority,
   defaultTolerationSeconds,
+  runtimeClass,
   certificateSubjectRestriction,
 ];

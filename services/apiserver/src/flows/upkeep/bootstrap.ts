@@ -1,11 +1,12 @@
 /**
- * What every cluster has, ensured at start: namespaces, RBAC, the Services `kubernetes` and `kube-dns`. Idempotent, and safe
+ * What every cluster has, ensured at start: namespaces, system priority classes, RBAC, the Services `kubernetes` and `kube-dns`. Idempotent, and safe
  * when several apiservers do it at once: each object is created only if it is absent.
  */
 import type { Service } from "@pilothouse/api/types/core-v1";
 import type { PolicyRule } from "@pilothouse/api/types/rbac-v1";
 import { isStatus } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import { SYSTEM_PRIORITY_CLASSES } from "@pilothouse/kinds/scheduling/priority-class";
 import type { Telemetry } from "@pilothouse/telemetry";
 import { covers, MASTERS } from "../../core/access/authorize.ts";
 import {
@@ -54,6 +55,7 @@ export async function bootstrap(
   };
   try {
     for (const name of NAMESPACES) await ensure(known.namespaces.kind, plain("v1", "Namespace", { name }));
+    for (const object of SYSTEM_PRIORITY_CLASSES) await ensure(known.priorityClasses.kind, erased(object));
     for (const object of bootstrapClusterRoles()) {
       await ensure(known.clusterRoles.kind, erased(object));
       await addMissingRules(deps, asApiserver(known.clusterRoles.kind, "", object.metadata.name ?? ""), object.rules);

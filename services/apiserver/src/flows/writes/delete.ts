@@ -4,28 +4,48 @@ import type { Service } from "@pilothouse/api/types/core-v1";
 import type { DeleteOptions } from "@pilothouse/api/types/meta-v1";
 import { forbidden, notFound } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import { SYSTEM_PRIORITY_CLASSES } from "@pilothouse/kinds/scheduling/priority-class";
 import { checkDeleteOptions, planDelete, preconditionProblem } from "../../core/delete-rules.ts";
 import type { ObjectStore, RequestContext, StoredObject } from "../../core/model.ts";
 import { deleteOptionsOfQuery } from "../../core/options.ts";
 import { selectionOf } from "../../core/select.ts";
 import { encodeObject } from "../../core/stored/stored.ts";
 import { decodeBody, objectAnswer } from "../../core/wire.ts";
+import { known } from "../../registry/known.ts";
 import { isService, writtenAnswer } from "./create.ts";
 import { ended, writeFromOrigin } from "./origin.ts";
 import { causeOf, type WriteDeps } from "./write-deps.ts";
 
 const STATUS_KIND = { group: "", version: "v1", kind: "Status" } as const;
 const DELETE_OPTIONS = { group: "", version: "v1", kind: "DeleteOptions" } as const;
-/** Namespaces that every cluster needs. */
-const IMMORTAL: readonly string[] = ["default", "kube-system", "kube-public"];
+
+interface Immortal {
+  readonly names: readonly string[];
+  /** The words of the refusal. */
+  readonly why: string;
+}
+
+/** What every cluster needs. */
+const IMMORTAL: ReadonlyMap<KindDefinition, Immortal> = new Map([
+  [
+    known.namespaces.kind,
+    { names: ["default", "kube-system", "kube-public"], why: "this namespace may not be deleted" },
+  ],
+  [
+    known.priorityClasses.kind,
+    {
+      names: SYSTEM_PRIORITY_CLASSES.map(({ metadata }) => metadata.name ?? ""),
+      why: "this is a system priority class and cannot be deleted",
+    },
+  ],
+]);
 
 export async function deleteOne(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
   const { request, info } = context;
   const options = deleteOptionsOf(context);
   const namespace = kind.namespaced ? info.namespace : "";
-  if (kind.resource === "namespaces" && kind.group === "" && IMMORTAL.includes(info.name)) {
-    throw forbidden(kind, info.name, "this namespace may not be deleted");
-  }
+  const immortal = IMMORTAL.get(kind);
+  if (immortal?.names.includes(info.name)) throw forbidden(kind, info.name, immortal.why);
   const result = await deleteObject(deps, context, kind, namespace, info.name, options);
   const accept = request.headers["accept"];
   if (result.gone) return objectAnswer(accept, 200, goneStatus(kind, result.object), STATUS_KIND);
