@@ -4,16 +4,21 @@
  * called wrongly, 3 when `status` finds a certificate that cannot be used.
  */
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { systemClock } from "@pilothouse/clock/system";
+import type { ApiClient } from "@pilothouse/client";
 import { createApiClient } from "@pilothouse/client/api-client";
 import { kubeconfigTransports, loadKubeconfig } from "@pilothouse/client/kubeconfig";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { certificatesFromApi } from "./api-requests.ts";
 import { bringAuthorities } from "./authorities.ts";
 import type { Goal } from "./authority-plan.ts";
 import { checkMachinePlan, checkSigningPlan, type MachinePlan } from "./certificate-plan.ts";
+import { writeDurably } from "./durable-files.ts";
+import { leadKeys, type KeyPhase } from "./encryption-key.ts";
 import type { Hands } from "./identity-files.ts";
 import {
   certificateStatus,
@@ -25,6 +30,7 @@ import {
   type IssuedCertificate,
   type StatusLine,
 } from "./machine-certificates.ts";
+import { rewriteSecrets } from "./rewrite-secrets.ts";
 
 const KUBELET_KUBECONFIG = "/etc/pilothouse/kubelet.conf";
 /** Nobody waits for a renewal: the timer comes again. */
@@ -66,6 +72,30 @@ program
     const beforeStep = (what: string): void => say(what);
     answer(await bringAuthorities(directory, goal, { nowMs: ports.now(), beforeStep }));
   });
+
+program
+  .command("encryption-key")
+  .description("leads the key of Secrets at rest one phase on: now bring the file to all apiservers")
+  .requiredOption("--directory <path>", "where the authorities lie")
+  .addOption(new Option("--phase <phase>", "what to do").choices(["add", "use", "drop"]).makeOptionMandatory())
+  .action(({ directory, phase }: { directory: string; phase: KeyPhase }) => {
+    const path = join(directory, "encryption.yaml");
+    const before = readFileSync(path, "utf8");
+    const { text: after, keys } = leadKeys(before, phase, () => randomBytes(32).toString("base64"));
+    if (after !== before) {
+      say(`${path}: ${phase}`);
+      writeDurably(path, after, 0o600);
+    }
+    answer({ changed: after !== before, keys });
+  });
+
+program
+  .command("rewrite-secrets")
+  .description("writes every Secret again, unchanged, by the key that is first now")
+  .requiredOption("--kubeconfig <file>", "of an administrator")
+  .action(({ kubeconfig }: { kubeconfig: string }) =>
+    withApi(kubeconfig, async (client) => answer({ written: await rewriteSecrets(client) })),
+  );
 
 program
   .command("request")
@@ -125,10 +155,15 @@ async function askApi(
   plan: MachinePlan,
   requests: readonly CertificateRequest[],
 ): Promise<readonly IssuedCertificate[]> {
-  const transports = kubeconfigTransports(loadKubeconfig(plan.kubeconfig ?? KUBELET_KUBECONFIG), [], systemClock);
-  const client = createApiClient({ transports, userAgent: "pilothouse-certificates" });
+  return withApi(plan.kubeconfig ?? KUBELET_KUBECONFIG, (client) =>
+    certificatesFromApi(client, plan, requests, { say, signal: AbortSignal.timeout(ANSWER_DEADLINE_MS) }),
+  );
+}
+
+async function withApi<T>(kubeconfig: string, work: (client: ApiClient) => Promise<T>): Promise<T> {
+  const transports = kubeconfigTransports(loadKubeconfig(kubeconfig), [], systemClock);
   try {
-    return await certificatesFromApi(client, plan, requests, { say, signal: AbortSignal.timeout(ANSWER_DEADLINE_MS) });
+    return await work(createApiClient({ transports, userAgent: "pilothouse-certificates" }));
   } finally {
     await Promise.all(transports.map((transport) => transport.close()));
   }
