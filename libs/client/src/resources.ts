@@ -1,5 +1,6 @@
 /** The resource types our own processes speak to. */
 import type * as appsV1 from "@pilothouse/api/types/apps-v1";
+import type * as batchV1 from "@pilothouse/api/types/batch-v1";
 import type * as certificatesV1 from "@pilothouse/api/types/certificates-v1";
 import type * as coordinationV1 from "@pilothouse/api/types/coordination-v1";
 import type * as coreV1 from "@pilothouse/api/types/core-v1";
@@ -44,6 +45,8 @@ export const resources = {
   leases: grouped<coordinationV1.Lease>("coordination.k8s.io", "leases", "Lease"),
   replicaSets: grouped<appsV1.ReplicaSet>("apps", "replicasets", "ReplicaSet"),
   deployments: grouped<appsV1.Deployment>("apps", "deployments", "Deployment"),
+  jobs: grouped<batchV1.Job>("batch", "jobs", "Job"),
+  cronJobs: grouped<batchV1.CronJob>("batch", "cronjobs", "CronJob"),
   roles: grouped<rbacV1.Role>(RBAC, "roles", "Role"),
   roleBindings: grouped<rbacV1.RoleBinding>(RBAC, "rolebindings", "RoleBinding"),
   clusterRoles: grouped<rbacV1.ClusterRole>(RBAC, "clusterroles", "ClusterRole", false),

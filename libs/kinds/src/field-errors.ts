@@ -27,6 +27,11 @@ export function invalid(field: string, value: unknown, detail: string): FieldErr
   return { type: "FieldValueInvalid", field, value: value ?? null, detail };
 }
 
+/** For rules about how fields go together, where no single value is wrong. */
+export function invalidTogether(field: string, detail: string): FieldError {
+  return { type: "FieldValueInvalid", field, detail };
+}
+
 export function forbidden(field: string, detail: string): FieldError {
   return { type: "FieldValueForbidden", field, detail };
 }

@@ -122,6 +122,7 @@ function useAll(kind: KindDefinition, object: ApiObject): void {
   kind.defaults?.(object);
   kind.prepareForCreate?.(object);
   kind.validate?.(object);
+  kind.validateCreate?.(object);
   kind.warnings?.(object, undefined);
   const changed = copy(object);
   kind.prepareForUpdate?.(changed, object);

@@ -12,6 +12,8 @@ import { daemonSet } from "./apps/daemon-set.ts";
 import { deployment } from "./apps/deployment.ts";
 import { replicaSet } from "./apps/replica-set.ts";
 import { statefulSet } from "./apps/stateful-set.ts";
+import { cronJob } from "./batch/cron-job.ts";
+import { job } from "./batch/job.ts";
 import { certificateSigningRequest } from "./certificates/certificate-signing-request.ts";
 import { lease } from "./coordination/lease.ts";
 import { configMap } from "./core/config-map.ts";
@@ -59,6 +61,8 @@ export const kinds: readonly KindDefinition[] = [
   erased(controllerRevision),
   erased(replicationController),
   erased(podTemplate),
+  erased(job),
+  erased(cronJob),
   erased(role),
   erased(roleBinding),
   erased(clusterRole),

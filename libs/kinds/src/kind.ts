@@ -40,6 +40,8 @@ export interface KindDefinition<T = ApiObject> extends GroupVersionKind {
   readonly defaults?: (object: T) => void;
   /** Before validation of a create: drops what a creator may not set (status), sets generation. In place. */
   readonly prepareForCreate?: (object: T) => void;
+  /** The name that was generated is taken, and another one drawn: what was derived from `before` follows. In place. */
+  readonly renamed?: (object: T, before: string) => void;
   /** Before validation of an update of the main resource: keeps status and what is the server's own from `old`. In place. */
   readonly prepareForUpdate?: (object: T, old: T) => void;
   /** Before validation of an update of the status subresource: everything but status comes from `old`. In place. */

@@ -30,6 +30,7 @@ const GAPS: readonly Missing[] = [
     what: "StatefulSet",
     why: "of `volumeClaimTemplates` only names and defaults matter: their claims are judged when they are made",
   },
+  { what: "CronJob", why: "without `timeZone` a schedule means UTC, where upstream takes the controller's local time" },
   { what: "Service", why: "the second address family of dual stack is left to the allocator" },
   { what: "Node", why: "dynamic kubelet configuration (`spec.configSource`), gone upstream, is stored" },
 ];

@@ -49,17 +49,6 @@ const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
       subresources: [STATUS],
     },
   ],
-  "batch/v1": [
-    {
-      kind: "CronJob",
-      resource: "cronjobs",
-      scope: "Namespaced",
-      shortNames: ["cj"],
-      categories: ["all"],
-      subresources: [STATUS],
-    },
-    { kind: "Job", resource: "jobs", scope: "Namespaced", categories: ["all"], subresources: [STATUS] },
-  ],
   "networking.k8s.io/v1": [
     { kind: "IngressClass", resource: "ingressclasses", scope: "Cluster" },
     { kind: "Ingress", resource: "ingresses", scope: "Namespaced", shortNames: ["ing"], subresources: [STATUS] },

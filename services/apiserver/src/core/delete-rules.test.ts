@@ -2,9 +2,10 @@ import { describe, expect, it } from "vitest";
 import type { DeleteOptions } from "@pilothouse/api/types/meta-v1";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { kindOf } from "@pilothouse/kinds";
-import { isReadyToGo, planDelete, wholeSeconds } from "./delete-rules.ts";
+import { deleteWarning, isReadyToGo, planDelete, wholeSeconds } from "./delete-rules.ts";
 
 const configMaps = kindOf("", "v1", "configmaps") as KindDefinition;
+const jobs = kindOf("batch", "v1", "jobs") as KindDefinition;
 const namespaces = kindOf("", "v1", "namespaces") as KindDefinition;
 const pods: KindDefinition = {
   ...(kindOf("", "v1", "pods") as KindDefinition),
@@ -64,6 +65,22 @@ describe("what a delete does", () => {
     expect(finalizersAfter({ propagationPolicy: "Background" })).toBeUndefined();
     expect(finalizersAfter({ orphanDependents: false })).toBeUndefined();
     expect(finalizersAfter({}, ["foregroundDeletion"])).toEqual(["foregroundDeletion"]);
+  });
+
+  it("leaves a Job's pods behind unless it is told what to do with them, and says so", () => {
+    const marked = (options: object, finalizers?: string[]) =>
+      planDelete(jobs, object({ name: "j", ...(finalizers ? { finalizers } : {}) }), options, now);
+    expect(marked({})).toMatchObject({ object: { metadata: { finalizers: ["orphan"] } } });
+    expect(marked({ propagationPolicy: "Background" })).toEqual({ action: "remove" });
+    expect(marked({}, ["foregroundDeletion"])).toMatchObject({
+      object: { metadata: { finalizers: ["foregroundDeletion"] } },
+    });
+    expect(deleteWarning(jobs, {})).toBe(
+      "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set " +
+        "propagationPolicy=Orphan to suppress this warning",
+    );
+    expect(deleteWarning(jobs, { propagationPolicy: "Orphan" })).toBeUndefined();
+    expect(deleteWarning(configMaps, {})).toBeUndefined();
   });
 
   it("keeps a namespace until its content is gone", () => {

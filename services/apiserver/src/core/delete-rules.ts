@@ -93,6 +93,16 @@ export function checkDeleteOptions(options: DeleteOptions): void {
   if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "DeleteOptions" }, "", errors);
 }
 
+/** What a client should hear that may not know what becomes of a Job's pods. */
+export function deleteWarning(kind: KindDefinition, options: DeleteOptions): string | undefined {
+  const isJob = kind.group === "batch" && kind.resource === "jobs";
+  if (!isJob || policyOf(options) !== undefined) return undefined;
+  return (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set " +
+    "propagationPolicy=Orphan to suppress this warning"
+  );
+}
+
 function finalizersAfter(
   { orphansByDefault }: KindDefinition,
   finalizers: readonly string[],

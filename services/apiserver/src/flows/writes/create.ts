@@ -122,7 +122,9 @@ export async function createObject(
       });
     } catch (error) {
       if (isGenerated && isStatus(error, "AlreadyExists")) {
+        const taken = object.metadata.name ?? "";
         object.metadata.name = generatedName(generateName, time.random);
+        kind.renamed?.(object, taken);
       } else if (error instanceof NamespaceChanged) {
         await deps.cached.cache.waitUntilCurrent(context.request.signal);
         namespaceRevision = await namespaceOf();

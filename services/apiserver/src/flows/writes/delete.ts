@@ -5,7 +5,7 @@ import type { DeleteOptions } from "@pilothouse/api/types/meta-v1";
 import { forbidden, notFound } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { SYSTEM_PRIORITY_CLASSES } from "@pilothouse/kinds/scheduling/priority-class";
-import { checkDeleteOptions, planDelete, preconditionProblem } from "../../core/delete-rules.ts";
+import { checkDeleteOptions, deleteWarning, planDelete, preconditionProblem } from "../../core/delete-rules.ts";
 import type { ObjectStore, RequestContext, StoredObject } from "../../core/model.ts";
 import { deleteOptionsOfQuery } from "../../core/options.ts";
 import { selectionOf } from "../../core/select.ts";
@@ -42,7 +42,7 @@ const IMMORTAL: ReadonlyMap<KindDefinition, Immortal> = new Map([
 
 export async function deleteOne(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
   const { request, info } = context;
-  const options = deleteOptionsOf(context);
+  const options = deleteOptionsOf(context, kind);
   const namespace = kind.namespaced ? info.namespace : "";
   const immortal = IMMORTAL.get(kind);
   if (immortal?.names.includes(info.name)) throw forbidden(kind, info.name, immortal.why);
@@ -113,7 +113,7 @@ export async function deleteCollection(
   kind: KindDefinition,
 ): Promise<ApiResponse> {
   const { request, info } = context;
-  const options = deleteOptionsOf(context);
+  const options = deleteOptionsOf(context, kind);
   const selection = selectionOf(kind, request.query);
   await deps.cached.cache.waitUntilCurrent(request.signal);
   const { entries, revision } = deps.cached.cache.list(kind, kind.namespaced ? info.namespace : "");
@@ -139,7 +139,7 @@ export async function deleteCollection(
 }
 
 /** The options come in the body, of any group and without a kind, or else in the query (wire trap 23). */
-function deleteOptionsOf({ request, warn }: RequestContext): DeleteOptions {
+function deleteOptionsOf({ request, warn }: RequestContext, kind: KindDefinition): DeleteOptions {
   const options =
     request.body.length === 0
       ? deleteOptionsOfQuery(request.query)
@@ -154,6 +154,8 @@ function deleteOptionsOf({ request, warn }: RequestContext): DeleteOptions {
           warn,
         ) as DeleteOptions);
   checkDeleteOptions(options);
+  const warning = deleteWarning(kind, options);
+  if (warning !== undefined) warn(warning);
   return options;
 }
 
