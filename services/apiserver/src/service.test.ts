@@ -47,7 +47,7 @@ describe("streams", () => {
       peer: { address: "198.51.100.1", certificate: { commonName: verb, organizations: [] } },
       signal: new AbortController().signal,
     });
-    return "refusal" in judged ? judged.refusal.status : judged.target;
+    return "refusal" in judged ? judged.refusal.status : judged;
   };
 
   it("begin with a GET for who may get and create; for who may do one alone they do not", async () => {

@@ -1,6 +1,7 @@
 /** The door on loopback: certificates, limits, streams, and a tunnel to a kubelet that is a small HTTPS server here. */
 import { Agent, createServer, request as httpsRequest, type RequestOptions, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import type { ApiRequest, ApiResponse } from "@pilothouse/api/http";
 import { systemClock } from "@pilothouse/clock/system";
@@ -8,6 +9,7 @@ import { seededRandom } from "@pilothouse/clock/seeded";
 import { createAuthority, issueCertificate, type KeyPair } from "@pilothouse/pki";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { WebSocket } from "ws";
 import { until } from "../../../../test/harness/index.ts";
 import type { Handler } from "../flows/handle.ts";
 import { openDoor, type Door } from "./express-door.ts";
@@ -19,6 +21,8 @@ let kubeletPort = 0;
 let ca: KeyPair;
 let alice: KeyPair;
 let stranger: KeyPair;
+/** What a client of a WebSocket is sent. */
+let stream: () => AsyncIterable<Uint8Array>;
 let serve: (request: ApiRequest) => Promise<ApiResponse>;
 const kubelets = kubeletProxy({ certificate: undefined, key: undefined, ca: undefined });
 
@@ -47,16 +51,21 @@ beforeAll(async () => {
   kubeletPort = (kubelet.address() as AddressInfo).port;
   const handler: Handler = {
     handle: (request) => serve(request),
-    upgrade: ({ path }) =>
+    upgrade: ({ path, query }) =>
       Promise.resolve(
-        path === "/refused"
-          ? { refusal: { status: 403, headers: {}, body: Buffer.from("no") } }
-          : {
-              target: {
-                address: { node: "n", host: "127.0.0.1", port: kubeletPort },
-                path: "/exec/a?command=ls&command=-l",
+        path === "/stream"
+          ? {
+              stream: { status: 200, headers: {}, body: stream() },
+              framing: { protocol: "mine", messages: query.get("as") as "binary" | "base64" | "lines" },
+            }
+          : path === "/refused"
+            ? { refusal: { status: 403, headers: {}, body: Buffer.from("no") } }
+            : {
+                target: {
+                  address: { node: "n", host: "127.0.0.1", port: kubeletPort },
+                  path: "/exec/a?command=ls&command=-l",
+                },
               },
-            },
       ),
   };
   door = await openDoor({
@@ -202,6 +211,43 @@ describe("the door", () => {
     expect(upgraded).toBe("/exec/a?command=ls&command=-l hello");
     const refused = await ask({ path: "/refused", headers: { connection: "Upgrade", upgrade: "echo" } });
     expect(refused).toMatchObject({ status: 403, text: "no" });
+  });
+
+  it("puts a stream into messages, to the end", async () => {
+    stream = async function* () {
+      yield Buffer.from('{"a":1}\n{"b"');
+      yield Buffer.from(":2}\n");
+      await Promise.resolve();
+    };
+    const messages = async (as: string): Promise<unknown[]> => {
+      const socket = new WebSocket(`wss://127.0.0.1:${door.port}/stream?as=${as}`, ["mine"], { ca: ca.certificatePem });
+      const got: unknown[] = [];
+      socket.on("message", (data: Buffer, isBinary) => got.push(isBinary ? data : data.toString("utf8")));
+      const [code] = (await once(socket, "close")) as [number];
+      expect([code, socket.protocol]).toEqual([1000, "mine"]);
+      return got;
+    };
+    expect(await messages("lines")).toEqual(['{"a":1}\n', '{"b":2}\n']);
+    expect(await messages("binary")).toEqual(["", Buffer.from('{"a":1}\n{"b"'), Buffer.from(":2}\n")]);
+    expect(await messages("base64")).toEqual(["", "eyJhIjoxfQp7ImIi", "OjJ9Cg=="]);
+  });
+
+  it("lets go of a stream whose client has gone", async () => {
+    const ended = Promise.withResolvers<void>();
+    stream = async function* () {
+      try {
+        for (;;) {
+          yield Buffer.from("line\n");
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+      } finally {
+        ended.resolve();
+      }
+    };
+    const socket = new WebSocket(`wss://127.0.0.1:${door.port}/stream?as=lines`, ["mine"], { ca: ca.certificatePem });
+    await once(socket, "message");
+    socket.terminate();
+    await ended.promise;
   });
 
   it("closes though clients whose watch has ended ask again at once on the connection that they have", async () => {

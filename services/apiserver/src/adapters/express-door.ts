@@ -21,6 +21,7 @@ import type { KubeletConnector } from "./kubelet-proxy.ts";
 import { BodyReader } from "./request-body.ts";
 import { send } from "./send.ts";
 import { tunnel } from "./upgrade.ts";
+import { sendMessages } from "./websocket.ts";
 
 export interface DoorOptions {
   readonly bindAddress: string;
@@ -146,7 +147,7 @@ async function answer(
 }
 
 async function upgrade(
-  { handler, kubelets, peers }: Answering,
+  { handler, kubelets, peers, clock }: Answering,
   request: IncomingMessage,
   socket: Duplex,
   head: Buffer,
@@ -154,7 +155,8 @@ async function upgrade(
   const gone = new AbortController();
   socket.on("close", () => gone.abort(new Error("the client has gone")));
   const judged = await handler.upgrade(apiRequest(request, new Uint8Array(), peers, gone.signal));
-  await tunnel(judged, request, socket, head, kubelets);
+  if ("stream" in judged) await sendMessages(request, socket, head, judged.stream, judged.framing, clock);
+  else await tunnel(judged, request, socket, head, kubelets);
 }
 
 function apiRequest(

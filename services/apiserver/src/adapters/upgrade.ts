@@ -6,6 +6,7 @@ import { forwardedHead, splice } from "@pilothouse/client/upgrade";
 import { internalError } from "@pilothouse/errors";
 import type { KubeletRequest } from "../core/kubelet-request.ts";
 import { isCredential } from "../core/proxy/headers.ts";
+import { withoutBearer } from "../core/websocket.ts";
 import { DOOR_LIMITS } from "./door-limits.ts";
 import type { KubeletConnector } from "./kubelet-proxy.ts";
 
@@ -44,6 +45,7 @@ export async function tunnel(
       path,
       host: `${address.host}:${address.port}`,
       drops: address.over ? isCredential : isOurs,
+      edits: withoutBearer,
     }),
   );
   const answer = await answerHead(kubelet);

@@ -30,6 +30,7 @@ import {
 } from "../core/model.ts";
 import { nameInSelector, requestInfoOf } from "../core/request-info.ts";
 import { warningHeaders } from "../core/warnings.ts";
+import { framingOf, type Framing } from "../core/websocket.ts";
 import { fenceOf } from "../registry/elections.ts";
 import { servedKind } from "../registry/virtual-kinds.ts";
 import type { Authenticator } from "./access/authenticate.ts";
@@ -55,9 +56,16 @@ export interface HandlerDeps extends DispatchDeps, SystemDeps {
 
 export interface Handler {
   handle(request: ApiRequest): Promise<ApiResponse>;
-  /** Judges an exec, attach, portforward or proxy: where it is to be tunnelled to, or the answer that refuses it. */
-  upgrade(request: ApiRequest): Promise<{ readonly target: KubeletRequest } | { readonly refusal: ApiResponse }>;
+  /** Judges a request to leave HTTP: exec, attach, portforward, proxy; a log or a watch over a WebSocket. */
+  upgrade(request: ApiRequest): Promise<UpgradeVerdict>;
 }
+
+export type UpgradeVerdict =
+  /** Where it is to be tunnelled to. */
+  | { readonly target: KubeletRequest }
+  /** What is sent in messages. */
+  | { readonly stream: ApiResponse; readonly framing: Framing }
+  | { readonly refusal: ApiResponse };
 
 const LATENCY_SECONDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 const ALWAYS_ANSWERED: readonly string[] = ["/livez", "/readyz", "/healthz"];
@@ -168,6 +176,8 @@ export function createHandler(deps: HandlerDeps): Handler {
           const { context } = await judged(arrival);
           const { info } = context;
           if (isProxied(info)) return { status: 101, target: await proxiedUpgrade(deps, context) };
+          const framing = framingOf(request.headers, info);
+          if (framing) return { status: 101, stream: await dispatch(deps, inJson(context)), framing };
           const isStream = ["exec", "attach", "portforward"].includes(info.subresource) && info.resource === "pods";
           if (!isStream || info.group !== "") throw badRequest("this path takes no upgrade");
           // A WebSocket begins with a GET; who may only read must not run commands by it.
@@ -177,7 +187,7 @@ export function createHandler(deps: HandlerDeps): Handler {
         },
         (error, span) => ({ status: statusOf(error).code ?? 500, refusal: errorAnswer(request, error, span) }),
       );
-      return "target" in result ? { target: result.target } : { refusal: result.refusal };
+      return result;
     },
   };
 }
@@ -204,9 +214,13 @@ interface Judged {
   readonly warnings: readonly string[];
 }
 
-type UpgradeResult =
-  | { readonly status: number; readonly target: KubeletRequest }
-  | { readonly status: number; readonly refusal: ApiResponse };
+type UpgradeResult = UpgradeVerdict & { readonly status: number };
+
+/** Each event of a watch is one line of JSON, whatever a handshake's headers say. */
+function inJson(context: RequestContext): RequestContext {
+  const { request } = context;
+  return { ...context, request: { ...request, headers: { ...request.headers, accept: "application/json" } } };
+}
 
 /** The audit line and the metrics of one request. */
 function measures({ telemetry, name }: HandlerDeps) {

@@ -127,6 +127,29 @@ describe("a proxied request", () => {
     expect(await ask("GET", "pods/web")).toBe(403);
   });
 
+  it("by a WebSocket may bring its token among the protocols", async () => {
+    const token = (await story.ask("POST", `${BASE}/serviceaccounts/default/token`, { body: { spec: {} } })).json[
+      "status"
+    ]?.["token"] as unknown as string;
+    const ask = async (protocols: string) => {
+      const judged = await story.service.upgrade({
+        method: "GET",
+        path: "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        query: new URLSearchParams("watch=true"),
+        headers: { upgrade: "websocket", "sec-websocket-protocol": protocols },
+        body: new Uint8Array(),
+        peer: { address: "198.51.100.1" },
+        signal: new AbortController().signal,
+      });
+      if (!("refusal" in judged)) throw new Error("agreed to");
+      return Buffer.from(judged.refusal.body as Uint8Array).toString();
+    };
+    const bearer = `base64url.bearer.authorization.k8s.io.${Buffer.from(token).toString("base64url")}`;
+    expect(await ask(`${bearer}, mine`)).toContain("system:serviceaccount:default:default");
+    expect(await ask("mine")).toContain("system:anonymous");
+    expect(await ask(`${bearer}x, mine`)).toContain("Unauthorized");
+  });
+
   it("may become another protocol", async () => {
     const judged = await story.service.upgrade({
       method: "GET",
@@ -137,7 +160,7 @@ describe("a proxied request", () => {
       peer: { address: "198.51.100.1", certificate: { commonName: "admin", organizations: ["system:masters"] } },
       signal: new AbortController().signal,
     });
-    expect(judged).toEqual({
+    expect(judged).toMatchObject({
       target: { address: { node: "", host: "198.18.0.5", port: 9443, over: "https" }, path: "/ws?a=b" },
     });
   });

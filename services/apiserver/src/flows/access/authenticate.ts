@@ -14,6 +14,7 @@ import {
   userOfClaims,
   type Impersonation,
 } from "../../core/access/users.ts";
+import { bearerOf } from "../../core/websocket.ts";
 import { known } from "../../registry/known.ts";
 import type { CachedObjects } from "../reads/cached.ts";
 
@@ -54,12 +55,13 @@ export function createAuthenticator(
 
     async authenticate({ peer, headers, signal }) {
       if (peer.certificate && peer.certificate.commonName !== "") return userOfCertificate(peer.certificate);
-      const authorization = headers["authorization"];
-      if (authorization === undefined || authorization === "") {
+      const authorization = headers["authorization"] ?? "";
+      const inProtocol = authorization === "" ? bearerOf(headers) : undefined;
+      if (authorization === "" && inProtocol === undefined) {
         if (peer.hasBadCertificate) throw unauthorized();
         return ANONYMOUS;
       }
-      const token = /^bearer (\S+)$/i.exec(authorization)?.[1];
+      const token = inProtocol ?? /^bearer (\S+)$/i.exec(authorization)?.[1];
       const user = token === undefined ? undefined : await userOfToken(token, [issuer], signal);
       if (!user) throw unauthorized();
       return user;
