@@ -1,6 +1,6 @@
 /** Every resource of a GA version of v1.36 is served with upstream's kind, scope and verbs, or listed with the reason why not. */
 import { readFileSync } from "node:fs";
-import { kinds } from "@pilothouse/kinds";
+import { kinds, views } from "@pilothouse/kinds";
 import { describe, expect, it } from "vitest";
 import { virtualKinds } from "../../services/apiserver/src/registry/virtual-kinds.ts";
 import { UNSERVED_GROUPS, UNSERVED_RESOURCES } from "./exceptions.ts";
@@ -23,7 +23,7 @@ const { paths } = JSON.parse(readFileSync(new URL("openapi-v1.36.json", import.m
   paths: Record<string, Record<string, PublishedOperation>>;
 };
 const published = publishedResources();
-const served = [...kinds, ...virtualKinds];
+const served = [...kinds, ...views, ...virtualKinds];
 
 describe("every GA resource", () => {
   it("is found in the published API", () => {

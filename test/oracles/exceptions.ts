@@ -37,7 +37,5 @@ export const UNSERVED_GROUPS: Readonly<Record<string, string>> = {
 
 /** Single GA resources that are not served yet. */
 export const UNSERVED_RESOURCES: Readonly<Record<string, string>> = {
-  "autoscaling/v1/horizontalpodautoscalers": "another view of autoscaling/v2's objects",
-  "events.k8s.io/v1/events": "another view of core's events: one stored object, two encodings",
   "v1/componentstatuses": "deprecated since v1.19",
 };

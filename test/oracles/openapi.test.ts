@@ -1,6 +1,6 @@
 /** The published API of v1.36 against the OpenAPI documents that Pilothouse makes of the kinds it serves. */
 import { readFileSync } from "node:fs";
-import { kinds } from "@pilothouse/kinds";
+import { kinds, views } from "@pilothouse/kinds";
 import { describe, expect, it } from "vitest";
 import { v2Document } from "../../services/apiserver/src/core/openapi/documents.ts";
 import { operationsOf } from "../../services/apiserver/src/core/openapi/operations.ts";
@@ -15,7 +15,7 @@ interface Swagger {
 }
 
 const oracle = JSON.parse(readFileSync(new URL("openapi-v1.36.json", import.meta.url), "utf8")) as Swagger;
-const ours = v2Document(operationsOf([...kinds, BINDINGS]), "v1.36.0") as unknown as Swagger;
+const ours = v2Document(operationsOf([...kinds, ...views, BINDINGS]), "v1.36.0") as unknown as Swagger;
 const METHODS = ["get", "put", "post", "delete", "patch", "head", "options"] as const;
 
 describe("operations of the served kinds", () => {
@@ -34,7 +34,7 @@ describe("operations of the served kinds", () => {
   });
 
   it("lack nothing but what is listed", () => {
-    const served = [...kinds, BINDINGS].map(({ group, version, namespaced, resource }) => {
+    const served = [...kinds, ...views, BINDINGS].map(({ group, version, namespaced, resource }) => {
       const base = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
       return `${base}${namespaced ? "/namespaces/{namespace}" : ""}/${resource}`;
     });

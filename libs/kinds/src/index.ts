@@ -14,6 +14,8 @@ import { replicaSet } from "./apps/replica-set.ts";
 import { statefulSet } from "./apps/stateful-set.ts";
 import { cronJob } from "./batch/cron-job.ts";
 import { job } from "./batch/job.ts";
+import { horizontalPodAutoscaler } from "./autoscaling/horizontal-pod-autoscaler.ts";
+import { horizontalPodAutoscalerV1 } from "./autoscaling/horizontal-pod-autoscaler-v1.ts";
 import { certificateSigningRequest } from "./certificates/certificate-signing-request.ts";
 import { lease } from "./coordination/lease.ts";
 import { configMap } from "./core/config-map.ts";
@@ -30,6 +32,7 @@ import { service } from "./core/service.ts";
 import { serviceAccount } from "./core/service-account.ts";
 import { endpointSlice } from "./discovery/endpoint-slice.ts";
 import { runtimeClass } from "./node/runtime-class.ts";
+import { eventView } from "./events/event.ts";
 import { clusterRole } from "./rbac/cluster-role.ts";
 import { clusterRoleBinding } from "./rbac/cluster-role-binding.ts";
 import { role } from "./rbac/role.ts";
@@ -63,6 +66,7 @@ export const kinds: readonly KindDefinition[] = [
   erased(podTemplate),
   erased(job),
   erased(cronJob),
+  erased(horizontalPodAutoscaler),
   erased(role),
   erased(roleBinding),
   erased(clusterRole),
@@ -72,6 +76,9 @@ export const kinds: readonly KindDefinition[] = [
   erased(runtimeClass),
   ...storedKinds,
 ];
+
+/** Second versions of kinds above: they store nothing of their own. */
+export const views: readonly KindDefinition[] = [eventView, horizontalPodAutoscalerV1];
 
 const byResource = new Map(kinds.map((kind) => [`${kind.group}/${kind.version}/${kind.resource}`, kind]));
 const byName = new Map(kinds.map((kind) => [`${kind.group}/${kind.version}/${kind.kind}`, kind]));

@@ -73,6 +73,26 @@ export interface KindDefinition<T = ApiObject> extends GroupVersionKind {
   readonly ageColumn?: false;
   /** False where the columns say themselves whether and where the name is (events). */
   readonly nameColumn?: false;
+  /** Set for a second version of a kind: its objects are another one's, in another shape. */
+  readonly view?: KindView;
+}
+
+/** How a second version shows and takes the objects that are stored in the first. The stored kind's rules hold for both. */
+export interface KindView {
+  readonly of: KindDefinition;
+  /** Of a whole object or of a part of one (an applied configuration): what is absent stays absent. Changes neither tree. */
+  readonly toStored: (object: ApiObject) => ApiObject;
+  readonly fromStored: (object: ApiObject) => ApiObject;
+  /** By what field selectors of this version say: the stored kind's selectable field. */
+  readonly selectableFields?: Readonly<Record<string, string>>;
+  /** What this version asks of the stored shape beside the stored kind's own rules. */
+  readonly validate?: (stored: ApiObject) => readonly FieldError[];
+  readonly validateUpdate?: (stored: ApiObject, old: ApiObject) => readonly FieldError[];
+}
+
+/** The kind whose objects are stored: itself, but for second versions. */
+export function storedKindOf(kind: KindDefinition): KindDefinition {
+  return kind.view?.of ?? kind;
 }
 
 export interface SubresourceUpdate<T> {

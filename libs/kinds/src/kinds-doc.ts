@@ -1,5 +1,5 @@
 /** The text of docs/kinds.md: what is done of each kind, read off the definitions. */
-import type { KindDefinition } from "./kind.ts";
+import { storedKindOf, type KindDefinition } from "./kind.ts";
 
 interface Missing {
   readonly what: string;
@@ -14,8 +14,6 @@ const NOT_SERVED: readonly Missing[] = [
   { what: "`apiextensions.k8s.io`", why: "a stored CRD without its resource would be a lie" },
   { what: "`apiregistration.k8s.io`", why: "requests are not handed on to other API servers yet" },
   { what: "`flowcontrol.apiserver.k8s.io`", why: "fairness does not follow stored rules yet" },
-  { what: "`autoscaling/v1`", why: "it is another view of the `autoscaling/v2` objects, and needs their conversion" },
-  { what: "`events.k8s.io/v1`", why: "it is another view of the `v1` events, and needs their conversion" },
   { what: "`v1` ComponentStatus", why: "deprecated; `npx pilot status` says more" },
 ];
 
@@ -24,6 +22,7 @@ const GAPS: readonly Missing[] = [
   { what: "Pod", why: "pod-level resources, resource claims and Windows options are stored, not judged" },
   { what: "Pod", why: "of volumes of storage systems (iSCSI, RBD, Azure, …) only required fields are judged" },
   { what: "Pod", why: "a refused update ends with a list of the fields that differ, where upstream prints a Go diff" },
+  { what: "HorizontalPodAutoscaler", why: "no controller scales by it yet, and nothing serves metrics" },
   { what: "CertificateSigningRequest", why: "a changed Approved or Denied is refused without upstream's Go diff" },
   { what: "CertificateSigningRequest", why: "requests signed by Ed25519 are refused; ECDSA and RSA are known" },
   {
@@ -36,7 +35,7 @@ const GAPS: readonly Missing[] = [
 ];
 
 /** Markdown, ends with a newline. */
-export function kindsDoc(kinds: readonly KindDefinition[]): string {
+export function kindsDoc(kinds: readonly KindDefinition[], views: readonly KindDefinition[]): string {
   const full = kinds.filter(({ depth }) => depth === "full");
   const stored = kinds.filter(({ depth }) => depth === "stored");
   return `${[
@@ -74,6 +73,20 @@ export function kindsDoc(kinds: readonly KindDefinition[]): string {
     table(
       ["Kind", "Gap"],
       GAPS.map(({ what, why }) => [what, why]),
+    ),
+    "",
+    "## Second versions",
+    "",
+    "The same stored objects in another shape. Fields are owned (`managedFields`) as they are stored.",
+    "",
+    table(
+      ["Kind", "API", "Stored as", "Field selectors"],
+      views.map((kind) => [
+        kind.kind,
+        apiVersion(kind),
+        apiVersion(storedKindOf(kind)),
+        Object.keys(kind.view?.selectableFields ?? {}).join(", "),
+      ]),
     ),
     "",
     "## Stored",

@@ -1,7 +1,6 @@
 /**
  * The GA kinds that are structure, CRUD, watch and discovery only. Not among them: kinds that would lie when merely
- * stored (admission webhooks and policies, CRDs, APIServices, flow control, and autoscaling/v1, which is another
- * view of the autoscaling/v2 objects).
+ * stored (admission webhooks and policies, CRDs, APIServices, flow control).
  */
 import { ALL_VERBS, type KindDefinition, type SubresourceDefinition } from "./kind.ts";
 import { STATUS } from "./subresources.ts";
@@ -36,16 +35,6 @@ const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
       resource: "resourcequotas",
       scope: "Namespaced",
       shortNames: ["quota"],
-      subresources: [STATUS],
-    },
-  ],
-  "autoscaling/v2": [
-    {
-      kind: "HorizontalPodAutoscaler",
-      resource: "horizontalpodautoscalers",
-      scope: "Namespaced",
-      shortNames: ["hpa"],
-      categories: ["all"],
       subresources: [STATUS],
     },
   ],

@@ -10,7 +10,7 @@ import type { Bus } from "@pilothouse/bus";
 import { sleep, type Clock, type TimeAndChance } from "@pilothouse/clock";
 import type { Crypto } from "@pilothouse/crypto";
 import { StatusError } from "@pilothouse/errors";
-import { kinds } from "@pilothouse/kinds";
+import { kinds, views } from "@pilothouse/kinds";
 import { Scope } from "@pilothouse/lifecycle";
 import { StoreUnavailable, type Store } from "@pilothouse/store";
 import { readRvBase } from "@pilothouse/store/rv-base";
@@ -123,7 +123,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     random: random.fork("watch"),
   };
   const sha256Hex = (bytes: Uint8Array): string => crypto.sha256Hex(bytes);
-  const served = [...kinds, ...virtualKinds];
+  const served = [...kinds, ...views, ...virtualKinds];
   const documents = openApi({ kinds: served, version: VERSION.gitVersion, sha256Hex });
   let isBootstrapped = false;
 

@@ -38,7 +38,7 @@ export interface RequestContext {
   readonly info: RequestInfo;
   readonly user: UserInfo;
   readonly span: Span;
-  /** The registry's entry for `info`; undefined for non-resource paths. */
+  /** The registry's entry for `info`, perhaps a second version of the stored kind; undefined for non-resource paths. */
   readonly kind: KindDefinition | undefined;
   /** Under which leadership the request writes (C11); undefined for everybody who is no elected leader. */
   readonly fence?: WriteCause["fence"];

@@ -2,7 +2,7 @@
 import { isJsonObject } from "@pilothouse/api";
 import type { Steps } from "@pilothouse/api/steps";
 import { badRequest, invalid, unsupportedMediaType, type StatusError } from "@pilothouse/errors";
-import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import { storedKindOf, type ApiObject, type KindDefinition } from "@pilothouse/kinds/kind";
 import {
   applyConfigurationInSteps,
   applyJsonPatch,
@@ -39,7 +39,8 @@ export interface PatchWrite {
 }
 
 /**
- * The object that the patch makes of the old one (none: server-side apply of something new).
+ * The object that the patch makes of the old one (none: server-side apply of something new). A patch is about the version that was
+ * asked for; old and answer are in the shape that is stored.
  *
  * @param old makes a tree that nobody else has: the answer may be built of it
  * @param time RFC 3339 in whole seconds, for field ownership
@@ -53,7 +54,12 @@ export function* applyPatch(
 ): Steps<ApiObject> {
   const { type, body, kind, options } = write;
   if (type === "apply") return yield* applied(write, old?.(), time, warn);
-  const patched = (): unknown => patchedValue(type, old?.() ?? { metadata: {} }, parseBody(body, false), kind);
+  const { view } = kind;
+  const shown = (): ApiObject => {
+    const object = old?.() ?? { metadata: {} };
+    return view ? view.fromStored(object) : object;
+  };
+  const patched = (): unknown => patchedValue(type, shown(), parseBody(body, false), kind);
   const made = patched();
   yield;
   const value = type === "merge" ? made : unshared(made);
@@ -61,7 +67,8 @@ export function* applyPatch(
   yield;
   const refuse = (why: string): StatusError =>
     doesNotFit(type === "strategic" ? goText(parseBody(body, false)) : JSON.stringify(patched()), why);
-  return fitObject(value, kind, options.fieldValidation, warn, refuse);
+  const object = fitObject(value, kind, options.fieldValidation, warn, refuse);
+  return view ? view.toStored(object) : object;
 }
 
 /** A JSON patch may put one tree into two places, and what is fitted to its kind is changed in place. Throws 413. */
@@ -118,12 +125,14 @@ function* applied(
     }
   }
   yield;
-  const configuration = fitObject(given, kind, options.fieldValidation, warn);
+  const fitted = fitObject(given, kind, options.fieldValidation, warn);
+  const configuration = kind.view?.toStored(fitted) ?? fitted;
   if ((configuration.metadata.managedFields ?? []).length > 0) {
     throw badRequest("metadata.managedFields must be nil");
   }
   yield;
-  const write = ownershipOf({ kind, manager: options.fieldManager, subresource, time });
+  // Fields are owned as they are stored, in whichever version they were set.
+  const write = ownershipOf({ kind: storedKindOf(kind), manager: options.fieldManager, subresource, time });
   // Its managedFields are in it.
   const result = yield* applyConfigurationInSteps(old, configuration, { ...write, force: options.force ?? false });
   return result.object as ApiObject;

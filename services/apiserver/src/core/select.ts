@@ -8,7 +8,7 @@ import {
   requireSupportedFields,
   selectsEverything,
 } from "@pilothouse/selectors";
-import type { KindDefinition } from "@pilothouse/kinds/kind";
+import { storedKindOf, type KindDefinition } from "@pilothouse/kinds/kind";
 import type { CacheChange, CacheEntry } from "./model.ts";
 import { canonical } from "./wire.ts";
 
@@ -29,8 +29,10 @@ type Selectable = Pick<CacheEntry, "name" | "labels" | "fields">;
  */
 export function selectionOf(kind: KindDefinition, query: URLSearchParams, pathName = ""): Selection {
   const labels = parseLabelSelector(query.get("labelSelector") ?? "");
-  const fields = parseFieldSelector(query.get("fieldSelector") ?? "");
-  requireSupportedFields(fields, selectableFieldNames(kind));
+  const asked = parseFieldSelector(query.get("fieldSelector") ?? "");
+  requireSupportedFields(asked, selectableFieldNames(kind));
+  const names = kind.view?.selectableFields ?? {};
+  const fields = asked.map((one) => ({ ...one, field: names[one.field] ?? one.field }));
   const name = pathName || requiredFieldValue(fields, "metadata.name");
   return {
     everything: selectsEverything(labels) && fields.length === 0 && pathName === "",
@@ -60,7 +62,9 @@ export function seenChange(change: CacheChange, matches: (entry: Selectable) => 
 
 /** The fields besides name and namespace; undefined for kinds that add none. A kind names the same for every object. */
 function selectableFieldNames(kind: KindDefinition): readonly string[] | undefined {
+  if (kind.view?.selectableFields) return Object.keys(kind.view.selectableFields);
   // Canonical, for a kind may count on structures that every object of it has (an event's involvedObject).
-  const fields = kind.selectableFields?.({ spec: {}, status: {}, ...canonical({ metadata: {} }, kind) });
+  const stored = storedKindOf(kind);
+  const fields = stored.selectableFields?.({ spec: {}, status: {}, ...canonical({ metadata: {} }, stored) });
   return fields && Object.keys(fields);
 }

@@ -1,7 +1,7 @@
 /** Which flow answers a resource request: one table of verbs and subresources. */
 import type { ApiResponse } from "@pilothouse/api/http";
 import { methodNotAllowed, noSuchPath, StatusError } from "@pilothouse/errors";
-import type { KindDefinition } from "@pilothouse/kinds/kind";
+import { storedKindOf, type KindDefinition } from "@pilothouse/kinds/kind";
 import type { Flow, RequestContext } from "../core/model.ts";
 import { BINDINGS, isVirtual } from "../registry/virtual-kinds.ts";
 import { create } from "./writes/create.ts";
@@ -28,6 +28,7 @@ export interface DispatchDeps extends TokenDeps, ReviewDeps, NodeProxyDeps, Prox
   readonly watch: Flow;
 }
 
+/** `kind` is the one whose objects are stored; the one that was asked for is the context's. */
 type Handler = (deps: DispatchDeps, context: RequestContext, kind: KindDefinition) => Promise<ApiResponse>;
 
 /** `<verb>` for whole objects, `<verb> <subresource>` below them, with the resource where it is one's own. */
@@ -81,7 +82,7 @@ export function dispatch(deps: DispatchDeps, context: RequestContext): Promise<A
     return kind === BINDINGS ? bindNamedPod(deps, context) : review(deps, context, kind);
   }
   const handler = info.subresource === "" ? wholeHandler(context, kind) : subresourceHandler(context, kind);
-  return handler(deps, context, kind);
+  return handler(deps, context, storedKindOf(kind));
 }
 
 function wholeHandler(context: RequestContext, kind: KindDefinition): Handler {

@@ -1,5 +1,5 @@
 /** Kinds that are answered and never stored: reviews, whose create is a question, and bindings, which change a pod. */
-import { kindOf, type KindDefinition } from "@pilothouse/kinds";
+import { kindOf, views, type KindDefinition } from "@pilothouse/kinds";
 
 const AUTHENTICATION = "authentication.k8s.io";
 const AUTHORIZATION = "authorization.k8s.io";
@@ -17,11 +17,13 @@ export const virtualKinds: readonly KindDefinition[] = [
   answered(AUTHORIZATION, "LocalSubjectAccessReview", "localsubjectaccessreviews", true),
 ];
 
-/** The kind behind a path, stored or virtual. */
+/** The kind behind a path: stored, a second version of one, or virtual. */
 export function servedKind(group: string, version: string, resource: string): KindDefinition | undefined {
   return (
     kindOf(group, version, resource) ??
-    virtualKinds.find((kind) => kind.group === group && kind.version === version && kind.resource === resource)
+    [...views, ...virtualKinds].find(
+      (kind) => kind.group === group && kind.version === version && kind.resource === resource,
+    )
   );
 }
 

@@ -7,7 +7,7 @@ import { MEDIA_TYPES, negotiate, RESOURCE_MEDIA, type Served, type WireFormat } 
 import { schemaOf, type StructureSchema } from "@pilothouse/api/schema";
 import { formatTraceparent } from "@pilothouse/api/trace-context";
 import { notAcceptable } from "@pilothouse/errors";
-import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
+import { storedKindOf, type ApiObject, type KindDefinition } from "@pilothouse/kinds/kind";
 import {
   INITIAL_EVENTS_END,
   jsonError,
@@ -19,7 +19,7 @@ import {
   type Shown,
 } from "./form.ts";
 import { tableForm } from "./table-form.ts";
-import { apiVersionOf } from "../wire.ts";
+import { apiVersionOf, canonical } from "../wire.ts";
 
 export type FormVerb = "get" | "list" | "watch";
 
@@ -45,7 +45,13 @@ export function formOf(
   if (!transform) return objectForm(format, plainType(kind));
   const apiVersion = `${transform.group}/${transform.version}`;
   return transform.kind === "Table"
-    ? tableForm({ kind, apiVersion, includeObject: query.get("includeObject"), nowMs })
+    ? tableForm({
+        kind: storedKindOf(kind),
+        apiVersion,
+        includeObject: query.get("includeObject"),
+        nowMs,
+        project: projectionOf(kind),
+      })
     : objectForm(format, partialType(apiVersion));
 }
 
@@ -60,7 +66,13 @@ interface ShownType {
 }
 
 function plainType(kind: KindDefinition): ShownType {
-  return { apiVersion: apiVersionOf(kind), kind: kind.kind, project: undefined };
+  return { apiVersion: apiVersionOf(kind), kind: kind.kind, project: projectionOf(kind) };
+}
+
+/** Undefined for kinds that are shown as they are stored. */
+function projectionOf(kind: KindDefinition): ShownType["project"] {
+  const { view } = kind;
+  return view && ((object) => canonical(view.fromStored(object), kind));
 }
 
 function partialType(apiVersion: string): ShownType {

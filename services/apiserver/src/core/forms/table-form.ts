@@ -14,10 +14,12 @@ export interface TableRequest {
   readonly includeObject: string | null;
   /** For ages. */
   readonly nowMs: number;
+  /** How a row's whole object is shown, where it is not as it is stored. */
+  readonly project?: ((object: ApiObject) => ApiObject) | undefined;
 }
 
 /** @throws StatusError 400 */
-export function tableForm({ kind, apiVersion, includeObject, nowMs }: TableRequest): Form {
+export function tableForm({ kind, apiVersion, includeObject, nowMs, project }: TableRequest): Form {
   const include = includeObject || "Metadata";
   if (include !== "None" && include !== "Metadata" && include !== "Object")
     throw badRequest(`unrecognized includeObject value: ${JSON.stringify(include)}`);
@@ -26,7 +28,10 @@ export function tableForm({ kind, apiVersion, includeObject, nowMs }: TableReque
 
   const rowText = (shown: Shown): string => {
     const object = parsed(shown);
-    return JSON.stringify({ cells: rowCells(kind, object, nowMs), object: rowObject(object, include, apiVersion) });
+    return JSON.stringify({
+      cells: rowCells(kind, object, nowMs),
+      object: rowObject(project && include === "Object" ? project(object) : object, include, apiVersion),
+    });
   };
   const table = (metadata: object, withColumns: boolean, rows: string): Uint8Array => {
     const start = JSON.stringify({ ...typeMeta, metadata, columnDefinitions: withColumns ? definitions : null });

@@ -20,10 +20,10 @@ import { feedHeaders, reachedCurrent, reachedCurrentIfUp, readOf, type ReadPorts
 /** @throws StatusError 400, 406, 410, 422, 504 */
 export function listFlow(ports: ReadPorts): Flow {
   return async (context) => {
-    const { kind, form } = readOf(ports, context, "list");
+    const { kind, asked: shown, form } = readOf(ports, context, "list");
     const { query, signal } = context.request;
     const options = listOptionsOf(query);
-    const selection = selectionOf(kind, query);
+    const selection = selectionOf(shown, query);
     const asked: Asked = { kind, namespace: context.info.namespace, selection, limit: options.limit, signal };
     const { sizeBytes, body } = await listBody(ports, form, await pageOf(ports, asked, options.source));
     const length = sizeBytes === undefined ? {} : { "content-length": String(sizeBytes) };

@@ -1,7 +1,7 @@
 /** GET of one object, from the cache's bytes. */
 import type { Clock } from "@pilothouse/clock";
 import { notFound, serviceUnavailable } from "@pilothouse/errors";
-import type { KindDefinition } from "@pilothouse/kinds/kind";
+import { storedKindOf, type KindDefinition } from "@pilothouse/kinds/kind";
 import { StoreUnavailable, type Store } from "@pilothouse/store";
 import type { Encodings } from "../../cache/encodings.ts";
 import { isTooLargeResourceVersion } from "../../cache/revision-gate.ts";
@@ -43,16 +43,16 @@ export function getFlow(ports: ReadPorts): Flow {
   };
 }
 
-/** The kind and the form that a reading request is about. */
+/** The kind whose objects are stored, the one that was asked for, and the form that a reading request is about. */
 export function readOf(
   { clock }: ReadPorts,
   { request, kind }: RequestContext,
   verb: "get" | "list" | "watch",
-): { readonly kind: KindDefinition; readonly form: Form } {
+): { readonly kind: KindDefinition; readonly asked: KindDefinition; readonly form: Form } {
   if (!kind) throw new Error("a resource request without a kind reached the reading flows");
   const form = formOf(kind, request.headers["accept"], request.query, verb, clock.now());
   const wantsTraces = verb === "watch" && request.headers[EVENT_TRACES_HEADER] === "true";
-  return { kind, form: wantsTraces ? withEventTraces(form) : form };
+  return { kind: storedKindOf(kind), asked: kind, form: wantsTraces ? withEventTraces(form) : form };
 }
 
 /** Encodes at most once for each subject (an entry or a change) and key; without a key, each time. */

@@ -29,10 +29,10 @@ const MIN_TIMEOUT_SECONDS = 1_800;
 export function watchFlow(ports: WatchPorts): Flow {
   const streamPorts = { ...ports, joined: new JoinedFrames() };
   return async (context) => {
-    const { kind, form } = readOf(ports, context, "watch");
+    const { kind, asked: shown, form } = readOf(ports, context, "watch");
     const { request, info } = context;
     const options = watchOptionsOf(request.query);
-    const selection = selectionOf(kind, request.query, info.name);
+    const selection = selectionOf(shown, request.query, info.name);
     const asked: AskedWatch = { kind, namespace: info.namespace, selection, options, signal: request.signal };
     const headers = { "content-type": form.watchContentType };
     try {

@@ -31,15 +31,7 @@ export async function create(deps: WriteDeps, context: RequestContext, kind: Kin
   const { request, span } = context;
   const options = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
   const pace = paceOf(deps.time.clock);
-  const object = decodeBody(
-    {
-      body: request.body,
-      contentType: request.headers["content-type"],
-      wanted: kind,
-      fieldValidation: options.fieldValidation,
-    },
-    context.warn,
-  );
+  const object = decodeStored(context, kind, options, context.warn);
   await pace();
   const stored = await createObject(deps, context, kind, object, options);
   // The path of a create has no name, and a trace is asked for by its object's.
@@ -47,15 +39,27 @@ export async function create(deps: WriteDeps, context: RequestContext, kind: Kin
   return writtenAnswer(deps, context, kind, 201, stored);
 }
 
+/** The object of a body, in the shape in which it is stored, whichever version it came in. */
+export function decodeStored(
+  { request, kind: asked }: RequestContext,
+  kind: KindDefinition,
+  { fieldValidation }: Pick<WriteOptions, "fieldValidation">,
+  warn: RequestContext["warn"],
+): ApiObject {
+  const contentType = request.headers["content-type"];
+  const object = decodeBody({ body: request.body, contentType, wanted: asked ?? kind, fieldValidation }, warn);
+  return asked?.view?.toStored(object) ?? object;
+}
+
 /** A written object in the form the client accepts: plain, metadata only, or as a table (wire trap 18). */
 export function writtenAnswer(
   { time }: WriteDeps,
-  { request }: RequestContext,
+  { request, kind: asked }: RequestContext,
   kind: KindDefinition,
   status: number,
   { object, bytes }: Created,
 ): ApiResponse {
-  const form = formOf(kind, request.headers["accept"], request.query, "get", time.clock.now());
+  const form = formOf(asked ?? kind, request.headers["accept"], request.query, "get", time.clock.now());
   const shown = { bytes: bytes ?? Buffer.from(JSON.stringify(object)) };
   return { status, headers: { "content-type": form.contentType }, body: form.object(shown) };
 }
@@ -178,6 +182,7 @@ function judge(context: RequestContext, kind: KindDefinition, object: ApiObject)
     ...requestProblems(kind, object),
     ...(kind.validate?.(object) ?? []),
     ...(kind.validateCreate?.(object) ?? []),
+    ...(context.kind?.view?.validate?.(object) ?? []),
   ];
   if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
   kind.warnings?.(object, undefined).forEach(context.warn);

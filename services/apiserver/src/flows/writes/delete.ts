@@ -10,7 +10,7 @@ import type { ObjectStore, RequestContext, StoredObject } from "../../core/model
 import { deleteOptionsOfQuery } from "../../core/options.ts";
 import { selectionOf } from "../../core/select.ts";
 import { encodeObject } from "../../core/stored/stored.ts";
-import { decodeBody, objectAnswer } from "../../core/wire.ts";
+import { apiVersionOf, decodeBody, objectAnswer } from "../../core/wire.ts";
 import { known } from "../../registry/known.ts";
 import { isService, writtenAnswer } from "./create.ts";
 import { ended, writeFromOrigin } from "./origin.ts";
@@ -114,7 +114,8 @@ export async function deleteCollection(
 ): Promise<ApiResponse> {
   const { request, info } = context;
   const options = deleteOptionsOf(context, kind);
-  const selection = selectionOf(kind, request.query);
+  const asked = context.kind ?? kind;
+  const selection = selectionOf(asked, request.query);
   await deps.cached.cache.waitUntilCurrent(request.signal);
   const { entries, revision } = deps.cached.cache.list(kind, kind.namespaced ? info.namespace : "");
   const items: ApiObject[] = [];
@@ -130,12 +131,12 @@ export async function deleteCollection(
     }
   }
   const list = {
-    kind: `${kind.kind}List`,
-    apiVersion: kind.group === "" ? kind.version : `${kind.group}/${kind.version}`,
+    kind: `${asked.kind}List`,
+    apiVersion: apiVersionOf(asked),
     metadata: { resourceVersion: String(revision) },
-    items,
+    items: asked.view ? items.map(asked.view.fromStored) : items,
   };
-  return objectAnswer(request.headers["accept"], 200, list, { ...kind, kind: `${kind.kind}List` });
+  return objectAnswer(request.headers["accept"], 200, list, { ...asked, kind: `${asked.kind}List` });
 }
 
 /** The options come in the body, of any group and without a kind, or else in the query (wire trap 23). */

@@ -10,11 +10,18 @@ import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
 import { recordUpdate } from "../../core/ownership.ts";
 import { applyPatch, patchTypeOf } from "../../core/patch-request.ts";
 import { encodeObject, isUnchanged, storedAt } from "../../core/stored/stored.ts";
-import { decodeBody } from "../../core/wire.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { certificateProblems } from "../access/certificate-requests.ts";
 import type { Reservation } from "./allocate.ts";
-import { createObject, forgetDrawn, isService, placeInNamespace, writtenAnswer, type Created } from "./create.ts";
+import {
+  createObject,
+  decodeStored,
+  forgetDrawn,
+  isService,
+  placeInNamespace,
+  writtenAnswer,
+  type Created,
+} from "./create.ts";
 import { removeStored } from "./delete.ts";
 import { AlongsideRefused } from "./object-store.ts";
 import { ended, objectOf, writeFromOrigin, type Decision, type WriteEnd } from "./origin.ts";
@@ -41,19 +48,7 @@ export async function update(deps: WriteDeps, context: RequestContext, kind: Kin
   const options = writeOptionsOf("UpdateOptions", request.query, request.headers["user-agent"]);
   const pace = paceOf(deps.time.clock);
   const decoded = (warn: RequestContext["warn"]): ApiObject =>
-    placed(
-      decodeBody(
-        {
-          body: request.body,
-          contentType: request.headers["content-type"],
-          wanted: kind,
-          fieldValidation: options.fieldValidation,
-        },
-        warn,
-      ),
-      context,
-      kind,
-    );
+    placed(decodeStored(context, kind, options, warn), context, kind);
   // An attempt changes what it takes: the first takes what was judged here, a further one decodes anew.
   let first: ApiObject | undefined = decoded(context.warn);
   await pace();
@@ -99,7 +94,8 @@ export async function patch(deps: WriteDeps, context: RequestContext, kind: Kind
       { type: "FieldValueRequired", field: "fieldManager", detail },
     ]);
   }
-  const write = { type, body: request.body, kind, options, subresource: info.subresource };
+  const asked = context.kind ?? kind;
+  const write = { type, body: request.body, kind: asked, options, subresource: info.subresource };
   const pace = paceOf(deps.time.clock);
   const patched = async (old: (() => ApiObject) | undefined, warn: RequestContext["warn"]): Promise<ApiObject> => {
     const time = wholeSeconds(deps.time.clock.now());
@@ -263,6 +259,7 @@ async function judgeUpdate(
     ...validateObjectMetaUpdate(object, old),
     ...(subresource === "status" ? [] : (kind.validate?.(object) ?? [])),
     ...(special?.(object, old) ?? []),
+    ...(subresource === "" ? (context.kind?.view?.validateUpdate?.(object, old) ?? []) : []),
     ...(subresource === "status" ? certificateProblems(kind, object, old) : []),
   ];
   if (errors.length > 0) throw invalid(kind, object.metadata.name ?? "", errors);
