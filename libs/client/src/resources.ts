@@ -5,6 +5,7 @@ import type * as certificatesV1 from "@pilothouse/api/types/certificates-v1";
 import type * as coordinationV1 from "@pilothouse/api/types/coordination-v1";
 import type * as coreV1 from "@pilothouse/api/types/core-v1";
 import type * as discoveryV1 from "@pilothouse/api/types/discovery-v1";
+import type * as policyV1 from "@pilothouse/api/types/policy-v1";
 import type * as rbacV1 from "@pilothouse/api/types/rbac-v1";
 import type { KubernetesObject, ResourceType } from "./contract.ts";
 
@@ -47,6 +48,7 @@ export const resources = {
   deployments: grouped<appsV1.Deployment>("apps", "deployments", "Deployment"),
   jobs: grouped<batchV1.Job>("batch", "jobs", "Job"),
   cronJobs: grouped<batchV1.CronJob>("batch", "cronjobs", "CronJob"),
+  podDisruptionBudgets: grouped<policyV1.PodDisruptionBudget>("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
   roles: grouped<rbacV1.Role>(RBAC, "roles", "Role"),
   roleBindings: grouped<rbacV1.RoleBinding>(RBAC, "rolebindings", "RoleBinding"),
   clusterRoles: grouped<rbacV1.ClusterRole>(RBAC, "clusterroles", "ClusterRole", false),

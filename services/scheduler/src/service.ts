@@ -35,10 +35,15 @@ export function start(ports: SchedulerPorts, config: SchedulerConfig): Scheduler
   const informerPorts = { ...ports, client };
   const pods = startInformer(informerPorts, { type: resources.pods });
   const nodes = startInformer(informerPorts, { type: resources.nodes });
-  life.run([pods, nodes], async (scope, signal) => {
+  const budgets = startInformer(informerPorts, { type: resources.podDisruptionBudgets });
+  const namespaces = startInformer(informerPorts, { type: resources.namespaces });
+  const informed = { pods, nodes, budgets, namespaces };
+  life.run(Object.values(informed), async (scope, signal) => {
     const events = eventRecorder({ ...ports, client, scope, component: config.schedulerName });
-    const loop = new SchedulingLoop({ ...ports, client, scope, events }, config, pods, nodes);
+    const loop = new SchedulingLoop({ ...ports, client, scope, events }, config, informed);
     await loop.run(signal);
   });
-  return { problems: () => (pods.synced() && nodes.synced() ? [] : ["informers have not synced"]) };
+  return {
+    problems: () => (Object.values(informed).every((one) => one.synced()) ? [] : ["informers have not synced"]),
+  };
 }

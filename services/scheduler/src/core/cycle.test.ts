@@ -1,39 +1,20 @@
-import type { Node, Pod, PodSpec, Taint } from "@pilothouse/api/types/core-v1";
+import type { Node, Pod } from "@pilothouse/api/types/core-v1";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { plugins } from "../plugins/registry.ts";
+import { node, pod, stateOf } from "./cluster.fixture.ts";
 import { schedule } from "./cycle.ts";
+import { preempt } from "./preemption.ts";
 import { ClusterState } from "./snapshot.ts";
 
-interface NodeSketch {
-  readonly cpu?: string;
-  readonly memory?: string;
-  readonly labels?: Record<string, string>;
-  readonly taints?: Taint[];
-  readonly unschedulable?: boolean;
-}
-
-function node(name: string, { cpu = "4", memory = "8Gi", labels = {}, taints, unschedulable }: NodeSketch = {}): Node {
-  return {
-    metadata: { name, labels: { "kubernetes.io/hostname": name, ...labels } },
-    spec: { ...(taints ? { taints } : {}), ...(unschedulable ? { unschedulable } : {}) },
-    status: { allocatable: { cpu, memory, pods: "110" } },
-  };
-}
-
-function pod(name: string, spec: Partial<PodSpec> = {}, requests: Record<string, string> = {}): Pod {
-  return {
-    metadata: { name, namespace: "default", labels: { app: "web" } },
-    spec: { containers: [{ name: "c", image: "web", resources: { requests } }], ...spec },
-  };
-}
-
+/** The node's name, or what the pod's event says; nobody is preempted here. */
 function decide(nodes: readonly Node[], running: readonly Pod[], wanted: Pod): string {
-  const state = new ClusterState();
-  for (const one of nodes) state.setNode(one);
-  for (const one of running) state.setPod(one);
-  const decision = schedule(wanted, state.snapshot(), plugins, 0);
-  return decision.outcome === "scheduled" ? decision.nodeName : decision.message;
+  const snapshot = stateOf(nodes, running).snapshot();
+  const decision = schedule(wanted, snapshot, plugins, 0);
+  if (decision.outcome === "scheduled") return decision.nodeName;
+  if (decision.rejections.length === 0) return decision.message;
+  const preemption = preempt(wanted, snapshot, plugins, decision.rejections, []);
+  return preemption.outcome === "none" ? `${decision.message} preemption: ${preemption.message}` : decision.message;
 }
 
 /** Each row: what keeps the pod away, and the words a user reads in the event. */

@@ -1,14 +1,16 @@
 /** One scheduling cycle, pure: filter all nodes, score those that fit, choose. Reads like the life of one pod. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { ClusterEvent, FilterVerdict, Plugin } from "./framework.ts";
-import type { NodeSnapshot, Snapshot } from "./snapshot.ts";
+import { podKey, withPods, type NodeSnapshot, type Snapshot } from "./snapshot.ts";
 
 export type Decision =
   | { readonly outcome: "scheduled"; readonly nodeName: string; readonly evaluated: number; readonly feasible: number }
   | {
       readonly outcome: "unschedulable";
-      /** As `kubectl describe pod` shows it: `0/3 nodes are available: …`. */
+      /** As `kubectl describe pod` shows it: `0/3 nodes are available: …`; what preemption could do is added to it. */
       readonly message: string;
+      /** Why each node was refused; empty where there is none. */
+      readonly rejections: readonly Rejection[];
       /** Changes that may make another try worth it. */
       readonly undoneBy: ReadonlySet<ClusterEvent>;
     };
@@ -19,6 +21,7 @@ export function schedule(pod: Pod, snapshot: Snapshot, plugins: readonly Plugin[
     return {
       outcome: "unschedulable",
       message: "no nodes available to schedule pods",
+      rejections: [],
       undoneBy: new Set(["NodeAdded"]),
     };
   }
@@ -26,17 +29,57 @@ export function schedule(pod: Pod, snapshot: Snapshot, plugins: readonly Plugin[
   const rejections: Rejection[] = [];
   const feasible: NodeSnapshot[] = [];
   for (const node of snapshot.nodes) {
-    const rejection = filterNode(pod, node, plugins, prepared);
+    const rejection = filterNode(pod, node, plugins, prepared) ?? refusedForNominated(pod, node, snapshot, plugins);
     if (rejection) rejections.push(rejection);
     else feasible.push(node);
   }
   if (feasible.length === 0) return unschedulableDecision(snapshot.nodes.length, rejections);
-  const best = bestNodes(pod, feasible, plugins, prepared);
-  const chosen = best[Math.floor(tieBreak * best.length)] as NodeSnapshot;
+  const chosen =
+    feasible.find(({ name }) => name === pod.status?.nominatedNodeName) ??
+    oneOf(bestNodes(pod, feasible, plugins, prepared), tieBreak);
   return { outcome: "scheduled", nodeName: chosen.name, evaluated: snapshot.nodes.length, feasible: feasible.length };
 }
 
-interface Rejection {
+function oneOf(nodes: readonly NodeSnapshot[], chance: number): NodeSnapshot {
+  return nodes[Math.floor(chance * nodes.length)] as NodeSnapshot;
+}
+
+/**
+ * Whether the pod would fit on a node as it is given here, whatever the snapshot says of that node: the first rejection, or
+ * undefined. Pods of at least its importance that wait for the node keep the room that they need.
+ */
+export function fits(
+  pod: Pod,
+  changed: NodeSnapshot,
+  snapshot: Snapshot,
+  plugins: readonly Plugin[],
+): Rejection | undefined {
+  const nodes = snapshot.nodes.map((node) => (node.name === changed.name ? changed : node));
+  const imagined = { ...snapshot, nodes };
+  const prepared = plugins.map((plugin) => plugin.prepare(pod, imagined));
+  return filterNode(pod, changed, plugins, prepared) ?? refusedForNominated(pod, changed, imagined, plugins);
+}
+
+/** Looks a second time, as if the pods that are nominated for the node, and are no less important, were on it already. */
+function refusedForNominated(
+  pod: Pod,
+  node: NodeSnapshot,
+  snapshot: Snapshot,
+  plugins: readonly Plugin[],
+): Rejection | undefined {
+  const priority = pod.spec.priority ?? 0;
+  const waiting = (snapshot.nominated.get(node.name) ?? []).filter(
+    (other) => (other.spec.priority ?? 0) >= priority && podKey(other) !== podKey(pod),
+  );
+  if (waiting.length === 0) return undefined;
+  const full = withPods(node, [...node.pods, ...waiting]);
+  const nodes = snapshot.nodes.map((each) => (each.name === node.name ? full : each));
+  const prepared = plugins.map((plugin) => plugin.prepare(pod, { ...snapshot, nodes }));
+  return filterNode(pod, full, plugins, prepared);
+}
+
+export interface Rejection {
+  readonly node: NodeSnapshot;
   readonly plugin: Plugin;
   readonly verdict: Exclude<FilterVerdict, { verdict: "fits" }>;
 }
@@ -50,7 +93,7 @@ function filterNode(
 ): Rejection | undefined {
   for (const [index, plugin] of plugins.entries()) {
     const verdict = plugin.filter?.(pod, node, prepared[index]);
-    if (verdict && verdict.verdict !== "fits") return { plugin, verdict };
+    if (verdict && verdict.verdict !== "fits") return { node, plugin, verdict };
   }
   return undefined;
 }
@@ -74,22 +117,17 @@ function bestNodes(
   return nodes.filter((_, at) => totals[at] === highest);
 }
 
-/** Upstream's FitError: reasons with how many nodes gave each, sorted as text, and what preemption could do. */
+/** Upstream's FitError: reasons with how many nodes gave each, sorted as text. */
 function unschedulableDecision(nodeCount: number, rejections: readonly Rejection[]): Decision {
   const counts = new Map<string, number>();
   for (const { verdict } of rejections) {
     for (const reason of verdict.reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   }
   const reasons = [...counts].map(([reason, count]) => `${count} ${reason}`).sort();
-  const helpless = rejections.filter(({ verdict }) => verdict.verdict === "unresolvable").length;
-  const preemption = [
-    ...(helpless > 0 ? [`${helpless} Preemption is not helpful for scheduling`] : []),
-    ...(nodeCount > helpless ? [`${nodeCount - helpless} No preemption victims found for incoming pod`] : []),
-  ].sort();
-  const available = `0/${nodeCount} nodes are available`;
   return {
     outcome: "unschedulable",
-    message: `${available}: ${reasons.join(", ")}. preemption: ${available}: ${preemption.join(", ")}.`,
+    message: `0/${nodeCount} nodes are available: ${reasons.join(", ")}.`,
+    rejections,
     undoneBy: new Set(rejections.flatMap(({ plugin }) => plugin.undoneBy)),
   };
 }

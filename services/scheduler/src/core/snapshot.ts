@@ -22,6 +22,10 @@ export interface NodeSnapshot {
 
 export interface Snapshot {
   readonly nodes: readonly NodeSnapshot[];
+  /** Pods that wait for others to leave a node, by that node's name: what they need there is spoken for. */
+  readonly nominated: ReadonlyMap<string, readonly Pod[]>;
+  /** Undefined for a namespace that is not known. */
+  readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>> | undefined;
 }
 
 /** `namespace/name`, by which pods are known here. */
@@ -34,8 +38,14 @@ export class ClusterState {
   readonly #podsByNode = new Map<string, Map<string, Pod>>();
   readonly #nodeOfPod = new Map<string, string>();
   readonly #assumed = new Map<string, Pod>();
+  readonly #nominations = new Map<string, { readonly pod: Pod; readonly nodeName: string }>();
+  readonly #namespaceLabels: Snapshot["namespaceLabels"];
   /** Snapshots of nodes that did not change since the last cycle are shared with it. */
   readonly #built = new Map<string, NodeSnapshot>();
+
+  constructor(namespaceLabels: Snapshot["namespaceLabels"] = () => undefined) {
+    this.#namespaceLabels = namespaceLabels;
+  }
 
   setNode(node: Node): void {
     this.#nodes.set(node.metadata.name as string, node);
@@ -71,8 +81,27 @@ export class ClusterState {
     if (this.#assumed.delete(podKey(pod))) this.#place(podKey(pod), undefined);
   }
 
+  /** The pod waits for others to leave the node. It is not on it, but those less important must leave it the room. */
+  nominate(pod: Pod, nodeName: string): void {
+    this.#nominations.set(podKey(pod), { pod, nodeName });
+  }
+
+  /** It waits no more: it has a node, is gone, or must look for another. */
+  withdraw(key: string): void {
+    this.#nominations.delete(key);
+  }
+
+  nominatedNode(key: string): string | undefined {
+    return this.#nominations.get(key)?.nodeName;
+  }
+
   snapshot(): Snapshot {
-    return { nodes: [...this.#nodes].map(([name, node]) => this.#build(name, node)) };
+    const nominated = new Map<string, Pod[]>();
+    for (const { pod, nodeName } of this.#nominations.values()) {
+      nominated.set(nodeName, [...(nominated.get(nodeName) ?? []), pod]);
+    }
+    const nodes = [...this.#nodes].map(([name, node]) => this.#build(name, node));
+    return { nodes, nominated, namespaceLabels: this.#namespaceLabels };
   }
 
   #place(key: string, nodeName: string | undefined, pod?: Pod): void {
@@ -94,19 +123,27 @@ export class ClusterState {
   #build(name: string, node: Node): NodeSnapshot {
     const known = this.#built.get(name);
     if (known) return known;
-    const pods = [...(this.#podsByNode.get(name)?.values() ?? [])];
-    const built: NodeSnapshot = {
-      name,
-      node,
-      pods,
-      allocatable: nodeAllocatable(node),
-      requested: total(pods.map(podRequests)),
-      requestedNonZero: total(pods.map(podRequestsNonZero)),
-      hostPorts: pods.flatMap(hostPortsOf),
-    };
+    const built = snapshotOf(name, node, [...(this.#podsByNode.get(name)?.values() ?? [])]);
     this.#built.set(name, built);
     return built;
   }
+}
+
+/** The node as it would be with these pods on it, and no others. */
+export function withPods({ name, node }: NodeSnapshot, pods: readonly Pod[]): NodeSnapshot {
+  return snapshotOf(name, node, pods);
+}
+
+function snapshotOf(name: string, node: Node, pods: readonly Pod[]): NodeSnapshot {
+  return {
+    name,
+    node,
+    pods,
+    allocatable: nodeAllocatable(node),
+    requested: total(pods.map(podRequests)),
+    requestedNonZero: total(pods.map(podRequestsNonZero)),
+    hostPorts: pods.flatMap(hostPortsOf),
+  };
 }
 
 /** Succeeded or Failed: it will never run again and uses nothing. */

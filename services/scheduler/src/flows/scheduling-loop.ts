@@ -4,7 +4,8 @@
  * A decision is synchronous (core/cycle.ts). The pod is assumed on its node at once, so that the next decision counts it; the
  * binding follows, and where it fails the assumption is taken back.
  */
-import type { Node, Pod } from "@pilothouse/api/types/core-v1";
+import type { Namespace, Node, Pod } from "@pilothouse/api/types/core-v1";
+import type { PodDisruptionBudget } from "@pilothouse/api/types/policy-v1";
 import type { ApiClient } from "@pilothouse/client";
 import type { Clock, Random, Timer } from "@pilothouse/clock";
 import type { EventRecorder } from "@pilothouse/controller";
@@ -14,10 +15,12 @@ import type { Scope } from "@pilothouse/lifecycle";
 import { span, type Span, type Telemetry, type TraceContext } from "@pilothouse/telemetry";
 import { schedule, type Decision } from "../core/cycle.ts";
 import type { ClusterEvent } from "../core/framework.ts";
+import { preempt, priorityOf, type Preemption } from "../core/preemption.ts";
 import { SchedulingQueue } from "../core/queue.ts";
 import { ClusterState, isOver } from "../core/snapshot.ts";
 import { plugins } from "../plugins/registry.ts";
 import { bind, reportUnschedulable } from "./bind.ts";
+import { budgetOf, evict, nominate } from "./evict.ts";
 
 export interface SchedulingPorts {
   readonly client: ApiClient;
@@ -28,12 +31,21 @@ export interface SchedulingPorts {
   readonly events: EventRecorder;
 }
 
+export interface Informed {
+  readonly pods: Informer<Pod>;
+  readonly nodes: Informer<Node>;
+  readonly budgets: Informer<PodDisruptionBudget>;
+  readonly namespaces: Informer<Namespace>;
+}
+
 export interface SchedulingOptions {
   /** Pods with this `spec.schedulerName` are ours. */
   readonly schedulerName: string;
   /** Bindings under way at once. */
   readonly maxBindings: number;
 }
+
+type Unschedulable = Extract<Decision, { outcome: "unschedulable" }>;
 
 /** What woke the scheduler for a pod, and since when it waits. */
 interface Cause {
@@ -45,7 +57,8 @@ export class SchedulingLoop {
   readonly #ports: SchedulingPorts;
   readonly #options: SchedulingOptions;
   readonly #pods: Informer<Pod>;
-  readonly #state = new ClusterState();
+  readonly #budgets: Informer<PodDisruptionBudget>;
+  readonly #state: ClusterState;
   readonly #queue = new SchedulingQueue();
   readonly #causes = new Map<string, Cause>();
   #bindings = 0;
@@ -53,10 +66,12 @@ export class SchedulingLoop {
   #wake: (() => void) | undefined;
 
   /** The informers must have reached the leader's election (C10). */
-  constructor(ports: SchedulingPorts, options: SchedulingOptions, pods: Informer<Pod>, nodes: Informer<Node>) {
+  constructor(ports: SchedulingPorts, options: SchedulingOptions, { pods, nodes, budgets, namespaces }: Informed) {
     this.#ports = ports;
     this.#options = options;
     this.#pods = pods;
+    this.#budgets = budgets;
+    this.#state = new ClusterState((name) => namespaces.get("", name)?.metadata.labels);
     for (const node of nodes.list()) this.#state.setNode(node);
     for (const pod of pods.list()) this.#onPod({ type: "added", object: pod, trace: undefined });
     ports.scope.defer(nodes.onChange((change) => this.#onNode(change)));
@@ -96,12 +111,72 @@ export class SchedulingLoop {
         "scheduler.feasible": decision.feasible,
       });
       this.#state.assume(pod, decision.nodeName);
+      this.#state.withdraw(key);
       this.#inBackground(key, current, () => this.#bind(key, pod, decision.nodeName, current));
       return;
     }
-    current.set({ "scheduler.unschedulable": decision.message });
+    this.#cannotSchedule(key, pod, decision, current);
+  }
+
+  /** Others may have to go for it; else it waits until something changes. */
+  #cannotSchedule(key: string, pod: Pod, decision: Unschedulable, current: Span): void {
+    const preemption = this.#preempt(pod, decision);
+    if (preemption?.outcome === "victims") {
+      const { nodeName, victims } = preemption;
+      current.set({ "scheduler.unschedulable": decision.message, "scheduler.preempting": victims.map(keyOf).join() });
+      const outrivalled = this.#outrivalled(key, pod, nodeName);
+      this.#state.nominate(pod, nodeName);
+      this.#inBackground(key, current, async () => {
+        await this.#report(pod, decision.message, current);
+        await this.#makeRoom(key, pod, preemption, outrivalled, decision, current);
+      });
+      return;
+    }
+    const message = preemption ? `${decision.message} preemption: ${preemption.message}` : decision.message;
+    current.set({ "scheduler.unschedulable": message });
     this.#queue.rejected(key, decision.undoneBy, this.#ports.clock.monotonicMs());
-    this.#inBackground(key, current, () => this.#report(pod, decision.message, current));
+    this.#inBackground(key, current, () => this.#report(pod, message, current));
+  }
+
+  #preempt(pod: Pod, { rejections }: Unschedulable): Preemption | undefined {
+    if (rejections.length === 0) return undefined;
+    return preempt(pod, this.#state.snapshot(), plugins, rejections, this.#budgets.list().map(budgetOf));
+  }
+
+  /** Pods that wait for the same node with less right: they look elsewhere from now on. */
+  #outrivalled(key: string, pod: Pod, nodeName: string): readonly Pod[] {
+    const waiting = this.#state.snapshot().nominated.get(nodeName) ?? [];
+    const lesser = waiting.filter((other) => keyOf(other) !== key && priorityOf(other) < priorityOf(pod));
+    for (const other of lesser) this.#state.withdraw(keyOf(other));
+    return lesser;
+  }
+
+  /** The pod stays in flight meanwhile, so that no victim's end is missed. */
+  async #makeRoom(
+    key: string,
+    pod: Pod,
+    { nodeName, victims }: Extract<Preemption, { outcome: "victims" }>,
+    outrivalled: readonly Pod[],
+    { undoneBy }: Unschedulable,
+    current: Span,
+  ): Promise<void> {
+    const { client, events, clock, telemetry } = this.#ports;
+    const { schedulerName } = this.#options;
+    const now = new Date(clock.now()).toISOString().replace(/\.\d+/, "");
+    try {
+      await nominate(client, pod, nodeName, current.context);
+      for (const other of outrivalled) await nominate(client, other, undefined, current.context);
+      await span(telemetry.tracer, "preempt", { parent: current.context }, (own) =>
+        evict({ client, events, now, schedulerName }, pod, nodeName, victims, own.context),
+      );
+      this.#queue.rejected(key, undoneBy, clock.monotonicMs());
+    } catch (error) {
+      this.#state.withdraw(key);
+      this.#queue.failed(key, clock.monotonicMs());
+      if (isStatus(error, "NotFound")) return;
+      current.fail(error);
+      telemetry.log.warn("preemption failed", { pod: key, node: nodeName, error, trace: current.context });
+    }
   }
 
   #decide(pod: Pod): Decision {
@@ -198,13 +273,23 @@ export class SchedulingLoop {
     if (isGone) this.#state.removePod(key);
     else if (pod.spec.nodeName) this.#state.setPod(pod);
     if (!isGone && this.#isPending(pod)) {
+      this.#hearNomination(key, pod);
       this.#await(key, pod, change.trace);
       return;
     }
+    this.#state.withdraw(key);
     this.#queue.remove(key);
     this.#causes.delete(key);
     if (isGone || isOver(pod)) this.#happened("PodDeleted");
     else if (pod.spec.nodeName) this.#happened(change.type === "added" ? "PodAdded" : "PodChanged");
+  }
+
+  /** What an earlier leader promised it; what we promised ourselves is newer than what is told. */
+  #hearNomination(key: string, pod: Pod): void {
+    const told = pod.status?.nominatedNodeName;
+    const known = this.#state.nominatedNode(key);
+    if (known !== undefined) this.#state.nominate(pod, known);
+    else if (told && !this.#causes.has(key)) this.#state.nominate(pod, told);
   }
 
   /** A pod wants a node: remember who asked for it. Writes of our own (its condition) are no reason to try again. */

@@ -1,6 +1,7 @@
 /** The plugins in the order in which they filter: cheap and telling ones first. */
 import type { Plugin } from "../core/framework.ts";
 import { imageLocality } from "./image-locality/image-locality.ts";
+import { interPodAffinity } from "./inter-pod-affinity/inter-pod-affinity.ts";
 import { nodeAffinity } from "./node-affinity/node-affinity.ts";
 import { nodeName } from "./node-name/node-name.ts";
 import { nodePorts } from "./node-ports/node-ports.ts";
@@ -18,6 +19,7 @@ export const plugins: readonly Plugin[] = [
   nodePorts,
   nodeResourcesFit,
   podTopologySpread,
+  interPodAffinity,
   balancedAllocation,
   imageLocality,
 ].map((plugin) => plugin as Plugin);

@@ -3,8 +3,8 @@ import type { Lease } from "@pilothouse/api/types/coordination-v1";
 import type { Node, Pod } from "@pilothouse/api/types/core-v1";
 import { resources, type ApiClient, type KubernetesObject } from "@pilothouse/client";
 import type { StoreChange } from "@pilothouse/store";
-import { changedKey } from "../../store.ts";
-import type { Scenario, Step } from "../scenario.ts";
+import { changedKey, type Commit } from "../../store.ts";
+import type { Others, Scenario, Step } from "../scenario.ts";
 import { controllerManager, scheduler } from "../subjects.ts";
 import { account, merge, NAMESPACE } from "./acts.ts";
 
@@ -75,6 +75,9 @@ const keepAlive =
   };
 
 const isCreated = (change: StoreChange): boolean => change.type === "put" && change.previous === undefined;
+
+/** Half of the node, and there already: who has to go does not depend on when the scheduler was away. */
+const onA: Partial<Pod["spec"]> = { ...half(), nodeName: "a" };
 
 const accountFirst: Step = { afterMs: 0, does: "makes the account that pods run as", run: account };
 
@@ -162,7 +165,51 @@ export const nodes: readonly Scenario[] = [
       },
     ],
   },
+  {
+    name: "scheduler-preempts",
+    subject: scheduler,
+    others: endTheDeleted,
+    steps: [
+      accountFirst,
+      { afterMs: 100, does: "makes a class of important pods", run: importantClass },
+      { afterMs: 100, does: "adds a node", run: node("a") },
+      { afterMs: 100, does: "the node is ready", run: nodeReady("a") },
+      { afterMs: 500, does: "makes a pod that takes half of it", run: pod("low-1", onA) },
+      { afterMs: 500, does: "makes another", run: pod("low-2", onA) },
+      { afterMs: 500, does: "makes an important one", run: pod("high", half("important")) },
+      { afterMs: 5_000, does: "makes one that has to wait", run: pod("late", half()) },
+    ],
+  },
 ];
+
+function importantClass(client: ApiClient): Promise<unknown> {
+  const body = {
+    apiVersion: "scheduling.k8s.io/v1",
+    kind: "PriorityClass",
+    metadata: { name: "important" },
+    value: 1_000,
+  };
+  return client.raw("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", {
+    contentType: "application/json",
+    body: Buffer.from(JSON.stringify(body)),
+  });
+}
+
+function half(priorityClassName?: string): Partial<Pod["spec"]> {
+  return {
+    containers: [{ name: "web", image: "web", resources: { requests: { cpu: "1" } } }],
+    ...(priorityClassName === undefined ? {} : { priorityClassName }),
+  };
+}
+
+/** Plays the kubelet for pods that are told to go. */
+function endTheDeleted({ objects }: Commit, { after }: Others): void {
+  for (const { kind, metadata } of objects.values()) {
+    if (kind !== "Pod" || metadata.deletionTimestamp === undefined) continue;
+    const { name = "" } = metadata;
+    after(300, (client) => client.delete(resources.pods, NAMESPACE, name, { gracePeriodSeconds: 0 }));
+  }
+}
 
 function tolerate(seconds: number | undefined): NonNullable<Pod["spec"]["tolerations"]> {
   const end = seconds === undefined ? {} : { tolerationSeconds: seconds };
