@@ -6,7 +6,7 @@ import { containerResources } from "./container-config.ts";
 import { LogFormatter } from "./cri-log.ts";
 import { hostsFile, podDns } from "./dns.ts";
 import { environmentOf, expand, type PodSources } from "./environment.ts";
-import { isTold, nodeConditions, nodeStatus, parseRegistration } from "./node.ts";
+import { isTold, nodeConditions, nodeStatus, parseRegistration, withExtended } from "./node.ts";
 import { initialState, observe } from "./probes.ts";
 import { decodeFrame } from "./remote-command.ts";
 import { planVolume } from "./volumes.ts";
@@ -203,6 +203,16 @@ test("what a node shows is told when it covers what the machine says: others' ad
     false,
     false,
   ]);
+});
+
+test("what others give to the node is allocatable in full; what is Kubernetes' own is not theirs to give", () => {
+  const own = { capacity: { cpu: "2" }, allocatable: { cpu: "1900m" } };
+  const shown = { capacity: { cpu: "64", "example.com/device": "5", "scheduling.kubernetes.io/foo": "1" } };
+  expect(withExtended(own, shown)).toEqual({
+    capacity: { cpu: "2", "example.com/device": "5" },
+    allocatable: { cpu: "1900m", "example.com/device": "5" },
+  });
+  expect(withExtended(own, undefined)).toBe(own);
 });
 
 test("labels and taints of a new node are read as upstream's kubelet reads them; what is not understood is quoted", () => {

@@ -114,6 +114,19 @@ export function allocatableOf(machine: MachineFacts): Record<string, string> & {
   };
 }
 
+/**
+ * Resources that others give to the node (`example.com/device`, patched into its capacity) may be used by pods: all of them are
+ * allocatable, as upstream's kubelet has it.
+ */
+export function withExtended(own: NodeStatus, shown: NodeStatus | undefined): NodeStatus {
+  const extended = Object.entries(shown?.capacity ?? {}).filter(
+    ([name]) => name.includes("/") && !name.includes("kubernetes.io/"),
+  );
+  if (extended.length === 0) return own;
+  const more = Object.fromEntries(extended);
+  return { ...own, capacity: { ...own.capacity, ...more }, allocatable: { ...own.allocatable, ...more } };
+}
+
 /** As the API server writes it, so that what it shows can be compared. */
 function binary(amountBytes: number): string {
   return parseQuantity(`${Math.floor(amountBytes / 1024)}Ki`).toString();

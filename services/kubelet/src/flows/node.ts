@@ -1,11 +1,19 @@
 /** The Node object of this machine and its lease: registered once, kept up to date, renewed every 10 s. */
-import type { Node, NodeCondition, NodeStatus } from "@pilothouse/api/types/core-v1";
+import type { Node, NodeStatus } from "@pilothouse/api/types/core-v1";
 import type { Lease, LeaseSpec } from "@pilothouse/api/types/coordination-v1";
 import { sleep } from "@pilothouse/clock";
 import { resources } from "@pilothouse/client";
 import { isStatus } from "@pilothouse/errors";
 import type { InformerPorts } from "@pilothouse/informer";
-import { isTold, nodeConditions, nodeLabels, nodeStatus, type MachineFacts, type Registration } from "../core/node.ts";
+import {
+  isTold,
+  nodeConditions,
+  nodeLabels,
+  nodeStatus,
+  withExtended,
+  type MachineFacts,
+  type Registration,
+} from "../core/node.ts";
 import { seconds } from "../core/status.ts";
 import { informedNode } from "./informed.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
@@ -63,7 +71,7 @@ async function register(ports: KubeletPorts, options: NodeOptions): Promise<void
     if (!isStatus(error, "AlreadyExists")) throw error;
     const patch = { type: "application/strategic-merge-patch+json" as const, body: { metadata: { labels } } };
     const before = await client.patch(resources.nodes, "", nodeName, patch);
-    await patchStatus(ports, nodeName, await currentStatus(ports, options, before.status?.conditions));
+    await patchStatus(ports, nodeName, await currentStatus(ports, options, before.status));
   }
 }
 
@@ -81,7 +89,7 @@ async function keepStatus(
     try {
       const node = shown();
       if (node) {
-        const status = await currentStatus(ports, options, node.status?.conditions);
+        const status = await currentStatus(ports, options, node.status);
         if (!isTold(node.status, status) || clock.monotonicMs() - toldAtMs > REPORT_MS) {
           await patchStatus(ports, options.nodeName, status);
           toldAtMs = clock.monotonicMs();
@@ -98,7 +106,7 @@ async function keepStatus(
 async function currentStatus(
   ports: KubeletPorts,
   options: NodeOptions,
-  before: readonly NodeCondition[] | undefined,
+  before: NodeStatus | undefined,
 ): Promise<NodeStatus> {
   const down = (error: unknown): { conditions: [] } => {
     ports.log.warn("the container runtime does not answer", { error });
@@ -108,10 +116,8 @@ async function currentStatus(
   const version = await ports.runtime.version().catch(() => undefined);
   const { nodeIp, nodeName, port, machine } = options;
   const runtimeVersion = version ? `${version.name}://${version.version}` : "";
-  return {
-    ...nodeStatus({ nodeIp, nodeName, port, machine, runtimeVersion }),
-    conditions: nodeConditions(conditions, before ?? [], seconds(ports.clock.now())),
-  };
+  const own = withExtended(nodeStatus({ nodeIp, nodeName, port, machine, runtimeVersion }), before);
+  return { ...own, conditions: nodeConditions(conditions, before?.conditions ?? [], seconds(ports.clock.now())) };
 }
 
 async function patchStatus({ client }: KubeletPorts, nodeName: string, status: NodeStatus): Promise<void> {

@@ -121,7 +121,7 @@ function splitByBudget(
       if (namespace !== metadata.namespace || Object.keys(labels).length === 0 || !matches(labels)) continue;
       if (disrupted.has(name)) continue;
       left[index] = (left[index] as number) - 1;
-      if ((left[index] as number) < 0) isViolation = true;
+      if (left[index] < 0) isViolation = true;
     }
     return isViolation;
   });
