@@ -16,6 +16,7 @@ import { startGarbageCollector } from "./controllers/garbage-collector/reconcile
 import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
 import { startNodeIpamController } from "./controllers/node-ipam/reconcile.ts";
 import { startEndpointsController } from "./controllers/endpoints/reconcile.ts";
+import { startEndpointSliceMirroringController } from "./controllers/endpointslice-mirroring/reconcile.ts";
 import { startEndpointSliceController } from "./controllers/endpointslice/reconcile.ts";
 import { startNodeLifecycleController } from "./controllers/node-lifecycle/reconcile.ts";
 import { startPodGcController } from "./controllers/pod-gc/reconcile.ts";
@@ -50,6 +51,7 @@ export const controllers: Readonly<Record<string, StartController>> = {
   replicationcontroller: startReplicationController,
   deployment: startDeploymentController,
   endpointslice: startEndpointSliceController,
+  "endpointslice-mirroring": startEndpointSliceMirroringController,
   endpoints: startEndpointsController,
   "node-ipam": startNodeIpamController,
   serviceaccount: startServiceAccountController,

@@ -70,7 +70,44 @@ const steps: readonly Step[] = [
   { afterMs: 500, does: "finds the first one ready again", run: setReady("a", "True") },
 ];
 
+const byHand =
+  (name: string, subsets: readonly object[], labels: Record<string, string> = {}) =>
+  (client: ApiClient) =>
+    client.create(resources.endpoints, {
+      metadata: { name, namespace: NAMESPACE, labels },
+      subsets: [...subsets],
+    });
+
+const moved = (name: string, body: object) => (client: ApiClient) =>
+  client.patch(resources.endpoints, NAMESPACE, name, merge(body));
+
+const subset = (...ips: readonly string[]) => ({ addresses: ips.map((ip) => ({ ip })), ports: [{ port: 80 }] });
+
+const withoutSelector = (name: string) => (client: ApiClient) =>
+  client.create(resources.services, { metadata: { name, namespace: NAMESPACE }, spec: { ports: [{ port: 80 }] } });
+
+/** No node, no pod: Services without selectors, and Endpoints that people write for them. */
+const mirrored: readonly Step[] = [
+  { afterMs: 0, does: "writes Endpoints before there is a Service", run: byHand("db", [subset("192.0.2.1")]) },
+  { afterMs: 500, does: "makes the Service", run: withoutSelector("db") },
+  { afterMs: 500, does: "moves the address", run: moved("db", { subsets: [subset("192.0.2.2", "192.0.2.3")] }) },
+  { afterMs: 500, does: "labels them", run: moved("db", { metadata: { labels: { team: "a" } } }) },
+  { afterMs: 500, does: "makes another Service", run: withoutSelector("cache") },
+  { afterMs: 500, does: "writes Endpoints for it", run: byHand("cache", [subset("192.0.2.9")]) },
+  {
+    afterMs: 500,
+    does: "says that they are not to be mirrored after all",
+    run: moved("cache", { metadata: { labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } } }),
+  },
+];
+
 export const services: readonly Scenario[] = [
+  {
+    name: "endpointslice-mirroring",
+    subject: controllerManager("endpointslice-mirroring"),
+    end: inOrder,
+    steps: mirrored,
+  },
   { name: "endpointslice", subject: controllerManager("endpointslice"), end: inOrder, steps },
   {
     name: "endpoints",
