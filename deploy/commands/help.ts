@@ -12,6 +12,7 @@ const COMMANDS: readonly (readonly [string, string])[] = [
   ["npm run kubectl -- …", "the kubectl that npm carries, where a machine has none"],
   ["npm run sim", "the control plane on virtual time: `-- --seeds N [--from S]`"],
   ["npm run fuzz", "hostile input for what reads it: `-- --minutes N [--target T] [--seed S]`"],
+  ["npm run conformance", "what the conformance suite asks for, name by name: `-- words that a name contains`"],
   ["npm run bench", "figures beside the floor of the same run: `-- floor` for the floor alone"],
   ["npm run lab", "bare Debian machines on this one, to provision: `-- --masters 3 --workers 2`"],
   [

@@ -1,9 +1,8 @@
 /** Runs on the node. Creates pods and watches them; prints PodTimes as JSON. Argument: the administrator's kubeconfig. */
-import { readFileSync } from "node:fs";
 import { performance } from "node:perf_hooks";
 import { createInterface } from "node:readline";
 import { WEB_IMAGE } from "../../deploy/images.ts";
-import type { Target } from "../harness/credentials.ts";
+import { targetOf } from "../harness/json-client.ts";
 import { connectClient, type Client } from "./client.ts";
 
 export interface PodTimes {
@@ -110,22 +109,4 @@ function podBody(name: string): string {
     metadata: { name },
     spec: { containers: [container], terminationGracePeriodSeconds: 1 },
   });
-}
-
-interface Kubeconfig {
-  readonly clusters: readonly [
-    { readonly cluster: { readonly server: string; readonly "certificate-authority-data": string } },
-  ];
-  readonly users: readonly [
-    { readonly user: { readonly "client-certificate-data": string; readonly "client-key-data": string } },
-  ];
-}
-
-function targetOf(path: string): Target {
-  const config = JSON.parse(readFileSync(path, "utf8")) as Kubeconfig;
-  const { server, "certificate-authority-data": ca } = config.clusters[0].cluster;
-  const { "client-certificate-data": cert, "client-key-data": key } = config.users[0].user;
-  const { hostname, port } = new URL(server);
-  const text = (base64: string): string => Buffer.from(base64, "base64").toString();
-  return { host: hostname, port: Number(port), ca: text(ca), cert: text(cert), key: text(key) };
 }

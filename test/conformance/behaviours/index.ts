@@ -1,0 +1,39 @@
+/** All behaviours that are written. */
+import { behavioursOf } from "../behaviour.ts";
+import { ownersAndNamespaces } from "./apimachinery/owners-and-namespaces.ts";
+import { serving } from "./apimachinery/serving.ts";
+import { watches } from "./apimachinery/watches.ts";
+import { replicas } from "./apps/replicas.ts";
+import { accounts } from "./auth/accounts.ts";
+import { environments } from "./common-node/environment.ts";
+import { pods } from "./common-node/pods.ts";
+import { probes } from "./common-node/probes.ts";
+import { security } from "./common-node/security.ts";
+import { dataVolumes } from "./common-storage/data-volumes.ts";
+import { downwardVolumes } from "./common-storage/downward-volumes.ts";
+import { emptyDir } from "./common-storage/empty-dir.ts";
+import { kinds } from "./kinds.ts";
+import { commands } from "./kubectl/commands.ts";
+import { names } from "./network/names.ts";
+import { services } from "./network/services.ts";
+import { subPath } from "./storage/sub-path.ts";
+
+export const BEHAVIOURS = behavioursOf(
+  accounts,
+  commands,
+  ownersAndNamespaces,
+  serving,
+  watches,
+  replicas,
+  environments,
+  pods,
+  probes,
+  security,
+  dataVolumes,
+  downwardVolumes,
+  emptyDir,
+  kinds,
+  names,
+  services,
+  subPath,
+);
