@@ -215,6 +215,33 @@ test("an alarm, a full disk's first sign, comes with the way out", () => {
   expect(text).toContain("etcdctl alarm disarm");
 });
 
+test("a machine that the masters' firewalls do not know is told so, instead of a cluster without etcd alone", () => {
+  const etcd = [1, 2, 3].map(silentMember);
+  const shutOut = { ...wellCluster, etcd, nats: [{ server: "198.51.100.11:4222", info: SILENT }] };
+  const hint =
+    "this machine             is let in to the API, and neither to etcd nor to NATS\n      try: write its address into pilothouse_operators";
+  expect(complaints(shutOut)).toContain(hint);
+  const apiservers = wellCluster.apiservers.map((it) => ({ ...it, version: SILENT }));
+  for (const seen of [
+    { ...shutOut, apiservers },
+    { ...wellCluster, etcd },
+  ])
+    expect(complaints(seen)).not.toContain("this machine");
+});
+
+test("a machine that is Ready and short of something is unwell all the same", () => {
+  const [first, ...others] = wellNodes as [coreV1.Node, ...coreV1.Node[]];
+  const full = { type: "DiskPressure", status: "True", message: "kubelet has disk pressure" };
+  const conditions = [...(first.status?.conditions ?? []), full, { type: "MemoryPressure", status: "False" }];
+  const nodes = { value: [{ ...first, status: { ...first.status, conditions } } as coreV1.Node, ...others] };
+  const text = complaints({ ...wellCluster, nodes });
+  expect(text).toContain(
+    "✘ machine master-1         Ready since 2026-02-20T08:00:00Z, DiskPressure: kubelet has disk pressure,",
+  );
+  expect(text).toContain("try: kubectl describe node master-1");
+  expect(text.match(/✘/g)).toHaveLength(1);
+});
+
 test("who leads is told by the member that has seen most", () => {
   const behind = { ...member(1), elections: elections(1_000, "master-1") };
   expect(told({ ...wellCluster, etcd: [behind, member(2)] })).toContain("✔ scheduler                master-3 leads");
@@ -240,7 +267,7 @@ test("certificates: one that was not renewed in time, and one that clients refus
   ];
   expect(complaints({ ...wellCluster, apiservers })).toBe(
     `  ✘ certificates             apiserver master-1 ends in 20 days; apiserver master-2: CERT_HAS_EXPIRED
-      try: ansible-playbook ansible/certificates.yml (renews them)
+      try: ansible-playbook -i inventory.yml ansible/certificates.yml (renews them)
 `,
   );
 });

@@ -15,6 +15,7 @@ import type { StatusLine } from "./status-lines.ts";
 
 const ROLE_LABEL = "node-role.kubernetes.io/";
 const ELECTIONS = ["kube-scheduler", "kube-controller-manager"];
+const PLAYBOOK = "ansible-playbook -i inventory.yml ansible";
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
 /** Machines renew theirs when a third of the life is left: one with less than this share of it has been forgotten. */
@@ -30,6 +31,7 @@ export function clusterLines(seen: ClusterSeen, nowMs: number): readonly StatusL
     ...unknownMembers(seen.etcd),
     ...seen.nats.map((server) => natsLine(server, names, nowMs)),
     ...seen.apiservers.map((apiserver) => apiserverLine(apiserver, names, nowMs)),
+    ...shutOut(seen),
     usersLine(seen),
     ...ELECTIONS.map((election) => leaderLine(election, newestLeaders(seen.etcd))),
     ...nodeLines(seen, nowMs),
@@ -59,7 +61,7 @@ function quorumLine(members: readonly EtcdSeen[], names: MachineNames): StatusLi
     name: "etcd has a quorum",
     well,
     what: `${answering} of ${voters} members answer, ${leads}${survives}`,
-    help: "start the members named below; if most of them are lost for good: ansible-playbook ansible/recover-quorum.yml",
+    help: `start the members named below; if most of them are lost for good: ${PLAYBOOK}/recover-quorum.yml -e survivor=MASTER -e sure=yes`,
   };
 }
 
@@ -84,7 +86,7 @@ function etcdLine({ endpoint, status, certificate }: EtcdSeen, names: MachineNam
     what: facts.join(", "),
     help:
       alarms.length > 0
-        ? `on ${machine}: etcdctl alarm list; after making room (etcdctl defrag): etcdctl alarm disarm`
+        ? `on ${machine}: pilothouse-machine etcdctl alarm list; after making room (etcdctl defrag there): etcdctl alarm disarm`
         : journal(machine, "etcd"),
   };
 }
@@ -102,7 +104,7 @@ function differingMembers(members: readonly EtcdSeen[], names: MachineNames): re
       name: "etcd's data",
       well: false,
       what: `differs: ${odd.map(({ endpoint, revision }) => `${names.of(endpoint)} is at ${revision}`).join(", ")}`,
-      help: "stop writing; ansible-playbook ansible/restore.yml with the last backup",
+      help: `stop writing; ${PLAYBOOK}/restore.yml -e backup=FILE -e sure=yes, with the last backup`,
     },
   ];
 }
@@ -120,10 +122,7 @@ function unknownMembers(members: readonly EtcdSeen[]): readonly StatusLine[] {
         clientUrls.length === 0
           ? "is a member that has never started"
           : "is a member that this kubeconfig does not name",
-      help:
-        clientUrls.length === 0
-          ? "ansible-playbook ansible/site.yml"
-          : "take a new kubeconfig: ansible-playbook ansible/site.yml",
+      help: clientUrls.length === 0 ? `${PLAYBOOK}/site.yml` : `take a new kubeconfig: ${PLAYBOOK}/site.yml`,
     }));
 }
 
@@ -162,6 +161,20 @@ function apiserverLine(seen: ApiserverSeen, names: MachineNames, nowMs: number):
   return { name, well: true, what: `ready, ${version.value}, ${daysLeft(certificate, nowMs)}` };
 }
 
+/** An apiserver that is ready has its etcd: where none answers here, nor any NATS server, it is this machine that is not let in. */
+function shutOut({ etcd, nats, apiservers }: ClusterSeen): readonly StatusLine[] {
+  const isLetIn = etcd.some(({ status }) => "value" in status) || nats.some(({ info }) => "value" in info);
+  if (isLetIn || !apiservers.some(({ version }) => "value" in version)) return [];
+  return [
+    {
+      name: "this machine",
+      well: false,
+      what: "is let in to the API, and neither to etcd nor to NATS",
+      help: `write its address into pilothouse_operators of the inventory; ${PLAYBOOK}/site.yml`,
+    },
+  ];
+}
+
 /** The address that everybody uses: it may be down while all apiservers are well. */
 function usersLine({ api: { server, version } }: ClusterSeen): StatusLine {
   const help = "on the masters: journalctl -u pilothouse-keepalived -u pilothouse-haproxy -n 20";
@@ -185,6 +198,9 @@ function nodeLines({ nodes, kubelets }: ClusterSeen, nowMs: number): readonly St
 function nodeLine(node: coreV1.Node, kubelets: readonly KubeletSeen[], nowMs: number): StatusLine {
   const name = node.metadata?.name ?? "";
   const ready = node.status?.conditions?.find(({ type }) => type === "Ready");
+  const pressures = (node.status?.conditions ?? []).filter(
+    ({ type, status }) => type.endsWith("Pressure") && status === "True",
+  );
   const well = ready?.status === "True";
   const kubelet = kubelets.find((it) => it.node === name)?.certificate;
   const roles = Object.keys(node.metadata?.labels ?? {}).flatMap((label) =>
@@ -193,6 +209,7 @@ function nodeLine(node: coreV1.Node, kubelets: readonly KubeletSeen[], nowMs: nu
   const since = ready?.lastTransitionTime ?? "?";
   const facts = [
     well ? `Ready since ${since}` : `not Ready since ${since}: ${ready?.message ?? "it has never said so"}`,
+    ...pressures.map(({ type, message }) => `${type}: ${message ?? "it does not say why"}`),
     roles.length === 0 ? "worker" : roles.join(" and "),
     node.status?.nodeInfo?.kubeletVersion ?? "of no known version",
     addressOf(node) ?? "without an address",
@@ -201,7 +218,7 @@ function nodeLine(node: coreV1.Node, kubelets: readonly KubeletSeen[], nowMs: nu
   ];
   return {
     name: `machine ${name}`,
-    well: well && kubelet !== undefined && "value" in kubelet,
+    well: well && pressures.length === 0 && kubelet !== undefined && "value" in kubelet,
     what: facts.join(", "),
     help: `kubectl describe node ${name}; ${journal(name, "kubelet")}`,
   };
@@ -231,7 +248,7 @@ function certificatesOf(seen: ClusterSeen, names: MachineNames): readonly NamedC
 
 function certificatesLine(all: readonly NamedCertificate[], nowMs: number): StatusLine {
   const name = "certificates";
-  const help = "ansible-playbook ansible/certificates.yml (renews them)";
+  const help = `${PLAYBOOK}/certificates.yml (renews them)`;
   const [first] = all.toSorted((a, b) => a.seen.endsMs - b.seen.endsMs);
   if (!first) return { name, well: false, what: "no server shows one", help };
   const unwell = all.flatMap(({ owner, seen }) => {

@@ -1,17 +1,25 @@
-/** Asks a leader's health port whether that very incarnation still lives (C12). */
-import { get } from "node:http";
+/** Asks a leader whether that very incarnation still lives (C12). */
+import { request as httpRequest, type ClientRequest } from "node:http";
 
 const PATIENCE_MS = 800;
 
-/** True only if the process at `healthAddress` says that it is `identity`. */
-export function probeLeader(leader: {
+export interface Leader {
   readonly identity: string;
   readonly healthAddress?: string | undefined;
-}): Promise<boolean> {
-  const { healthAddress, identity } = leader;
-  if (healthAddress === undefined) return Promise.resolve(false);
+}
+
+/** True only if the process at `healthAddress` says, in plain HTTP, that it is `identity`. */
+export function probeLeader(leader: Leader): Promise<boolean> {
+  const { healthAddress } = leader;
+  if (healthAddress === undefined || healthAddress.startsWith("https://")) return Promise.resolve(false);
+  return askIdentity(leader, (timeout) => httpRequest(`http://${healthAddress}/identity`, { agent: false, timeout }));
+}
+
+/** @param ask begins the request; whatever fails is a no */
+export function askIdentity({ identity }: Leader, ask: (timeoutMs: number) => ClientRequest): Promise<boolean> {
   return new Promise((resolve) => {
-    const request = get(`http://${healthAddress}/identity`, { agent: false, timeout: PATIENCE_MS }, (answer) => {
+    const request = ask(PATIENCE_MS);
+    request.once("response", (answer) => {
       let body = "";
       answer.setEncoding("utf8").on("data", (part: string) => (body += part));
       answer.once("end", () => resolve(answer.statusCode === 200 && body === identity));
@@ -19,5 +27,6 @@ export function probeLeader(leader: {
     });
     request.once("timeout", () => request.destroy());
     request.once("error", () => resolve(false));
+    request.end();
   });
 }

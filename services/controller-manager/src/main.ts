@@ -3,7 +3,7 @@ import { apiAccessSettings, openApi } from "@pilothouse/process/api-access";
 import { etcdSettings, openEtcd } from "@pilothouse/process/etcd";
 import { runProcess } from "@pilothouse/process";
 import { watchTls } from "@pilothouse/process/tls-files";
-import { probeLeader } from "@pilothouse/process/probe-leader";
+import { leaderSettings, openLeaderDoor } from "@pilothouse/process/leader-door";
 import { signer } from "./adapters/signer.ts";
 import { start } from "./service.ts";
 
@@ -13,6 +13,7 @@ await runProcess({
   settings: {
     ...apiAccessSettings,
     ...etcdSettings,
+    ...leaderSettings,
     "cluster-cidr": {
       type: "string",
       help: "Addresses of pods; each node gets a /24 of them.",
@@ -31,12 +32,13 @@ await runProcess({
   start: async (values, ports) => {
     const store = openEtcd(values, ports);
     ports.scope.defer(() => store.close());
+    const door = await openLeaderDoor(values, ports);
     const rootCa = watchTls("root-ca", { ca: values["root-ca-file"], certificate: undefined, key: undefined }, ports);
     const service = start(
       {
         ...ports,
+        ...door,
         store,
-        probeLeader,
         openApi: (fence) => openApi("controller-manager", values, ports, fence),
       },
       {

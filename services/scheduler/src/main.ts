@@ -1,7 +1,7 @@
 import { apiAccessSettings, openApi } from "@pilothouse/process/api-access";
 import { etcdSettings, openEtcd } from "@pilothouse/process/etcd";
 import { runProcess } from "@pilothouse/process";
-import { probeLeader } from "@pilothouse/process/probe-leader";
+import { leaderSettings, openLeaderDoor } from "@pilothouse/process/leader-door";
 import { hostname } from "node:os";
 import { defaultConfig, start } from "./service.ts";
 
@@ -11,6 +11,7 @@ await runProcess({
   settings: {
     ...apiAccessSettings,
     ...etcdSettings,
+    ...leaderSettings,
     "scheduler-name": {
       type: "string",
       help: "Pods that name this scheduler are scheduled.",
@@ -28,8 +29,9 @@ await runProcess({
   start: async (values, ports) => {
     const store = openEtcd(values, ports);
     ports.scope.defer(() => store.close());
+    const door = await openLeaderDoor(values, ports);
     return start(
-      { ...ports, store, probeLeader, openApi: (fence) => openApi("scheduler", values, ports, fence) },
+      { ...ports, ...door, store, openApi: (fence) => openApi("scheduler", values, ports, fence) },
       { schedulerName: values["scheduler-name"], maxBindings: values["max-bindings"] },
     );
   },
