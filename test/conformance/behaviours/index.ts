@@ -3,8 +3,12 @@ import { behavioursOf } from "../behaviour.ts";
 import { ownersAndNamespaces } from "./apimachinery/owners-and-namespaces.ts";
 import { serving } from "./apimachinery/serving.ts";
 import { watches } from "./apimachinery/watches.ts";
+import { budgetsAndQuotas } from "./apps/budgets-and-quotas.ts";
+import { jobs } from "./apps/jobs.ts";
 import { replicas } from "./apps/replicas.ts";
+import { sets } from "./apps/sets.ts";
 import { accounts } from "./auth/accounts.ts";
+import { changingPods } from "./common-node/changing-pods.ts";
 import { environments } from "./common-node/environment.ts";
 import { pods } from "./common-node/pods.ts";
 import { probes } from "./common-node/probes.ts";
@@ -15,11 +19,15 @@ import { emptyDir } from "./common-storage/empty-dir.ts";
 import { kinds } from "./kinds.ts";
 import { commands } from "./kubectl/commands.ts";
 import { names } from "./network/names.ts";
+import { proxy } from "./network/proxy.ts";
 import { services } from "./network/services.ts";
+import { placement } from "./scheduling/placement.ts";
 import { subPath } from "./storage/sub-path.ts";
 
 export const BEHAVIOURS = behavioursOf(
   accounts,
+  budgetsAndQuotas,
+  changingPods,
   commands,
   ownersAndNamespaces,
   serving,
@@ -32,8 +40,12 @@ export const BEHAVIOURS = behavioursOf(
   dataVolumes,
   downwardVolumes,
   emptyDir,
+  jobs,
   kinds,
   names,
+  placement,
+  proxy,
   services,
+  sets,
   subPath,
 );

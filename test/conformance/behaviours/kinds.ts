@@ -1,4 +1,5 @@
 /** "API operations" and lifecycles of kinds that are data, or whose data is looked at here alone. */
+import assert from "node:assert/strict";
 import { exercise, type Exercise } from "./exercise.ts";
 import type { Behaviours } from "../behaviour.ts";
 import type { Trial } from "../trial.ts";
@@ -133,6 +134,50 @@ export const kinds: Behaviours = {
       },
     }),
   }),
+  "[sig-network] ServiceCIDR and IPAddress API should support IPAddress API operations [Conformance]": async (t) => {
+    const addresses = t.clusterApi("networking.k8s.io/v1", "ipaddresses");
+    const labelSelector = `conformance-of=${t.namespace}`;
+    t.afterwards(() => addresses.deleteCollection({ labelSelector }));
+    const parentRef = { group: "", resource: "services", namespace: t.namespace, name: "nobody" };
+    const make = (name: string): Promise<unknown> =>
+      addresses.create({ metadata: { name, labels: { "conformance-of": t.namespace } }, spec: { parentRef } });
+    await make("203.0.113.7");
+    await make("203.0.113.8");
+    assert.equal((await addresses.list({ labelSelector })).items.length, 2);
+    const patched = await addresses.patch("203.0.113.7", { metadata: { annotations: { patched: "yes" } } });
+    const updated = await addresses.update({
+      ...patched,
+      metadata: { ...patched.metadata, annotations: { updated: "yes" } },
+    });
+    assert.deepEqual(updated.metadata.annotations, { updated: "yes" });
+    await addresses.delete("203.0.113.7");
+    await addresses.deleteCollection({ labelSelector });
+    assert.equal((await addresses.list({ labelSelector })).items.length, 0);
+  },
+  "[sig-storage] CSIInlineVolumes should support CSIVolumeSource in Pod API [Conformance]": async (t) => {
+    const pods = t.api("v1", "pods");
+    const csi = { driver: "e2e.example.com", volumeAttributes: { foo: "bar" } };
+    const spec = { ...pod.spec, volumes: [{ name: "v", csi }], schedulerName: "nobody" };
+    await pods.create({ metadata: { name: "inline", labels: { x: "y" } }, spec });
+    assert.equal((await pods.get("inline"))["spec"].volumes[0].csi.driver, "e2e.example.com");
+    assert.equal((await pods.list({ labelSelector: "x=y" })).items.length, 1);
+    await pods.patch("inline", { metadata: { labels: { patched: "yes" } } });
+    await pods.delete("inline", { gracePeriodSeconds: 0 });
+    assert.equal((await pods.list()).items.length, 0);
+  },
+  "[sig-storage] PersistentVolumes CSI Conformance should run through the lifecycle of a PV and a PVC [Conformance]":
+    async (t) => {
+      await exercise(t, { ...cluster, groupVersion: "v1", plural: "persistentvolumes", make: volume });
+      await exercise(t, { groupVersion: "v1", plural: "persistentvolumeclaims", make: claim });
+    },
+  "[sig-storage] PersistentVolumes CSI Conformance should apply changes to a pv/pvc status [Conformance]": async (
+    t,
+  ) => {
+    const status = { message: "patched", reason: "E2E" };
+    await exercise(t, { ...cluster, groupVersion: "v1", plural: "persistentvolumes", make: volume, status });
+    const conditions = [{ type: "StatusPatched", status: "True" }];
+    await exercise(t, { groupVersion: "v1", plural: "persistentvolumeclaims", make: claim, status: { conditions } });
+  },
   "[sig-apps] ControllerRevision [Serial] should manage the lifecycle of a ControllerRevision [Conformance]": runs({
     groupVersion: "apps/v1",
     plural: "controllerrevisions",
@@ -175,6 +220,23 @@ export const kinds: Behaviours = {
     make: newEvent,
   }),
 };
+
+function volume(namespace: string): object {
+  return {
+    spec: {
+      capacity: { storage: "1Gi" },
+      accessModes: ["ReadWriteOnce"],
+      storageClassName: `${namespace}-class`,
+      csi: { driver: "e2e.example.com", volumeHandle: "e2e" },
+    },
+  };
+}
+
+/** Of a class that nobody has: it stays Pending. */
+function claim(namespace: string): object {
+  const resources = { requests: { storage: "1Gi" } };
+  return { spec: { accessModes: ["ReadWriteOnce"], resources, storageClassName: `${namespace}-other-class` } };
+}
 
 function volumeAttachment(): object {
   return {
