@@ -7,6 +7,8 @@ import { makeTestDirectory, removeTestDirectory } from "../harness/index.ts";
 import { mayConnect, readPorts, type Caller, type Port } from "../lab/ports.ts";
 import { ADDRESSES, DNS_ADDRESS, Machines, VIRTUAL_ADDRESS, type Place, type Target } from "./machines.fixture.ts";
 
+/** Ansible renders for some seconds here, minutes where the machine is busy. */
+const PATIENCE_MS = 600_000;
 const clone = join(import.meta.dirname, "../..");
 /** Guarded by nobody: a NodePort's target, or whatever else listens. */
 const UNGUARDED = 30_080;
@@ -23,7 +25,7 @@ beforeAll(async () => {
     load(machine);
     await machines.serve(machine, [...portsOf(machine).flatMap((port) => targets(machine, port)), unguarded(machine)]);
   }
-}, 120_000);
+}, PATIENCE_MS);
 afterAll(async () => {
   await machines.stop();
   await removeTestDirectory(directory);
@@ -100,15 +102,19 @@ test("loaded again the rules are the same, and tables of others stay", () => {
   }
 });
 
-test("who else is to connect is let in by the rules of both sides, whatever name they have in the inventory", async () => {
-  render({ pilothouse_firewall_also: { 10250: ["pods"], "10259": ["203.0.113.200/32"] }, pilothouse_operators: [] });
-  for (const machine of GUARDED) load(machine);
-  const on = (machine: Guarded, port: number): Target => ({ protocol: "tcp", address: ADDRESSES[machine], port });
-  const asked = [on("master-1", 10_250), on("worker-1", 10_250), on("master-1", 10_259), on("master-1", 2379)];
-  expect(await machines.ask("pod-on-worker-1", asked)).toEqual(["here", "here", "ECONNREFUSED", "ECONNREFUSED"]);
-  expect(await machines.ask("outsider", asked)).toEqual(["ECONNREFUSED", "ECONNREFUSED", "here", "ECONNREFUSED"]);
-  expect(await machines.ask("operator", asked.slice(3))).toEqual(["ECONNREFUSED"]);
-});
+test(
+  "who else is to connect is let in by the rules of both sides, whatever name they have in the inventory",
+  { timeout: PATIENCE_MS },
+  async () => {
+    render({ pilothouse_firewall_also: { 10250: ["pods"], "10259": ["203.0.113.200/32"] }, pilothouse_operators: [] });
+    for (const machine of GUARDED) load(machine);
+    const on = (machine: Guarded, port: number): Target => ({ protocol: "tcp", address: ADDRESSES[machine], port });
+    const asked = [on("master-1", 10_250), on("worker-1", 10_250), on("master-1", 10_259), on("master-1", 2379)];
+    expect(await machines.ask("pod-on-worker-1", asked)).toEqual(["here", "here", "ECONNREFUSED", "ECONNREFUSED"]);
+    expect(await machines.ask("outsider", asked)).toEqual(["ECONNREFUSED", "ECONNREFUSED", "here", "ECONNREFUSED"]);
+    expect(await machines.ask("operator", asked.slice(3))).toEqual(["ECONNREFUSED"]);
+  },
+);
 
 /** By Ansible, from the role's own template, for a cluster of two masters and a worker. */
 function render(variables: Readonly<Record<string, unknown>>): void {
