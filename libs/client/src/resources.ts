@@ -7,6 +7,7 @@ import type * as coreV1 from "@pilothouse/api/types/core-v1";
 import type * as discoveryV1 from "@pilothouse/api/types/discovery-v1";
 import type * as policyV1 from "@pilothouse/api/types/policy-v1";
 import type * as rbacV1 from "@pilothouse/api/types/rbac-v1";
+import type * as storageV1 from "@pilothouse/api/types/storage-v1";
 import type { KubernetesObject, ResourceType } from "./contract.ts";
 
 function core<T extends KubernetesObject>(resource: string, kind: string, namespaced = true): ResourceType<T> {
@@ -30,6 +31,8 @@ export const resources = {
   namespaces: core<coreV1.Namespace>("namespaces", "Namespace", false),
   configMaps: core<coreV1.ConfigMap>("configmaps", "ConfigMap"),
   secrets: core<coreV1.Secret>("secrets", "Secret"),
+  persistentVolumes: core<coreV1.PersistentVolume>("persistentvolumes", "PersistentVolume", false),
+  persistentVolumeClaims: core<coreV1.PersistentVolumeClaim>("persistentvolumeclaims", "PersistentVolumeClaim"),
   podTemplates: core<coreV1.PodTemplate>("podtemplates", "PodTemplate"),
   replicationControllers: core<coreV1.ReplicationController>("replicationcontrollers", "ReplicationController"),
   services: core<coreV1.Service>("services", "Service"),
@@ -53,4 +56,5 @@ export const resources = {
   roleBindings: grouped<rbacV1.RoleBinding>(RBAC, "rolebindings", "RoleBinding"),
   clusterRoles: grouped<rbacV1.ClusterRole>(RBAC, "clusterroles", "ClusterRole", false),
   clusterRoleBindings: grouped<rbacV1.ClusterRoleBinding>(RBAC, "clusterrolebindings", "ClusterRoleBinding", false),
+  storageClasses: grouped<storageV1.StorageClass>("storage.k8s.io", "storageclasses", "StorageClass", false),
 } as const;

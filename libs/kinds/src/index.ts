@@ -22,6 +22,8 @@ import { configMap } from "./core/config-map.ts";
 import { endpoints } from "./core/endpoints.ts";
 import { event } from "./core/event.ts";
 import { limitRange } from "./core/limit-range.ts";
+import { persistentVolume } from "./core/persistent-volume.ts";
+import { persistentVolumeClaim } from "./core/persistent-volume-claim.ts";
 import { namespace } from "./core/namespace.ts";
 import { node } from "./core/node.ts";
 import { pod } from "./core/pod.ts";
@@ -72,6 +74,8 @@ export const kinds: readonly KindDefinition[] = [
   erased(clusterRole),
   erased(clusterRoleBinding),
   erased(limitRange),
+  erased(persistentVolume),
+  erased(persistentVolumeClaim),
   erased(priorityClass),
   erased(runtimeClass),
   ...storedKinds,

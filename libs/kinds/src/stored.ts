@@ -17,20 +17,6 @@ interface StoredRow {
 const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
   v1: [
     {
-      kind: "PersistentVolumeClaim",
-      resource: "persistentvolumeclaims",
-      scope: "Namespaced",
-      shortNames: ["pvc"],
-      subresources: [STATUS],
-    },
-    {
-      kind: "PersistentVolume",
-      resource: "persistentvolumes",
-      scope: "Cluster",
-      shortNames: ["pv"],
-      subresources: [STATUS],
-    },
-    {
       kind: "ResourceQuota",
       resource: "resourcequotas",
       scope: "Namespaced",

@@ -49,5 +49,8 @@ export function startInformers(ports: InformerPorts) {
     serviceAccounts: start({ type: resources.serviceAccounts }),
     certificateSigningRequests: start({ type: resources.certificateSigningRequests }),
     configMaps: start({ type: resources.configMaps }),
+    persistentVolumes: start({ type: resources.persistentVolumes }),
+    persistentVolumeClaims: start({ type: resources.persistentVolumeClaims }),
+    storageClasses: start({ type: resources.storageClasses }),
   };
 }

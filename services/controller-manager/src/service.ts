@@ -19,7 +19,10 @@ import { startEndpointsController } from "./controllers/endpoints/reconcile.ts";
 import { startEndpointSliceMirroringController } from "./controllers/endpointslice-mirroring/reconcile.ts";
 import { startEndpointSliceController } from "./controllers/endpointslice/reconcile.ts";
 import { startNodeLifecycleController } from "./controllers/node-lifecycle/reconcile.ts";
+import { startPersistentVolumeBinder } from "./controllers/persistentvolume-binder/reconcile.ts";
 import { startPodGcController } from "./controllers/pod-gc/reconcile.ts";
+import { startPvProtectionController } from "./controllers/pv-protection/reconcile.ts";
+import { startPvcProtectionController } from "./controllers/pvc-protection/reconcile.ts";
 import { startReplicaSetController, startReplicationController } from "./controllers/replicaset/reconcile.ts";
 import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
 import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
@@ -60,6 +63,9 @@ export const controllers: Readonly<Record<string, StartController>> = {
   "garbage-collector": startGarbageCollector,
   "node-lifecycle": startNodeLifecycleController,
   "pod-gc": startPodGcController,
+  "persistentvolume-binder": startPersistentVolumeBinder,
+  "pvc-protection": startPvcProtectionController,
+  "pv-protection": startPvProtectionController,
   "csr-approving": startCsrApprovingController,
   "csr-signing": startCsrSigningController,
   "csr-cleaner": startCsrCleanerController,

@@ -6,6 +6,7 @@ import { namespaces } from "./scenarios/namespaces.ts";
 import { nodes } from "./scenarios/nodes.ts";
 import { owners } from "./scenarios/owners.ts";
 import { services } from "./scenarios/services.ts";
+import { volumes } from "./scenarios/volumes.ts";
 import { workloads } from "./scenarios/workloads.ts";
 
 export const scenarios: readonly Scenario[] = [
@@ -15,5 +16,6 @@ export const scenarios: readonly Scenario[] = [
   ...owners,
   ...nodes,
   ...certificates,
+  ...volumes,
   kubelet,
 ];

@@ -52,11 +52,7 @@ export const horizontalPodAutoscaler: KindDefinition<HorizontalPodAutoscaler> = 
   validate: ({ spec }) => firstErrors(autoscalerRules(spec)),
   validateStatusUpdate: ({ status }) => firstErrors(autoscalerStatusRules(status)),
   columns: [
-    shown(
-      "Reference",
-      ({ spec }) => `${spec.scaleTargetRef.kind}/${spec.scaleTargetRef.name}`,
-      "What is scaled.",
-    ),
+    shown("Reference", ({ spec }) => `${spec.scaleTargetRef.kind}/${spec.scaleTargetRef.name}`, "What is scaled."),
     shown(
       "Targets",
       ({ spec, status }) => targetsText(spec.metrics ?? [], status?.currentMetrics ?? []),

@@ -114,7 +114,7 @@ function* podTermRules(term: PodAffinityTerm, path: string): FieldErrors {
   else yield* invalidEach(`${path}.topologyKey`, term.topologyKey, checkLabelKey(term.topologyKey));
 }
 
-function* nodeTermRules(term: NodeSelectorTerm, path: string): FieldErrors {
+export function* nodeTermRules(term: NodeSelectorTerm, path: string): FieldErrors {
   for (const [index, { key, operator, values = [] }] of (term.matchExpressions ?? []).entries()) {
     const at = `${path}.matchExpressions[${index}]`;
     switch (operator) {

@@ -11,6 +11,7 @@ import type {
   ServiceAccount,
 } from "@pilothouse/api/types/core-v1";
 import type { RuntimeClass } from "@pilothouse/api/types/node-v1";
+import type { StorageClass } from "@pilothouse/api/types/storage-v1";
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
 import type { PriorityClass } from "@pilothouse/api/types/scheduling-v1";
 import { kindOf, type KindDefinition } from "@pilothouse/kinds";
@@ -35,6 +36,7 @@ export const known = {
   limitRanges: knownKind<LimitRange>("", "limitranges"),
   runtimeClasses: knownKind<RuntimeClass>("node.k8s.io", "runtimeclasses"),
   priorityClasses: knownKind<PriorityClass>("scheduling.k8s.io", "priorityclasses"),
+  storageClasses: knownKind<StorageClass>("storage.k8s.io", "storageclasses"),
   clusterRoles: knownKind<ClusterRole>(RBAC, "clusterroles"),
   clusterRoleBindings: knownKind<ClusterRoleBinding>(RBAC, "clusterrolebindings"),
   roles: knownKind<Role>(RBAC, "roles"),

@@ -4,10 +4,12 @@ import { certificateRequestor } from "./certificate-requestor.ts";
 import { certificateSubjectRestriction } from "./certificate-subject-restriction.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
 import { limitRanger } from "./limit-ranger.ts";
+import { defaultStorageClass } from "./default-storage-class.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { priority } from "./priority.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
+import { storageObjectInUseProtection } from "./storage-object-in-use-protection.ts";
 
 export const ADMISSION_PLUGINS: readonly AdmissionPlugin[] = [
   // NamespaceLifecycle is not here: it is judged in the transaction of the write itself (writes/namespace-gate.ts).
@@ -17,6 +19,8 @@ export const ADMISSION_PLUGINS: readonly AdmissionPlugin[] = [
   nodeRestriction,
   priority,
   defaultTolerationSeconds,
+  defaultStorageClass,
+  storageObjectInUseProtection,
   runtimeClass,
   certificateSubjectRestriction,
 ];
