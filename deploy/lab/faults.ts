@@ -5,10 +5,11 @@
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cgroupHierarchies } from "../cluster/host.ts";
+import { baseDirectory } from "./base.ts";
 import { delayPackets, isDelayed, undoDelay } from "./delay.ts";
 import { isFlapping, startFlapping, stopFlapping } from "./flapping.ts";
 import { HOST_ADDRESS, type Lab, type LabLayout, type LabMachine } from "./layout.ts";
-import { isOn, pause, powerOff, powerOn, thaw } from "./machine.ts";
+import { isOn, pause, powerOff, powerOn, prepareMachine, removeMachine, thaw } from "./machine.ts";
 import { everybodyElse, faultTable, type NetworkFault, type Partition } from "./network-faults.ts";
 import { feed, run } from "./shell.ts";
 import { continueUnits, hasStoppedUnit, hasWrongClock, offsetClock, rightClocks, signalUnit } from "./units.ts";
@@ -56,6 +57,18 @@ export const FAULTS: readonly FaultRow[] = [
     what: "the plug is pulled and put back",
     async apply({ layout }, machine) {
       await powerOff(machine);
+      await powerOn(layout, machine);
+    },
+  },
+  {
+    name: "lose-disk",
+    what: "its disk breaks: a bare machine stands in its place, under its name and address",
+    async apply({ layout }, machine) {
+      await powerOff(machine);
+      await removeMachine(machine);
+      await prepareMachine(machine, baseDirectory(layout.clone), readFileSync(`${layout.sshKey}.pub`, "utf8"));
+      // It makes itself another key, as a new machine does.
+      rmSync(join(layout.root, "known_hosts"), { force: true });
       await powerOn(layout, machine);
     },
   },

@@ -57,7 +57,11 @@ export async function probeApi(
 /** A Service at the port of one node, by a connection of its own each time. */
 export async function probeService(
   clock: Clock,
-  { url, probe }: { readonly url: string; readonly probe: string },
+  {
+    url,
+    probe,
+    everyMs = SERVICE_EVERY_MS,
+  }: { readonly url: string; readonly probe: string; readonly everyMs?: number },
   note: Note,
   signal: AbortSignal,
   startMs: number,
@@ -67,7 +71,7 @@ export async function probeService(
     const why = await callOnce(url);
     const sample = { probe, atMs: begunMs - startMs, tookMs: clock.monotonicMs() - begunMs, ok: why === undefined };
     note({ ...sample, ...(why === undefined ? {} : { why }) });
-    await sleep(clock, SERVICE_EVERY_MS, signal).catch(() => undefined);
+    await sleep(clock, everyMs, signal).catch(() => undefined);
   }
 }
 
