@@ -5,7 +5,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { requireLab, thisLab } from "../../deploy/lab/lab.ts";
 import { until } from "../harness/index.ts";
-import { ensureProvisioned, kubectl, provision, run } from "./provisioned.ts";
+import { ensureProvisioned, expectNothingToChange, kubectl, playbook, run } from "./provisioned.ts";
 
 const SOAK_MINUTES = process.env["PILOTHOUSE_SOAK_MINUTES"] ?? "10";
 const NAMESPACE = "lab-test";
@@ -66,10 +66,15 @@ describe("the cluster", () => {
   });
 });
 
-test("a second run of the playbook changes nothing", { timeout: 900_000 }, async () => {
-  const recaps = Object.entries(await provision());
-  expect(recaps.length).toBeGreaterThan(0);
-  for (const [machine, recap] of recaps)
+test("a second run of the playbook changes nothing, and a third only looks", { timeout: 1_800_000 }, async () => {
+  await expectNothingToChange();
+  const looked = await playbook("site", "--check", "--diff");
+  for (const [machine, recap] of Object.entries(looked))
+    expect(recap, machine).toMatchObject({ changed: 0, unreachable: 0, failed: 0 });
+});
+
+test("every process says that it is well", { timeout: 600_000 }, async () => {
+  for (const [machine, recap] of Object.entries(await playbook("health")))
     expect(recap, machine).toMatchObject({ changed: 0, unreachable: 0, failed: 0 });
 });
 

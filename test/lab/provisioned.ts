@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { expect } from "vitest";
 import { unpackKubectl } from "../../deploy/cluster/images-and-tools.ts";
 import { thisLab } from "../../deploy/lab/lab.ts";
 
@@ -19,14 +20,27 @@ export async function ensureProvisioned(): Promise<void> {
   if (!existsSync(layout.adminConf)) await provision();
 }
 
-/** `{ ok, changed, unreachable, failed }` of each machine, as the playbook's recap counts them. */
-export async function provision(): Promise<Readonly<Record<string, Recap>>> {
-  return recapOf(await run("ansible-playbook", "-i", layout.inventory, "ansible/site.yml"));
+export function provision(): Promise<Recaps> {
+  return playbook("site");
 }
 
+/** Runs one of ansible/ on the lab: `{ ok, changed, unreachable, failed }` of each machine, as its recap counts them. */
+export async function playbook(name: string, ...words: readonly string[]): Promise<Recaps> {
+  return recapOf(await run("ansible-playbook", "-i", layout.inventory, `ansible/${name}.yml`, ...words));
+}
+
+/** The playbook over a cluster that is as it should be. */
+export async function expectNothingToChange(): Promise<void> {
+  const recaps = Object.entries(await provision());
+  expect(recaps.length).toBeGreaterThan(0);
+  for (const [machine, recap] of recaps)
+    expect(recap, machine).toMatchObject({ changed: 0, unreachable: 0, failed: 0 });
+}
+
+export type Recaps = Readonly<Record<string, Recap>>;
 export type Recap = Readonly<Record<"ok" | "changed" | "unreachable" | "failed", number>>;
 
-export function recapOf(said: string): Readonly<Record<string, Recap>> {
+export function recapOf(said: string): Recaps {
   const recap = said.slice(said.lastIndexOf("PLAY RECAP"));
   const rows = [...recap.matchAll(/^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)/gm)];
   return Object.fromEntries(
