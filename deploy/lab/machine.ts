@@ -65,7 +65,7 @@ function writeIdentity({ name, container, address, root }: LabMachine, publicKey
 
 /**
  * Starts the machine; it is up once its sshd answers. Tried again where nspawn gives up at once: the kernel takes the interface of
- * a machine that was cut off away in its own time.
+ * a machine that was cut off away in its own time, which may be never, so that we take it.
  */
 export async function powerOn(layout: LabLayout, machine: LabMachine): Promise<void> {
   if (leaderOf(machine) !== undefined) return;
@@ -74,8 +74,16 @@ export async function powerOn(layout: LabLayout, machine: LabMachine): Promise<v
     if (!ended) return;
     if (attempt === POWER_ON_ATTEMPTS)
       throw new Error(`${machine.name} does not start; its last words are in ${machine.console}`);
+    await removeLingeringLink(layout, machine);
     await new Promise((resolve) => setTimeout(resolve, 1_000));
   }
+}
+
+/** What nspawn said last tells the name, which it has shortened in its own way. */
+async function removeLingeringLink({ netns }: LabLayout, { console }: LabMachine): Promise<void> {
+  const refusals = [...readFileSync(console, "utf8").matchAll(/veth interfaces \((\S+):host0\): File exists/g)];
+  const link = refusals.at(-1)?.[1];
+  if (link !== undefined) await runQuietly("ip", "-n", netns, "link", "delete", link);
 }
 
 /** Whether it has ended again by the time that a machine which starts would be on its way. */
