@@ -36,6 +36,8 @@ export class Truth {
     memory.watch({
       range: allKeys,
       startRevision: 1,
+      // The story tells what was created and what was changed.
+      withPrevious: true,
       onChanges: (changes) => void this.#changes.push(...changes),
       onEnd: () => undefined,
     });

@@ -34,10 +34,12 @@ function setUp({ withBus = true, timersEarlyMs = 0 } = {}) {
   const broker = memoryBroker();
   const server = memoryApiserver({ clock, ids: seededIds(random), name: "m1", bus: broker.connect() });
   const client = createApiClient({ transports: [server.transport], userAgent: "test" });
-  let isDeaf = false;
+  let watchBody: WatchBody | undefined;
   const send: Transport["send"] = async (request) => {
     const response = await server.transport.send(request);
-    return isDeaf && request.path.includes("watch=true") ? { ...response, body: silence(request.signal) } : response;
+    return watchBody && request.path.includes("watch=true")
+      ? { ...response, body: watchBody(request.signal) }
+      : response;
   };
   const transport: Transport = { endpoint: "m1", send, close: () => Promise.resolve() };
   const clientOfInformers = createApiClient({ transports: [transport], userAgent: "informers" });
@@ -57,14 +59,25 @@ function setUp({ withBus = true, timersEarlyMs = 0 } = {}) {
   const settle = async (): Promise<void> => {
     for (let i = 0; i < 4; i++) await clock.advance(10);
   };
-  /** Watches that are opened until the answer is called show nothing, and do not end. */
-  const deafen = (): (() => void) => {
-    isDeaf = true;
-    return () => void (isDeaf = false);
+  /** Watches that are opened until the answer is called show this, and not the server's changes. */
+  const showWatchers = (body: WatchBody): (() => void) => {
+    watchBody = body;
+    return () => void (watchBody = undefined);
   };
-  return { clock, delays, broker, server, client, scope, failures, settle, start, deafen };
+  const deafen = (): (() => void) => showWatchers(silence);
+  return { clock, delays, broker, server, client, scope, failures, settle, start, showWatchers, deafen };
 }
 
+type WatchBody = (signal: AbortSignal | undefined) => AsyncIterable<Uint8Array>;
+
+async function* endsAtOnce(): AsyncGenerator<Uint8Array> {}
+
+async function* tooOld(): AsyncGenerator<Uint8Array> {
+  const object = { kind: "Status", status: "Failure", code: 410, reason: "Expired", message: "too old" };
+  yield new TextEncoder().encode(`${JSON.stringify({ type: "ERROR", object })}\n`);
+}
+
+/** Nothing, for ever. */
 async function* silence(signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   yield new Uint8Array();
   await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(new Error("aborted"))));
@@ -292,6 +305,29 @@ describe("an informer", () => {
       "added c",
     ]);
     expect(informer.stats.lists).toBe(2);
+  });
+
+  it.each([
+    ["end at once", endsAtOnce],
+    ["say that the list's own revision is too old", tooOld],
+  ])("asks less and less often while watches %s, and is quick again once one serves", async (_, body) => {
+    const { clock, server, client, settle, start, showWatchers } = setUp({ withBus: false });
+    const serve = showWatchers(body);
+    const { informer } = start({ type: resources.pods });
+    await settle();
+    await clock.advance(60_000);
+    const asked = watches(server);
+    expect(asked, "over a minute, at most every 2.5 to 7.5 s in the end").toBeGreaterThan(8);
+    expect(asked).toBeLessThan(32);
+    await client.create(resources.pods, pod("a"));
+    serve();
+    await clock.advance(7_500);
+    expect(states(informer.list())).toEqual(states(server.list("pods")));
+    const lists = informer.stats.lists;
+    server.endWatches();
+    await clock.advance(150);
+    expect(watches(server), "after the first failure since").toBeGreaterThan(asked + 1);
+    expect(informer.stats.lists).toBe(lists);
   });
 
   it("follows the pods of one node by the node's own chain", async () => {

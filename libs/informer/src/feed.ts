@@ -19,6 +19,8 @@ const CATCH_UP_MS = 1_000;
 const WATCH_LATE_MS = 2_000;
 /** What is left of a wait may be a rounding error: a timer may come that much too early, again and again. */
 const LEAST_TIMER_MS = 1;
+/** A watch over HTTP that ends sooner and has shown nothing is a failure, as upstream's reflector has it: the next may do the same. */
+const SHORT_WATCH_MS = 1_000;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
 
@@ -48,6 +50,8 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
   readonly #stats = { changesByBus: 0, changesByHttp: 0, lists: 0, resumes: 0 };
   #position: ChainPosition = { whole: 0 };
   #listed = false;
+  /** Since something was last served. */
+  #failures = 0;
   #chain: Chain | undefined;
   #onBus = false;
   #heardAtMs = 0;
@@ -116,24 +120,23 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, telemetry } = this.#ports;
-    let delayMs = FIRST_RETRY_MS;
     while (!signal.aborted) {
       try {
         if (!this.#listed) await this.#list(signal);
         await this.#watchUntilJoined(signal);
-        delayMs = FIRST_RETRY_MS;
         if (this.#onBus) await this.#followBus(signal);
         this.#stats.resumes++;
       } catch (error) {
         if (signal.aborted) return;
         this.#onBus = false;
-        if (isStatus(error, "Expired") || isStatus(error, "Gone")) {
-          this.#beginAgain();
-          continue;
-        }
+        const isExpired = isStatus(error, "Expired") || isStatus(error, "Gone");
+        if (isExpired) this.#beginAgain();
+        this.#failures++;
+        // A revision that has grown old is nobody's failure; that the list's own is too old, is.
+        if (isExpired && this.#failures === 1) continue;
+        const delayMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 1));
         telemetry.log.warn("informer: apiserver does not answer", { resource: this.type.resource, error, delayMs });
         await sleep(clock, delayMs * (0.5 + random.next()), signal);
-        delayMs = Math.min(LAST_RETRY_MS, delayMs * 2);
       }
     }
   }
@@ -154,10 +157,18 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     this.#wake();
   }
 
-  /** Follows an HTTP watch from the whole revision; returns when it ends or the bus has joined. */
+  /**
+   * Follows an HTTP watch from the whole revision; returns when it ends or the bus has joined.
+   *
+   * @throws also when the apiserver ends it at once, before it has shown anything
+   */
   async #watchUntilJoined(signal: AbortSignal): Promise<void> {
     if (this.#onBus) return;
     const { client, clock } = this.#ports;
+    const from = this.#position.whole;
+    const openedMs = clock.monotonicMs();
+    const hasServed = (): boolean =>
+      this.#onBus || this.#position.whole > from || clock.monotonicMs() - openedMs >= SHORT_WATCH_MS;
     const watch = new AbortController();
     const stop = (): void => watch.abort();
     signal.addEventListener("abort", stop, { once: true });
@@ -176,9 +187,11 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
         if (event.type === "BOOKMARK") this.#markByHttp(Number(event.resourceVersion));
         else this.#applyByHttp(event.type, event.object, event.trace);
       }
+      if (!watch.signal.aborted && !hasServed()) throw new Error("the watch ended at once and showed nothing");
     } catch (error) {
       if (!watch.signal.aborted) throw error;
     } finally {
+      if (hasServed()) this.#failures = 0;
       this.#interrupt = undefined;
       timer.cancel();
       signal.removeEventListener("abort", stop);
