@@ -5,7 +5,7 @@
  */
 import type { Clock, Random, TimeAndChance, Timer } from "@pilothouse/clock";
 import { seededIds } from "@pilothouse/clock/seeded";
-import { inContext, type Context } from "./traps.ts";
+import { contextOf } from "./traps.ts";
 import { WORLD_BEGINS_MS, type World } from "./world.ts";
 
 export class Machine {
@@ -74,14 +74,14 @@ export class Life {
   /** `controller-manager-1#2` */
   readonly name: string;
   readonly time: TimeAndChance;
-  readonly #context: Context;
+  readonly #inContext: ReturnType<typeof contextOf>;
   readonly #endings = new Set<() => void>();
   #alive = true;
 
   constructor(machine: Machine, incarnation: number) {
     this.machine = machine;
     this.name = `${machine.name}#${incarnation}`;
-    this.#context = { life: this.name };
+    this.#inContext = contextOf({ life: this.name });
     const random = machine.world.random.fork(`life/${this.name}`);
     this.time = { clock: this.#clock(), random, ids: seededIds(random.fork("ids")) };
   }
@@ -107,7 +107,7 @@ export class Life {
   run(work: () => void): void {
     if (!this.#alive) return;
     this.machine.run(() => {
-      if (this.#alive) inContext(this.#context, work);
+      if (this.#alive) this.#inContext(work);
     });
   }
 

@@ -45,6 +45,7 @@ export class Truth {
 
   /** What was committed since the last call, revision by revision. */
   takeCommits(): Commit[] {
+    if (this.#changes.length === 0) return [];
     const byRevision = new Map<number, StoreChange[]>();
     for (const change of this.#changes.splice(0)) {
       const revision = revisionOf(change);

@@ -251,7 +251,7 @@ async function okBody(response: TransportResponse): Promise<Uint8Array> {
   if (response.status >= 200 && response.status < 300) return body;
   let status: Partial<Status> = {};
   try {
-    const parsed: unknown = JSON.parse(new TextDecoder().decode(body));
+    const parsed: unknown = parseJson(body);
     if (typeof parsed === "object" && parsed !== null) status = parsed;
   } catch {
     // Not from an apiserver: a balancer, say. The code has to do.
@@ -298,6 +298,8 @@ function withType<T extends KubernetesObject>(type: ResourceType<T>, object: T):
   return { ...object, apiVersion, kind: type.kind };
 }
 
+const decoder = new TextDecoder();
+
 function parseJson(body: Uint8Array): unknown {
-  return JSON.parse(new TextDecoder().decode(body));
+  return JSON.parse(decoder.decode(body));
 }

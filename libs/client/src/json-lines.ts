@@ -1,6 +1,7 @@
 /** A body of JSON values, one a line, as watches have it. */
 
 const NEWLINE = 0x0a;
+const decoder = new TextDecoder();
 
 /** A line over this is not an object of Kubernetes. */
 const MAX_LINE_BYTES = 16 * 2 ** 20;
@@ -16,7 +17,7 @@ export async function* jsonLines(body: AsyncIterable<Uint8Array>): AsyncGenerato
       from = end + 1;
       parts = [];
       bytes = 0;
-      if (line.length > 0) yield JSON.parse(new TextDecoder().decode(line));
+      if (line.length > 0) yield JSON.parse(decoder.decode(line));
     }
     if (from < chunk.length) parts.push(chunk.subarray(from));
     bytes += chunk.length - from;

@@ -16,6 +16,7 @@ export interface ChangeMessage extends ChainStep {
   object(): KubernetesObject | undefined;
 }
 
+const decoder = new TextDecoder();
 const EVENTS = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"] as const;
 
 /** Undefined for what is no change at all; the sender is then ignored. */
@@ -35,8 +36,7 @@ export function readChange({ headers, payload }: BusMessage): ChangeMessage | un
     key: headers[changeHeaders.key] ?? "",
     trace: parseTraceparent(headers[changeHeaders.traceparent]),
     intervalMs: interval > 0 ? interval : undefined,
-    object: () =>
-      payload.length === 0 ? undefined : (JSON.parse(new TextDecoder().decode(payload)) as KubernetesObject),
+    object: () => (payload.length === 0 ? undefined : (JSON.parse(decoder.decode(payload)) as KubernetesObject)),
   };
 }
 
