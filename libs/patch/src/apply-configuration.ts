@@ -7,7 +7,14 @@ import { refuseConflicts, type Conflict } from "./conflicts.ts";
 import { difference, differenceBelow, intersection, NO_FIELDS, pathsOf, union, type FieldSet } from "./field-set.ts";
 import { own } from "./json.ts";
 import { fieldsLastApplied, withLastApplied } from "./last-applied.ts";
-import { decodeManagers, encodeManagers, identifierOf, mapFields, NO_MANAGERS, type Managers } from "./managers.ts";
+import {
+  decodeManagers,
+  encodeManagersInSteps,
+  identifierOf,
+  mapFields,
+  NO_MANAGERS,
+  type Managers,
+} from "./managers.ts";
 import {
   comparison,
   entriesOf,
@@ -70,7 +77,7 @@ export function* applyConfigurationInSteps(
   const changed = live === undefined || !isNoChange(change);
   const mine = owners.get(merged.id);
   if (mine && changed) owners.set(merged.id, { ...mine, time: write.time });
-  const managedFields = encodeManagers(owners);
+  const managedFields = yield* encodeManagersInSteps(owners);
   yield;
   const object = withLastApplied(changed ? merged.object : live, live, applied, write);
   return { object: withManagedFields(object, managedFields), managedFields, changed };

@@ -1,4 +1,5 @@
 import { isJsonObject } from "@pilothouse/api";
+import type { Steps } from "@pilothouse/api/steps";
 
 /**
  * A set of field paths, as `managedFields[].fieldsV1` holds it: a tree by path elements, each the text it has there
@@ -136,13 +137,42 @@ export function printElement(element: string): string {
 
 /** The JSON of `fieldsV1`, in upstream's order. */
 export function toFieldsV1(set: FieldSet): Record<string, unknown> {
-  if (set.size === 0) return {};
-  return Object.fromEntries(
-    sorted(set).map(([element, node]) => {
-      const children = toFieldsV1(node.children);
-      return [element, node.member && node.children.size > 0 ? { ".": {}, ...children } : children];
-    }),
-  );
+  return below({ member: false, children: set });
+}
+
+/** `.` stands first, and the rest behind it: to copy it there would cost as much again. */
+function below({ member, children }: FieldNode): Record<string, unknown> {
+  const json: Record<string, unknown> = member && children.size > 0 ? { ".": {} } : {};
+  for (const [element, node] of sorted(children)) json[element] = below(node);
+  return json;
+}
+
+/** The same, for sets of a hundred thousand paths. */
+export function toFieldsV1InSteps(set: FieldSet): Steps<Record<string, unknown>> {
+  return belowInSteps({ member: false, children: set });
+}
+
+function* belowInSteps({ member, children }: FieldNode): Steps<Record<string, unknown>> {
+  const json: Record<string, unknown> = member && children.size > 0 ? { ".": {} } : {};
+  let count = 0;
+  for (const [element, node] of sorted(children)) {
+    const isLarge = pathsUpTo(PATHS_A_STEP, node.children) === PATHS_A_STEP;
+    json[element] = isLarge ? yield* belowInSteps(node) : below(node);
+    if (++count % PATHS_A_STEP === 0) yield;
+  }
+  return json;
+}
+
+const PATHS_A_STEP = 4_096;
+
+/** How many paths and parts of paths there are, counted no further than `most`. */
+function pathsUpTo(most: number, set: FieldSet): number {
+  let count = set.size;
+  for (const { children } of set.values()) {
+    if (count >= most) return most;
+    count += pathsUpTo(most, children);
+  }
+  return Math.min(most, count);
 }
 
 /** Reads `fieldsV1`; undefined if it is none, which only a client can have written. */
@@ -174,6 +204,10 @@ function normalElement(text: string): string | undefined {
   }
 }
 
+/** By the elements' texts, as UTF-16 has them. */
 function sorted(set: FieldSet): readonly (readonly [string, FieldNode])[] {
-  return [...set].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+  if (set.size < 2) return [...set];
+  // Without a comparison of ours: there may be a hundred thousand.
+  const elements = [...set.keys()].sort();
+  return elements.map((element) => [element, set.get(element) as FieldNode]);
 }

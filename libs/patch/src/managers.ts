@@ -1,5 +1,6 @@
+import type { Steps } from "@pilothouse/api/steps";
 import type { ManagedFieldsEntry } from "@pilothouse/api/types/meta-v1";
-import { fromFieldsV1, NO_FIELDS, toFieldsV1, union, type FieldSet } from "./field-set.ts";
+import { fromFieldsV1, NO_FIELDS, toFieldsV1InSteps, union, type FieldSet } from "./field-set.ts";
 
 /** Who owns which fields. */
 export interface Manager {
@@ -50,7 +51,7 @@ export function decodeManagers(entries: readonly ManagedFieldsEntry[]): Managers
 }
 
 /** The entries of all managers that own something, in upstream's order: appliers first, then by time and name. */
-export function encodeManagers(managers: Managers): ManagedFieldsEntry[] {
+export function* encodeManagersInSteps(managers: Managers): Steps<ManagedFieldsEntry[]> {
   const key = ({ operation, time, name, apiVersion, subresource }: Manager): readonly (string | number)[] => [
     operation,
     secondsOf(time),
@@ -58,17 +59,22 @@ export function encodeManagers(managers: Managers): ManagedFieldsEntry[] {
     apiVersion,
     subresource ?? "",
   ];
-  return [...managers.values()].sort((a, b) => compareKeys(key(a), key(b))).map(encodeManager);
+  const entries: ManagedFieldsEntry[] = [];
+  for (const manager of [...managers.values()].sort((a, b) => compareKeys(key(a), key(b)))) {
+    entries.push(yield* encodeManager(manager));
+  }
+  return entries;
 }
 
-function encodeManager({ name, operation, apiVersion, subresource, time, fields }: Manager): ManagedFieldsEntry {
+function* encodeManager(manager: Manager): Steps<ManagedFieldsEntry> {
+  const { name, operation, apiVersion, subresource, time, fields } = manager;
   return {
     ...(name === "" ? {} : { manager: name }),
     operation,
     apiVersion,
     ...(time === undefined ? {} : { time }),
     fieldsType: "FieldsV1",
-    fieldsV1: toFieldsV1(fields),
+    fieldsV1: yield* toFieldsV1InSteps(fields),
     ...(subresource === undefined ? {} : { subresource }),
   };
 }

@@ -7,7 +7,7 @@ import { own } from "./json.ts";
 import {
   capUpdaters,
   decodeManagers,
-  encodeManagers,
+  encodeManagersInSteps,
   identifierOf,
   mapFields,
   NO_MANAGERS,
@@ -76,7 +76,7 @@ export function* trackUpdateInSteps(
   yield;
   const owners = recordUpdate(managers, change, write);
   yield;
-  return owners.size === 0 ? undefined : encodeManagers(capUpdaters(owners));
+  return owners.size === 0 ? undefined : yield* encodeManagersInSteps(capUpdaters(owners));
 }
 
 export function recordUpdate(managers: Managers, change: Comparison, write: Write): Managers {

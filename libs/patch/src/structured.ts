@@ -48,30 +48,50 @@ interface NodeComparison {
 
 const NOTHING: FieldNode = { member: false, children: NO_FIELDS };
 const SAME: NodeComparison = { changed: NOTHING, removed: NOTHING };
+const LEAF_CHANGED: NodeComparison = { changed: LEAF, removed: NOTHING };
+const LEAF_REMOVED: NodeComparison = { changed: NOTHING, removed: LEAF };
 
 function compareNode(before: unknown, after: unknown, type: TypeRef): NodeComparison {
   if (before === after) return SAME;
   const shape = shapeOf(type, isJsonObject(before) || isJsonObject(after));
   if (shape.kind === "leaf" || (isEmpty(before) && isEmpty(after))) return compareLeaf(before, after);
+  const changed = new Map<string, FieldNode>();
+  const removed = new Map<string, FieldNode>();
   const children = shape.kind === "list" ? compareLists(before, after, shape) : compareMaps(before, after, shape);
+  for (const [element, child] of children) {
+    if (holdsSome(child.changed)) changed.set(element, child.changed);
+    if (holdsSome(child.removed)) removed.set(element, child.removed);
+  }
   return {
-    changed: { member: before === undefined, children: fieldSet(children.map(([e, { changed }]) => [e, changed])) },
-    removed: { member: after === undefined, children: fieldSet(children.map(([e, { removed }]) => [e, removed])) },
+    changed: { member: before === undefined, children: changed },
+    removed: { member: after === undefined, children: removed },
   };
+}
+
+function holdsSome({ member, children }: FieldNode): boolean {
+  return member || children.size > 0;
 }
 
 function compareLeaf(before: unknown, after: unknown): NodeComparison {
   if (jsonEqual(before, after)) return SAME;
-  return after === undefined ? { changed: NOTHING, removed: LEAF } : { changed: LEAF, removed: NOTHING };
+  return after === undefined ? LEAF_REMOVED : LEAF_CHANGED;
 }
 
-function compareMaps(before: unknown, after: unknown, shape: MapShape): readonly [string, NodeComparison][] {
-  const [a, b] = [before, after].map((value) => (isJsonObject(value) ? value : undefined));
-  const names = new Set([...Object.keys(a ?? {}), ...Object.keys(b ?? {})]);
-  return [...names].map((name) => [
+type Compared = readonly [element: string, comparison: NodeComparison];
+
+function compareMaps(before: unknown, after: unknown, shape: MapShape): readonly Compared[] {
+  const a = isJsonObject(before) ? before : undefined;
+  const b = isJsonObject(after) ? after : undefined;
+  return namesOf(a, b).map((name) => [
     fieldElement(name),
     compareNode(presentValue(a, name, shape), presentValue(b, name, shape), childType(shape, name)),
   ]);
+}
+
+/** The names in either, each once. */
+function namesOf(a: JsonObject | undefined, b: JsonObject | undefined): readonly string[] {
+  if (!a || !b) return Object.keys(a ?? b ?? {});
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])];
 }
 
 /** A field that Go always writes counts as there in every structure that is there. */
@@ -82,7 +102,7 @@ function presentValue(object: JsonObject | undefined, name: string, shape: MapSh
   return value === undefined && field ? zeroValue(field) : value;
 }
 
-function compareLists(before: unknown, after: unknown, shape: ListShape): readonly [string, NodeComparison][] {
+function compareLists(before: unknown, after: unknown, shape: ListShape): readonly Compared[] {
   const a = indexed(before, shape);
   const b = indexed(after, shape);
   return [...new Set([...a.keys(), ...b.keys()])].map((element) => [

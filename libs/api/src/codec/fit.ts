@@ -9,11 +9,17 @@ import { canonicalMicroTime, canonicalTime } from "./time.ts";
 
 export type JsonObject = { [field: string]: unknown };
 
-/** Returns the paths of the unknown fields that were dropped, e.g. `spec.containers[0].zz`: the first MAX_STRICT_PROBLEMS. */
-export function fitToSchema(value: unknown, schema: StructureSchema): readonly string[] {
+export interface Fit {
+  /** The paths of the unknown fields that were dropped, e.g. `spec.containers[0].zz`: the first MAX_STRICT_PROBLEMS. */
+  readonly unknown: readonly string[];
+  /** How many members the value's objects had, those that were dropped too. */
+  readonly members: number;
+}
+
+export function fitToSchema(value: unknown, schema: StructureSchema): Fit {
   const fitter = new Fitter();
   fitter.root(value, schema);
-  return fitter.unknown;
+  return fitter;
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {
@@ -23,8 +29,9 @@ export function isJsonObject(value: unknown): value is JsonObject {
 /** A step from the root: a structure's field, a list's index, or a map's key. */
 type Step = string | number | { readonly key: string };
 
-class Fitter {
+class Fitter implements Fit {
   readonly unknown: string[] = [];
+  members = 0;
   readonly #steps: Step[] = [];
   /** Names the innermost structure in error texts. */
   #within: StructureSchema | undefined;
@@ -36,10 +43,13 @@ class Fitter {
 
   #structure(object: JsonObject, schema: StructureSchema): void {
     const outer = this.#within;
-    for (const name of Object.keys(object)) {
+    const names = Object.keys(object);
+    this.members += names.length;
+    for (const name of names) {
       const field = schema.fields.get(name);
       this.#steps.push(name);
       if (!field) {
+        this.members += membersOf(object[name]);
         if (this.unknown.length < MAX_STRICT_PROBLEMS) this.unknown.push(this.#path());
         delete object[name];
       } else if (object[name] === null) {
@@ -63,7 +73,9 @@ class Fitter {
 
   #map(value: unknown, type: FieldType): JsonObject {
     if (!isJsonObject(value)) throw this.#mismatch(jsonWord(value), `map[string]${goTypeOf(type)}`);
-    for (const key of Object.keys(value)) {
+    const keys = Object.keys(value);
+    this.members += keys.length;
+    for (const key of keys) {
       this.#steps.push({ key });
       const fitted = value[key] === null ? zeroOf(type) : this.#one(value[key], type);
       if (fitted !== value[key]) setOwn(value, key, fitted);
@@ -137,10 +149,12 @@ class Fitter {
       case "RawExtension":
       case "JSON":
       case "Any":
+        this.members += membersOf(value);
         return value;
       case "JSONSchemaPropsOrBool":
       case "JSONSchemaPropsOrArray":
       case "JSONSchemaPropsOrStringArray":
+        this.members += membersOf(value);
         return value; // checked by the kind, which alone knows the recursion
     }
   }
@@ -161,6 +175,15 @@ class Fitter {
     }
     return path;
   }
+}
+
+/** How many members the objects of a free value have. */
+function membersOf(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const items: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
+  let members = items === value ? 0 : items.length;
+  for (const item of items) if (typeof item === "object") members += membersOf(item);
+  return members;
 }
 
 const STRING: FieldType = { kind: "scalar", scalar: "string" };

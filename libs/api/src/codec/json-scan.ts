@@ -24,22 +24,52 @@ export function syntaxErrorText(text: string): string {
   }
 }
 
-/** True when brackets nest deeper than MAX_DEPTH; one pass over the bytes, whether they are JSON or not. */
-export function isTooDeep(bytes: Uint8Array): boolean {
+/** What one pass over the bytes shows, whether they are JSON or not. */
+export interface JsonScan {
+  /** Brackets nest deeper than MAX_DEPTH: the pass ended there. */
+  readonly isTooDeep: boolean;
+  /** Colons outside of strings: in JSON, one for each member that an object was given. */
+  readonly members: number;
+  /** Numbers that may be too long for a double: where they begin and end. */
+  readonly longNumbers: readonly (readonly [start: number, end: number])[];
+}
+
+export function scanJson(bytes: Uint8Array): JsonScan {
+  const longNumbers: [number, number][] = [];
   let depth = 0;
+  let members = 0;
   for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at];
+    const byte = bytes[at] as number;
     if (byte === QUOTE) {
       // Strings are most of what comes: they are leapt over.
       at = bytes.indexOf(QUOTE, at + 1);
       while (at >= 0 && isEscaped(bytes, at)) at = bytes.indexOf(QUOTE, at + 1);
-      if (at < 0) return false;
-    } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
-      if (++depth > MAX_DEPTH) return true;
+      if (at < 0) break;
+    } else if (byte === COLON) members++;
+    else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+      if (++depth > MAX_DEPTH) return { isTooDeep: true, members, longNumbers };
     } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) depth--;
+    else if (isOfNumber(byte)) {
+      const start = at;
+      while (at + 1 < bytes.length && isOfNumber(bytes[at + 1] as number)) at++;
+      if (at + 1 - start > EXACT_DIGITS) longNumbers.push([start, at + 1]);
+    }
   }
-  return false;
+  return { isTooDeep: false, members, longNumbers };
 }
+
+export function isTooDeep(bytes: Uint8Array): boolean {
+  return scanJson(bytes).isTooDeep;
+}
+
+/** A digit, or what else a number is written with: `-`, `+`, `.`, `e`, `E`. */
+function isOfNumber(byte: number): boolean {
+  if (byte >= 0x30 && byte <= 0x39) return true;
+  return byte === 0x2d || byte === 0x2e || byte === 0x2b || byte === 0x65 || byte === 0x45;
+}
+
+/** A double holds every integer of so many digits. */
+const EXACT_DIGITS = 15;
 
 /** Whether an odd number of backslashes stands before `at`. */
 function isEscaped(bytes: Uint8Array, at: number): boolean {
@@ -50,6 +80,7 @@ function isEscaped(bytes: Uint8Array, at: number): boolean {
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const COLON = 0x3a;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;

@@ -1,4 +1,7 @@
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { duplicateKeys, scanJson } from "./json-scan.ts";
+import { fitToSchema } from "./fit.ts";
 import { decodeJson, decodeValue, encodeJson, parseJson, stringifyJson } from "./json.ts";
 import { DecodeError } from "./limits.ts";
 import { schemaOf, type StructureSchema } from "../schema.ts";
@@ -6,6 +9,7 @@ import { schemaOf, type StructureSchema } from "../schema.ts";
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const pod = schemaOf("v1", "Pod") as StructureSchema;
+const controllerRevision = schemaOf("apps/v1", "ControllerRevision") as StructureSchema;
 const deployment = schemaOf("apps/v1", "Deployment") as StructureSchema;
 
 function problem(text: string, schema = pod): string {
@@ -36,6 +40,41 @@ describe("decoding", () => {
     const { object, strictProblems } = decodeJson(bytesOf(text), pod, { findDuplicates: true });
     expect(object).toEqual(JSON.parse(text));
     expect(strictProblems).toEqual([`duplicate field "metadata.labels.c"`]);
+  });
+
+  it("finds what is doubled by the count of members, whatever stands in strings", () => {
+    const scalar = fc.constantFrom("1", "null", `"a:b"`, `"\\"x\\":{"`, "-1.5e3");
+    const key = fc.constantFrom("a", "b", "__proto__", "c:d", `q\\"`, "1");
+    const { json } = fc.letrec<{ json: string }>((tie) => ({
+      json: fc.oneof(
+        { maxDepth: 4 },
+        scalar,
+        fc.array(tie("json"), { maxLength: 3 }).map((items) => `[${items.join(" , ")}]`),
+        fc
+          .array(fc.tuple(key, tie("json")), { maxLength: 4 })
+          .map((members) => `{${members.map(([name, value]) => `"${name}" : ${value}`).join(",")}}`),
+      ),
+    }));
+    fc.assert(
+      fc.property(json, (text) => {
+        const body = `{"metadata":{"labels":{"l":"m"}},"raw":${text}}`;
+        const { members } = fitToSchema(JSON.parse(body), controllerRevision);
+        expect(members < scanJson(bytesOf(body)).members).toBe(duplicateKeys(body).length > 0);
+        const asData = `{"metadata":{"labels":{"l":"m"}},"data":${text}}`;
+        const { strictProblems } = decodeJson(bytesOf(asData), controllerRevision, { findDuplicates: true });
+        expect(strictProblems).toEqual(duplicateKeys(asData).map((path) => `duplicate field ${JSON.stringify(path)}`));
+      }),
+    );
+  });
+
+  it("refuses an integer of any length that a double would round, and looks into no string", () => {
+    const grace = (number: string): string => `{"spec":{"terminationGracePeriodSeconds":${number}}}`;
+    const words = (number: string): string => `json: cannot unmarshal number ${number} into Go value of type int64`;
+    expect(problem(grace("9007199254740993"))).toBe(words("9007199254740993"));
+    expect(problem(grace("-9007199254740993"))).toBe(words("-9007199254740993"));
+    expect(problem(grace("9".repeat(1_000)))).toBe(words(`${"9".repeat(310)}...`));
+    expect(problem(grace("9007199254740992"))).toBe("no problem");
+    expect(problem(`{"metadata":{"name":"9007199254740993"}}`)).toBe("no problem");
   });
 
   it("reports duplicate fields when asked, and lets the last one win", () => {

@@ -7,9 +7,10 @@
  * Limits: nesting up to MAX_DEPTH; integers that a double cannot hold are refused (the largest int64 is exact).
  */
 import type { StructureSchema } from "../schema.ts";
+import { atOnce, type Steps } from "../steps.ts";
 import { canonicalObject } from "./canonical.ts";
-import { fitToSchema, type JsonObject } from "./fit.ts";
-import { duplicateKeys, isTooDeep, syntaxErrorText } from "./json-scan.ts";
+import { fitToSchema, type Fit, type JsonObject } from "./fit.ts";
+import { duplicateKeys, scanJson, syntaxErrorText, type JsonScan } from "./json-scan.ts";
 import { DecodeError } from "./limits.ts";
 
 export interface Decoded {
@@ -26,14 +27,29 @@ export interface DecodeOptions {
 
 /** Throws a DecodeError for what is not JSON or does not fit the kind's structure. */
 export function decodeJson(bytes: Uint8Array, schema: StructureSchema, options: DecodeOptions = {}): Decoded {
-  const { value, text } = parse(bytes);
-  const duplicates = options.findDuplicates ? duplicateKeys(text) : [];
-  return fitted(value, schema, duplicates);
+  return atOnce(decodeJsonInSteps(bytes, schema, options));
+}
+
+/** The same, for large objects. */
+export function* decodeJsonInSteps(
+  bytes: Uint8Array,
+  schema: StructureSchema,
+  options: DecodeOptions = {},
+): Steps<Decoded> {
+  const scan = scanJson(bytes);
+  yield;
+  const { value, text } = parse(bytes, scan);
+  yield;
+  const fit = fitToSchema(value, schema);
+  // To read the text for what is doubled costs more than to parse it: only where the parser has dropped something.
+  const hasDoubled = options.findDuplicates === true && fit.members < scan.members;
+  if (hasDoubled) yield;
+  return decodedOf(value, fit, hasDoubled ? duplicateKeys(text) : []);
 }
 
 /** A parsed value (from YAML, a patch, protobuf) as an object of this structure. Changes the value in place. */
 export function decodeValue(value: unknown, schema: StructureSchema): Decoded {
-  return fitted(value, schema, []);
+  return decodedOf(value, fitToSchema(value, schema), []);
 }
 
 /** JSON of any shape, for kinds without a schema, patches and envelopes. Throws a DecodeError in Go's words. */
@@ -56,35 +72,47 @@ const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder();
 /** In JSON without spaces: what follows a colon, a comma or a bracket, so that no string of digits is looked through. */
 const LARGE_NUMBER = /(?:^|[:,[])-?[0-9](?:[0-9]{16}|[0-9.]*e\+)/;
-const MANY_DIGITS = /[0-9]{16}/;
 const MAX_INT64 = 2n ** 63n - 1n;
 
-function parse(bytes: Uint8Array): { readonly value: unknown; readonly text: string } {
-  if (isTooDeep(bytes)) throw new DecodeError("exceeded max depth");
+interface Parsed {
+  readonly value: unknown;
+  readonly text: string;
+}
+
+function parse(bytes: Uint8Array, { isTooDeep, longNumbers }: JsonScan = scanJson(bytes)): Parsed {
+  if (isTooDeep) throw new DecodeError("exceeded max depth");
   const text = textDecoder.decode(bytes);
+  let value: unknown;
   try {
-    return { value: MANY_DIGITS.test(text) ? parseExact(text) : (JSON.parse(text) as unknown), text };
-  } catch (error) {
-    throw error instanceof DecodeError ? error : new DecodeError(syntaxErrorText(text));
+    value = JSON.parse(text);
+  } catch {
+    throw new DecodeError(syntaxErrorText(text));
   }
+  for (const [start, end] of longNumbers) refuseRounded(textDecoder.decode(bytes.subarray(start, end)));
+  return { value, text };
 }
 
 /** Nothing is rounded in silence: an integer that a double cannot hold is refused, but for the largest int64. */
-function parseExact(text: string): unknown {
-  const exactly = (_key: string, value: unknown, { source }: { readonly source?: string }): unknown => {
-    if (typeof value !== "number" || Number.isSafeInteger(value) || !/^-?\d+$/.test(source ?? "")) return value;
-    const exact = BigInt(source ?? 0);
+function refuseRounded(source: string): void {
+  const value = Number(source);
+  if (Number.isSafeInteger(value) || !/^-?\d+$/.test(source)) return;
+  if (Number.isFinite(value)) {
+    const exact = BigInt(source);
     // The double next to the largest int64 stands for that one, and for no other.
-    const isTaken = value === Number(MAX_INT64) ? exact === MAX_INT64 : BigInt(value) === exact;
-    if (!isTaken) throw new DecodeError(`json: cannot unmarshal number ${source} into Go value of type int64`);
-    return value;
-  };
-  // The compiler's library does not know the third parameter yet.
-  return (JSON.parse as (text: string, reviver: typeof exactly) => unknown)(text, exactly);
+    if (value === Number(MAX_INT64) ? exact === MAX_INT64 : BigInt(value) === exact) return;
+  }
+  throw new DecodeError(`json: cannot unmarshal number ${shortened(source)} into Go value of type int64`);
 }
 
-function fitted(value: unknown, schema: StructureSchema, duplicates: readonly string[]): Decoded {
-  const unknown = new Set(fitToSchema(value, schema));
+/** No double is longer; a number may be as long as a body. */
+function shortened(number: string): string {
+  return number.length > MOST_DIGITS ? `${number.slice(0, MOST_DIGITS)}...` : number;
+}
+
+const MOST_DIGITS = 310;
+
+function decodedOf(value: unknown, fit: Fit, duplicates: readonly string[]): Decoded {
+  const unknown = new Set(fit.unknown);
   const known = duplicates.filter((path) => !isWithin(unknown, path));
   return {
     object: value as JsonObject,

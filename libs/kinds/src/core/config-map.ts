@@ -28,7 +28,7 @@ export const configMap: KindDefinition<ConfigMap> = {
 
 function* rules({ data, binaryData }: ConfigMap): FieldErrors {
   yield* keyRules(data, "data");
-  for (const key of Object.keys(data ?? {})) {
+  for (const key of Object.keys(binaryData ? (data ?? {}) : {})) {
     if (binaryData && key in binaryData) yield invalid(`data[${key}]`, key, "duplicate of key present in binaryData");
   }
   yield* keyRules(binaryData, "binaryData");

@@ -59,14 +59,19 @@ export function* applyPatch(
     const object = old?.() ?? { metadata: {} };
     return view ? view.fromStored(object) : object;
   };
-  const patched = (): unknown => patchedValue(type, shown(), parseBody(body, false), kind);
-  const made = patched();
+  const given = parseBody(body, false);
+  yield;
+  const patched = (patch: unknown): unknown => patchedValue(type, shown(), patch, kind);
+  const made = patched(given);
   yield;
   const value = type === "merge" ? made : unshared(made);
   if (body.length > MAX_STORED_BYTES) refuseTooLarge(JSON.stringify(value));
   yield;
   const refuse = (why: string): StatusError =>
-    doesNotFit(type === "strategic" ? goText(parseBody(body, false)) : JSON.stringify(patched()), why);
+    doesNotFit(
+      type === "strategic" ? goText(parseBody(body, false)) : JSON.stringify(patched(parseBody(body, false))),
+      why,
+    );
   const object = fitObject(value, kind, options.fieldValidation, warn, refuse);
   return view ? view.toStored(object) : object;
 }
@@ -117,6 +122,7 @@ function* applied(
   warn: (text: string) => void,
 ): Steps<ApiObject> {
   const given = parseBody(body, true);
+  yield;
   if (body.length > MAX_STORED_BYTES) refuseTooLarge(JSON.stringify(given));
   if (!isJsonObject(given)) throw badRequest("error decoding YAML: the configuration is not an object");
   for (const [field, expected] of Object.entries({ apiVersion: apiVersionOf(kind), kind: kind.kind })) {

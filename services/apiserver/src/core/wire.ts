@@ -5,7 +5,7 @@ import {
   cannotBeHandledText,
   canonicalObject,
   DecodeError,
-  decodeJson,
+  decodeJsonInSteps,
   decodeProtobuf,
   decodeValue,
   encodeProtobuf,
@@ -23,6 +23,7 @@ import {
   type WireFormat,
 } from "@pilothouse/api";
 import type { ApiResponse } from "@pilothouse/api/http";
+import { atOnce, type Steps } from "@pilothouse/api/steps";
 import { badRequest, notAcceptable, tooLarge, unsupportedMediaType, type StatusError } from "@pilothouse/errors";
 import type { ApiObject, GroupVersionKind } from "@pilothouse/kinds/kind";
 import type { FieldValidation } from "./options.ts";
@@ -58,14 +59,22 @@ export interface BodyRequest {
  * @throws StatusError 400 and 415 with upstream's texts
  */
 export function decodeBody(request: BodyRequest, warn: (text: string) => void): ApiObject {
+  return atOnce(decodeBodyInSteps(request, warn));
+}
+
+/** The same, for large objects. */
+export function* decodeBodyInSteps(request: BodyRequest, warn: (text: string) => void): Steps<ApiObject> {
   const { body, wanted, fieldValidation } = request;
   const format = bodyFormat(request.contentType);
   if (!format) throw unsupportedMediaType(ACCEPTED_MEDIA_TYPES);
   const schema = schemaOfKind(wanted);
-  const decoded = decodeAs(format, body, schema, wanted, fieldValidation !== "Ignore");
+  const decoded = yield* decodeAs(format, body, schema, wanted, fieldValidation !== "Ignore");
   const object = decoded.object;
   // Early: to judge an object that etcd would not take anyway costs more than all the rest.
-  if (body.length > MAX_STORED_BYTES) refuseTooLarge(JSON.stringify(object));
+  if (body.length > MAX_STORED_BYTES) {
+    yield;
+    refuseTooLarge(JSON.stringify(object));
+  }
   judgeKind(request, { apiVersion: text(object["apiVersion"]), kind: text(object["kind"]) });
   if (decoded.strictProblems.length > 0) {
     if (fieldValidation === "Strict") {
@@ -154,24 +163,28 @@ export function encodeAs(format: WireFormat, object: Json, kind: GroupVersionKin
   }
 }
 
-function decodeAs(
+function* decodeAs(
   format: WireFormat,
   body: Uint8Array,
   schema: StructureSchema,
   wanted: GroupVersionKind,
   findDuplicates: boolean,
-): Decoded {
+): Steps<Decoded> {
   try {
     switch (format) {
       case "json":
-        return decodeJson(body, schema, { findDuplicates });
-      case "yaml":
-        return decodeValue(parseYaml(body), schema);
+        return yield* decodeJsonInSteps(body, schema, { findDuplicates });
+      case "yaml": {
+        const value = parseYaml(body);
+        yield;
+        return decodeValue(value, schema);
+      }
       case "protobuf":
         return decodeWire(body, schema, wanted);
     }
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
+    yield;
     throw undecodable(format, body, wanted, error);
   }
 }

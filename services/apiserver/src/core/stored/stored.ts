@@ -10,6 +10,7 @@
  */
 import { canonicalObject, schemaOf, stringifyJson, type JsonObject } from "@pilothouse/api";
 import { setOwn } from "@pilothouse/api/codec/fit";
+import { atOnce, type Steps } from "@pilothouse/api/steps";
 import type { ApiObject, KindDefinition, ObjectMeta } from "@pilothouse/kinds/kind";
 import { formatTraceparent, parseTraceparent, type TraceContext } from "@pilothouse/api/trace-context";
 import { ENCRYPTED_PREFIX } from "./encryption.ts";
@@ -42,8 +43,16 @@ export interface StoredValue {
 
 /** Encodes an object for the store. Its resourceVersion, if any, is left out. */
 export function encodeObject(object: ApiObject): EncodedObject {
+  return atOnce(encodeObjectInSteps(object));
+}
+
+/** The same, for large objects. */
+export function* encodeObjectInSteps(object: ApiObject): Steps<EncodedObject> {
   const canonical = canonicalTree(object);
-  return { object: canonical, body: Buffer.from(stringifyJson(canonical)), spliceOffset: spliceOffsetOf(canonical) };
+  yield;
+  const text = stringifyJson(canonical);
+  yield;
+  return { object: canonical, body: Buffer.from(text), spliceOffset: spliceOffsetOf(canonical) };
 }
 
 /** The value to put. */

@@ -1,6 +1,7 @@
 /** Creates: from a body to one transaction. */
 import type { Service } from "@pilothouse/api/types/core-v1";
 import type { ApiResponse } from "@pilothouse/api/http";
+import type { Steps } from "@pilothouse/api/steps";
 import {
   alreadyExists,
   badRequest,
@@ -18,9 +19,9 @@ import type { RequestContext, StoredObject, WriteCause } from "../../core/model.
 import { generatedName } from "../../core/names.ts";
 import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
 import { recordUpdate } from "../../core/ownership.ts";
-import { encodeObject } from "../../core/stored/stored.ts";
+import { encodeObjectInSteps } from "../../core/stored/stored.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
-import { decodeBody } from "../../core/wire.ts";
+import { decodeBodyInSteps } from "../../core/wire.ts";
 import { requestProblems } from "../access/certificate-requests.ts";
 import { admitIntoNamespace } from "./namespace-gate.ts";
 import { AlongsideRefused, NamespaceChanged } from "./object-store.ts";
@@ -31,7 +32,7 @@ export async function create(deps: WriteDeps, context: RequestContext, kind: Kin
   const { request, span } = context;
   const options = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
   const pace = paceOf(deps.time.clock);
-  const object = decodeStored(context, kind, options, context.warn);
+  const object = await inSteps(decodeStored(context, kind, options, context.warn), pace);
   await pace();
   const stored = await createObject(deps, context, kind, object, options);
   // The path of a create has no name, and a trace is asked for by its object's.
@@ -40,14 +41,15 @@ export async function create(deps: WriteDeps, context: RequestContext, kind: Kin
 }
 
 /** The object of a body, in the shape in which it is stored, whichever version it came in. */
-export function decodeStored(
+export function* decodeStored(
   { request, kind: asked }: RequestContext,
   kind: KindDefinition,
   { fieldValidation }: Pick<WriteOptions, "fieldValidation">,
   warn: RequestContext["warn"],
-): ApiObject {
+): Steps<ApiObject> {
   const contentType = request.headers["content-type"];
-  const object = decodeBody({ body: request.body, contentType, wanted: asked ?? kind, fieldValidation }, warn);
+  const body = { body: request.body, contentType, wanted: asked ?? kind, fieldValidation };
+  const object = yield* decodeBodyInSteps(body, warn);
   return asked?.view?.toStored(object) ?? object;
 }
 
@@ -112,7 +114,7 @@ export async function createObject(
 
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const reservation = await reserve(deps, kind, object);
-    const ready = encodeObject(object);
+    const ready = await inSteps(encodeObjectInSteps(object), pace);
     await pace();
     if (options.dryRun) {
       await refuseExisting(deps, kind, ready.object);

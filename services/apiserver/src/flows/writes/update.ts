@@ -9,7 +9,7 @@ import type { EncodedObject, RequestContext, StoredObject } from "../../core/mod
 import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
 import { recordUpdate } from "../../core/ownership.ts";
 import { applyPatch, patchTypeOf } from "../../core/patch-request.ts";
-import { encodeObject, isUnchanged, storedAt } from "../../core/stored/stored.ts";
+import { encodeObjectInSteps, isUnchanged, storedAt } from "../../core/stored/stored.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { certificateProblems } from "../access/certificate-requests.ts";
 import type { Reservation } from "./allocate.ts";
@@ -47,10 +47,10 @@ export async function update(deps: WriteDeps, context: RequestContext, kind: Kin
   const { request, info } = context;
   const options = writeOptionsOf("UpdateOptions", request.query, request.headers["user-agent"]);
   const pace = paceOf(deps.time.clock);
-  const decoded = (warn: RequestContext["warn"]): ApiObject =>
-    placed(decodeStored(context, kind, options, warn), context, kind);
+  const decoded = async (warn: RequestContext["warn"]): Promise<ApiObject> =>
+    placed(await inSteps(decodeStored(context, kind, options, warn), pace), context, kind);
   // An attempt changes what it takes: the first takes what was judged here, a further one decodes anew.
-  let first: ApiObject | undefined = decoded(context.warn);
+  let first: ApiObject | undefined = await decoded(context.warn);
   await pace();
   const changed = await change(deps, context, kind, {
     options,
@@ -149,7 +149,7 @@ export function change(deps: WriteDeps, context: RequestContext, kind: KindDefin
       await completeUpdate(deps, heard, kind, object, stored.object, wish, pace);
       await pace();
       const reservation = await reserve(deps, kind, object, stored.object, drawnInVain);
-      const ready = encodeObject(object);
+      const ready = await inSteps(encodeObjectInSteps(object), pace);
       await pace();
       return decideWrite(deps, heard, kind, { wish, stored, ready, reservation, drawnInVain });
     },
