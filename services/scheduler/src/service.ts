@@ -37,7 +37,10 @@ export function start(ports: SchedulerPorts, config: SchedulerConfig): Scheduler
   const nodes = startInformer(informerPorts, { type: resources.nodes });
   const budgets = startInformer(informerPorts, { type: resources.podDisruptionBudgets });
   const namespaces = startInformer(informerPorts, { type: resources.namespaces });
-  const informed = { pods, nodes, budgets, namespaces };
+  const claims = startInformer(informerPorts, { type: resources.persistentVolumeClaims });
+  const volumes = startInformer(informerPorts, { type: resources.persistentVolumes });
+  const storageClasses = startInformer(informerPorts, { type: resources.storageClasses });
+  const informed = { pods, nodes, budgets, namespaces, claims, volumes, storageClasses };
   life.run(Object.values(informed), async (scope, signal) => {
     const events = eventRecorder({ ...ports, client, scope, component: config.schedulerName });
     const loop = new SchedulingLoop({ ...ports, client, scope, events }, config, informed);

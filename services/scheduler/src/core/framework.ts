@@ -25,7 +25,14 @@ export function unresolvable(...reasons: string[]): FilterVerdict {
 }
 
 /** Changes of the cluster that may undo a rejection: a plugin names those that can undo its own. */
-export type ClusterEvent = "NodeAdded" | "NodeChanged" | "PodAdded" | "PodChanged" | "PodDeleted";
+export type ClusterEvent =
+  | "NodeAdded"
+  | "NodeChanged"
+  | "PodAdded"
+  | "PodChanged"
+  | "PodDeleted"
+  /** A claim, a volume or a storage class. */
+  | "StorageChanged";
 
 /** What one cycle has worked out for one plugin: made by `prepare`, handed to `filter` and `score`. */
 export interface Plugin<Prepared = unknown> {

@@ -4,7 +4,8 @@
  * `ClusterState` is kept up to date by events (one writer: flows/schedule.ts) and hands out snapshots. A pod that was decided
  * but whose binding is not yet heard of is *assumed*: it counts on its node until the API confirms or the binding fails.
  */
-import type { Node, Pod } from "@pilothouse/api/types/core-v1";
+import type { Node, PersistentVolume, PersistentVolumeClaim, Pod } from "@pilothouse/api/types/core-v1";
+import type { StorageClass } from "@pilothouse/api/types/storage-v1";
 import { hostPortsOf, type HostPort } from "@pilothouse/kinds/core/host-ports";
 import { nodeAllocatable, podRequests, podRequestsNonZero, type Resources } from "@pilothouse/kinds/core/pod-resources";
 
@@ -20,13 +21,26 @@ export interface NodeSnapshot {
   readonly hostPorts: readonly HostPort[];
 }
 
+/** Claims, volumes and classes, as they are shown; volumes that were chosen but not yet told are their claims' already. */
+export interface StorageView {
+  readonly claim: (namespace: string, name: string) => PersistentVolumeClaim | undefined;
+  readonly volumes: () => readonly PersistentVolume[];
+  readonly storageClass: (name: string) => StorageClass | undefined;
+}
+
+const NO_STORAGE: StorageView = { claim: () => undefined, volumes: () => [], storageClass: () => undefined };
+
 export interface Snapshot {
   readonly nodes: readonly NodeSnapshot[];
   /** Pods that wait for others to leave a node, by that node's name: what they need there is spoken for. */
   readonly nominated: ReadonlyMap<string, readonly Pod[]>;
   /** Undefined for a namespace that is not known. */
   readonly namespaceLabels: (namespace: string) => Readonly<Record<string, string>> | undefined;
+  readonly storage: StorageView;
 }
+
+/** What a snapshot shows beside nodes and pods. */
+export type Surroundings = Partial<Pick<Snapshot, "namespaceLabels" | "storage">>;
 
 /** `namespace/name`, by which pods are known here. */
 export function podKey(pod: Pod): string {
@@ -39,12 +53,12 @@ export class ClusterState {
   readonly #nodeOfPod = new Map<string, string>();
   readonly #assumed = new Map<string, Pod>();
   readonly #nominations = new Map<string, { readonly pod: Pod; readonly nodeName: string }>();
-  readonly #namespaceLabels: Snapshot["namespaceLabels"];
+  readonly #surroundings: Pick<Snapshot, "namespaceLabels" | "storage">;
   /** Snapshots of nodes that did not change since the last cycle are shared with it. */
   readonly #built = new Map<string, NodeSnapshot>();
 
-  constructor(namespaceLabels: Snapshot["namespaceLabels"] = () => undefined) {
-    this.#namespaceLabels = namespaceLabels;
+  constructor({ namespaceLabels = () => undefined, storage = NO_STORAGE }: Surroundings = {}) {
+    this.#surroundings = { namespaceLabels, storage };
   }
 
   setNode(node: Node): void {
@@ -101,7 +115,7 @@ export class ClusterState {
       nominated.set(nodeName, [...(nominated.get(nodeName) ?? []), pod]);
     }
     const nodes = [...this.#nodes].map(([name, node]) => this.#build(name, node));
-    return { nodes, nominated, namespaceLabels: this.#namespaceLabels };
+    return { nodes, nominated, ...this.#surroundings };
   }
 
   #place(key: string, nodeName: string | undefined, pod?: Pod): void {

@@ -15,12 +15,14 @@ import type { Scope } from "@pilothouse/lifecycle";
 import { span, type Span, type Telemetry, type TraceContext } from "@pilothouse/telemetry";
 import { schedule, type Decision } from "../core/cycle.ts";
 import type { ClusterEvent } from "../core/framework.ts";
-import { preempt, priorityOf, type Preemption } from "../core/preemption.ts";
 import { SchedulingQueue } from "../core/queue.ts";
 import { ClusterState, isOver } from "../core/snapshot.ts";
 import { plugins } from "../plugins/registry.ts";
+import type { VolumeChoices } from "../plugins/volume-binding/volume-binding.ts";
 import { bind, reportUnschedulable } from "./bind.ts";
-import { budgetOf, evict, nominate } from "./evict.ts";
+import { bindVolumes } from "./bind-volumes.ts";
+import { Storage, type StorageInformers } from "./storage.ts";
+import { Preempting, type Unschedulable } from "./preempting.ts";
 
 export interface SchedulingPorts {
   readonly client: ApiClient;
@@ -31,7 +33,7 @@ export interface SchedulingPorts {
   readonly events: EventRecorder;
 }
 
-export interface Informed {
+export interface Informed extends StorageInformers {
   readonly pods: Informer<Pod>;
   readonly nodes: Informer<Node>;
   readonly budgets: Informer<PodDisruptionBudget>;
@@ -45,8 +47,6 @@ export interface SchedulingOptions {
   readonly maxBindings: number;
 }
 
-type Unschedulable = Extract<Decision, { outcome: "unschedulable" }>;
-
 /** What woke the scheduler for a pod, and since when it waits. */
 interface Cause {
   readonly trace: TraceContext | undefined;
@@ -57,7 +57,8 @@ export class SchedulingLoop {
   readonly #ports: SchedulingPorts;
   readonly #options: SchedulingOptions;
   readonly #pods: Informer<Pod>;
-  readonly #budgets: Informer<PodDisruptionBudget>;
+  readonly #preempting: Preempting;
+  readonly #storage: Storage;
   readonly #state: ClusterState;
   readonly #queue = new SchedulingQueue();
   readonly #causes = new Map<string, Cause>();
@@ -66,16 +67,23 @@ export class SchedulingLoop {
   #wake: (() => void) | undefined;
 
   /** The informers must have reached the leader's election (C10). */
-  constructor(ports: SchedulingPorts, options: SchedulingOptions, { pods, nodes, budgets, namespaces }: Informed) {
+  constructor(ports: SchedulingPorts, options: SchedulingOptions, informed: Informed) {
+    const { pods, nodes, namespaces } = informed;
     this.#ports = ports;
     this.#options = options;
     this.#pods = pods;
-    this.#budgets = budgets;
-    this.#state = new ClusterState((name) => namespaces.get("", name)?.metadata.labels);
+    this.#storage = new Storage(informed);
+    this.#state = new ClusterState({
+      namespaceLabels: (name) => namespaces.get("", name)?.metadata.labels,
+      storage: this.#storage.view,
+    });
+    const { schedulerName } = options;
+    this.#preempting = new Preempting({ ...ports, schedulerName, state: this.#state, budgets: informed.budgets });
     for (const node of nodes.list()) this.#state.setNode(node);
     for (const pod of pods.list()) this.#onPod({ type: "added", object: pod, trace: undefined });
     ports.scope.defer(nodes.onChange((change) => this.#onNode(change)));
     ports.scope.defer(pods.onChange((change) => this.#onPod(change)));
+    this.#storage.follow(ports.scope, () => this.#happened("StorageChanged"));
   }
 
   /** Runs until the signal aborts. */
@@ -112,7 +120,9 @@ export class SchedulingLoop {
       });
       this.#state.assume(pod, decision.nodeName);
       this.#state.withdraw(key);
-      this.#inBackground(key, current, () => this.#bind(key, pod, decision.nodeName, current));
+      const node = this.#state.snapshot().nodes.find(({ name }) => name === decision.nodeName);
+      const choices = this.#storage.choose(pod, node);
+      this.#inBackground(key, current, () => this.#bind(key, pod, decision.nodeName, choices, current));
       return;
     }
     this.#cannotSchedule(key, pod, decision, current);
@@ -120,15 +130,18 @@ export class SchedulingLoop {
 
   /** Others may have to go for it; else it waits until something changes. */
   #cannotSchedule(key: string, pod: Pod, decision: Unschedulable, current: Span): void {
-    const preemption = this.#preempt(pod, decision);
+    const preemption = this.#preempting.decide(pod, decision);
     if (preemption?.outcome === "victims") {
       const { nodeName, victims } = preemption;
       current.set({ "scheduler.unschedulable": decision.message, "scheduler.preempting": victims.map(keyOf).join() });
-      const outrivalled = this.#outrivalled(key, pod, nodeName);
-      this.#state.nominate(pod, nodeName);
+      const outrivalled = this.#preempting.nominate(pod, nodeName);
       this.#inBackground(key, current, async () => {
         await this.#report(pod, decision.message, current);
-        await this.#makeRoom(key, pod, preemption, outrivalled, decision, current);
+        const isDone = await this.#preempting.makeRoom(pod, preemption, outrivalled, current);
+        const nowMs = this.#ports.clock.monotonicMs();
+        // In flight until now, so that no victim's end is missed.
+        if (isDone) this.#queue.rejected(key, decision.undoneBy, nowMs);
+        else this.#queue.failed(key, nowMs);
       });
       return;
     }
@@ -136,47 +149,6 @@ export class SchedulingLoop {
     current.set({ "scheduler.unschedulable": message });
     this.#queue.rejected(key, decision.undoneBy, this.#ports.clock.monotonicMs());
     this.#inBackground(key, current, () => this.#report(pod, message, current));
-  }
-
-  #preempt(pod: Pod, { rejections }: Unschedulable): Preemption | undefined {
-    if (rejections.length === 0) return undefined;
-    return preempt(pod, this.#state.snapshot(), plugins, rejections, this.#budgets.list().map(budgetOf));
-  }
-
-  /** Pods that wait for the same node with less right: they look elsewhere from now on. */
-  #outrivalled(key: string, pod: Pod, nodeName: string): readonly Pod[] {
-    const waiting = this.#state.snapshot().nominated.get(nodeName) ?? [];
-    const lesser = waiting.filter((other) => keyOf(other) !== key && priorityOf(other) < priorityOf(pod));
-    for (const other of lesser) this.#state.withdraw(keyOf(other));
-    return lesser;
-  }
-
-  /** The pod stays in flight meanwhile, so that no victim's end is missed. */
-  async #makeRoom(
-    key: string,
-    pod: Pod,
-    { nodeName, victims }: Extract<Preemption, { outcome: "victims" }>,
-    outrivalled: readonly Pod[],
-    { undoneBy }: Unschedulable,
-    current: Span,
-  ): Promise<void> {
-    const { client, events, clock, telemetry } = this.#ports;
-    const { schedulerName } = this.#options;
-    const now = new Date(clock.now()).toISOString().replace(/\.\d+/, "");
-    try {
-      await nominate(client, pod, nodeName, current.context);
-      for (const other of outrivalled) await nominate(client, other, undefined, current.context);
-      await span(telemetry.tracer, "preempt", { parent: current.context }, (own) =>
-        evict({ client, events, now, schedulerName }, pod, nodeName, victims, own.context),
-      );
-      this.#queue.rejected(key, undoneBy, clock.monotonicMs());
-    } catch (error) {
-      this.#state.withdraw(key);
-      this.#queue.failed(key, clock.monotonicMs());
-      if (isStatus(error, "NotFound")) return;
-      current.fail(error);
-      telemetry.log.warn("preemption failed", { pod: key, node: nodeName, error, trace: current.context });
-    }
   }
 
   #decide(pod: Pod): Decision {
@@ -194,9 +166,19 @@ export class SchedulingLoop {
     return decision;
   }
 
-  async #bind(key: string, pod: Pod, nodeName: string, current: Span): Promise<void> {
-    const { client, events, telemetry, clock } = this.#ports;
+  async #bind(key: string, pod: Pod, nodeName: string, choices: VolumeChoices, current: Span): Promise<void> {
+    const { client, events, telemetry, clock, scope } = this.#ports;
     try {
+      if (choices.bind.length + choices.provision.length > 0) {
+        await span(telemetry.tracer, "bind volumes", { parent: current.context }, (own) =>
+          bindVolumes(
+            { client, clock, claims: this.#storage.claims, signal: scope.signal },
+            nodeName,
+            choices,
+            own.context,
+          ),
+        );
+      }
       await span(telemetry.tracer, "bind", { parent: current.context }, (own) =>
         bind(client, pod, nodeName, own.context),
       );
@@ -215,6 +197,8 @@ export class SchedulingLoop {
       this.#queue.failed(key, clock.monotonicMs());
       current.fail(error);
       telemetry.log.warn("binding failed", { pod: key, node: nodeName, error, trace: current.context });
+    } finally {
+      this.#storage.settled(choices);
     }
   }
 

@@ -9,6 +9,8 @@ import { balancedAllocation, nodeResourcesFit } from "./node-resources/node-reso
 import { nodeUnschedulable } from "./node-unschedulable/node-unschedulable.ts";
 import { podTopologySpread } from "./pod-topology-spread/pod-topology-spread.ts";
 import { taintToleration } from "./taint-toleration/taint-toleration.ts";
+import { volumeBinding } from "./volume-binding/volume-binding.ts";
+import { volumeRestrictions } from "./volume-restrictions/volume-restrictions.ts";
 
 /** A plugin's `Prepared` type is its own affair: the cycle hands back to each what it made. */
 export const plugins: readonly Plugin[] = [
@@ -18,6 +20,8 @@ export const plugins: readonly Plugin[] = [
   nodeAffinity,
   nodePorts,
   nodeResourcesFit,
+  volumeRestrictions,
+  volumeBinding,
   podTopologySpread,
   interPodAffinity,
   balancedAllocation,

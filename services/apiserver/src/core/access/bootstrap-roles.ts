@@ -124,6 +124,7 @@ const SCHEDULER: readonly PolicyRule[] = [
   EVENTS,
   ...REVIEWS,
   rule(READ, [""], ["nodes", "namespaces", "persistentvolumeclaims", "persistentvolumes", "services"]),
+  rule(["patch", "update"], [""], ["persistentvolumeclaims", "persistentvolumes"]),
   rule([...READ, "delete"], [""], ["pods"]),
   rule(["create"], [""], ["pods/binding", "bindings"]),
   rule(["patch", "update"], [""], ["pods/status"]),

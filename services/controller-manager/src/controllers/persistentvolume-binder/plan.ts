@@ -10,13 +10,14 @@ import {
   bestVolume,
   BIND_COMPLETED,
   BOUND_BY_CONTROLLER,
+  claimed,
   classOf,
   isDelayed,
   isHeldBy,
   isMeantFor,
   mismatch,
   NO_PROVISIONER,
-} from "./rules.ts";
+} from "@pilothouse/kinds/core/volume-binding";
 
 export interface Told {
   readonly type: "Normal" | "Warning";
@@ -157,28 +158,6 @@ function lost(claim: PersistentVolumeClaim, reason: string, message: string): St
 
 function isComplete({ metadata }: PersistentVolumeClaim): boolean {
   return metadata.annotations?.[BIND_COMPLETED] !== undefined;
-}
-
-/** The volume says whose it is. */
-function claimed(volume: PersistentVolume, { metadata }: PersistentVolumeClaim): PersistentVolume {
-  const { namespace, name, uid, resourceVersion } = metadata;
-  const wasChosenHere = volume.spec?.claimRef === undefined;
-  const annotations = { ...volume.metadata.annotations, ...(wasChosenHere ? { [BOUND_BY_CONTROLLER]: "yes" } : {}) };
-  return {
-    ...volume,
-    metadata: { ...volume.metadata, ...(Object.keys(annotations).length > 0 ? { annotations } : {}) },
-    spec: {
-      ...volume.spec,
-      claimRef: {
-        kind: "PersistentVolumeClaim",
-        apiVersion: "v1",
-        ...(namespace === undefined ? {} : { namespace }),
-        ...(name === undefined ? {} : { name }),
-        ...(uid === undefined ? {} : { uid }),
-        ...(resourceVersion === undefined ? {} : { resourceVersion }),
-      },
-    },
-  };
 }
 
 /** A claim went elsewhere. What a person said stays said, without the claim's uid. */

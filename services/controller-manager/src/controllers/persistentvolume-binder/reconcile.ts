@@ -4,12 +4,12 @@ import { resources } from "@pilothouse/client";
 import { done, followChanges, OwnWrites } from "@pilothouse/controller";
 import type { EventRecorder, Outcome, ReconcileContext } from "@pilothouse/controller";
 import { keyOf, splitKey } from "@pilothouse/informer";
+import { classOf } from "@pilothouse/kinds/core/volume-binding";
 import { WorkQueue } from "@pilothouse/workqueue";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import type { Cause } from "../../executor.ts";
 import { startWorkers } from "../../start-workers.ts";
 import { planClaim, planVolume, type Step } from "./plan.ts";
-import { classOf } from "./rules.ts";
 
 /** One, as upstream: two would choose the same volume for two claims, and one of them in vain. */
 const WORKERS = 1;

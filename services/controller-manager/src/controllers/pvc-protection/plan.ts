@@ -1,5 +1,6 @@
 /** A claim that is deleted stays until no pod uses it. Pure; upstream's pvc_protection_controller. */
 import type { PersistentVolumeClaim, Pod } from "@pilothouse/api/types/core-v1";
+import { claimsOf } from "@pilothouse/kinds/core/volume-binding";
 import { hasPodEnded } from "../../core/pods.ts";
 
 export const PVC_FINALIZER = "kubernetes.io/pvc-protection";
@@ -17,12 +18,4 @@ export function plan(claim: PersistentVolumeClaim, pods: readonly Pod[]): Persis
 export function uses(pod: Pod, { metadata }: PersistentVolumeClaim): boolean {
   if (!pod.spec.nodeName || pod.metadata.namespace !== metadata.namespace) return false;
   return claimsOf(pod).includes(metadata.name ?? "");
-}
-
-/** Names of the claims that a pod mounts, those that are made for it alone included. */
-export function claimsOf({ metadata, spec }: Pod): readonly string[] {
-  return (spec.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) => {
-    if (persistentVolumeClaim) return [persistentVolumeClaim.claimName];
-    return ephemeral ? [`${metadata.name ?? ""}-${name}`] : [];
-  });
 }

@@ -2,11 +2,12 @@
 import { resources } from "@pilothouse/client";
 import { done, followChanges, OwnWrites } from "@pilothouse/controller";
 import { keyOf, splitKey } from "@pilothouse/informer";
+import { claimsOf } from "@pilothouse/kinds/core/volume-binding";
 import { WorkQueue } from "@pilothouse/workqueue";
 import type { ControllerPorts } from "../../controller-ports.ts";
 import { BY_NAMESPACE } from "../../informers.ts";
 import { startWorkers } from "../../start-workers.ts";
-import { claimsOf, plan } from "./plan.ts";
+import { plan } from "./plan.ts";
 
 const WORKERS = 2;
 

@@ -46,7 +46,7 @@ function made({ app, on, affinity, namespace = "default" }: Sketch): Pod {
 
 /** Every node with the reason why not, or "fits". */
 function verdicts(running: readonly Sketch[], wanted: Sketch): Record<string, string> {
-  const state = new ClusterState((name) => ({ team: name }));
+  const state = new ClusterState({ namespaceLabels: (name) => ({ team: name }) });
   for (const one of NODES) state.setNode(one);
   for (const one of running) state.setPod(made(one));
   const snapshot = state.snapshot();

@@ -1,8 +1,12 @@
-/** Which volume a claim may have. Pure; upstream's FindMatchingVolume and its checks. */
-import type { PersistentVolume, PersistentVolumeClaim } from "@pilothouse/api/types/core-v1";
+/**
+ * Which volume a claim may have: what the binder and the scheduler must agree about. Pure; upstream's FindMatchingVolume and its
+ * checks.
+ */
+import type { Node, PersistentVolume, PersistentVolumeClaim, Pod } from "@pilothouse/api/types/core-v1";
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
 import { parseQuantity, Quantity } from "@pilothouse/quantity";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
+import { matchesTerm } from "./node-selector.ts";
 
 /** On claims and volumes: the binding is whole. */
 export const BIND_COMPLETED = "pv.kubernetes.io/bind-completed";
@@ -50,14 +54,22 @@ export function mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim)
   return undefined;
 }
 
-/** The volume that was made for the claim, or else the smallest free one that will do. */
+/**
+ * The volume that was made for the claim, or else the smallest free one that will do.
+ *
+ * @param node only volumes that this node reaches; undefined: any
+ */
 export function bestVolume(
   claim: PersistentVolumeClaim,
   volumes: readonly PersistentVolume[],
+  node?: Node,
 ): PersistentVolume | undefined {
   const selector = claim.spec?.selector && labelSelectorOf(claim.spec.selector);
   const usable = volumes.filter(
-    (volume) => volume.metadata.deletionTimestamp === undefined && mismatch(volume, claim) === undefined,
+    (volume) =>
+      volume.metadata.deletionTimestamp === undefined &&
+      mismatch(volume, claim) === undefined &&
+      (node === undefined || isReachedBy(volume, node)),
   );
   const meant = usable.find((volume) => isMeantFor(volume, claim));
   if (meant) return meant;
@@ -67,6 +79,47 @@ export function bestVolume(
     .sort(
       (a, b) => capacityOf(a).compare(capacityOf(b)) || ((a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1),
     )[0];
+}
+
+/** Whether pods on the node can have the volume. */
+export function isReachedBy({ spec }: PersistentVolume, node: Node): boolean {
+  const required = spec?.nodeAffinity?.required;
+  return !required || (required.nodeSelectorTerms ?? []).some((term) => matchesTerm(term, node));
+}
+
+/** The claim has its volume, and both have said so. */
+export function isBound({ metadata, spec }: PersistentVolumeClaim): boolean {
+  return Boolean(spec?.volumeName) && metadata.annotations?.[BIND_COMPLETED] !== undefined;
+}
+
+/** Names of the claims that a pod mounts, those that are made for it alone included. */
+export function claimsOf({ metadata, spec }: Pod): readonly string[] {
+  return (spec.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) => {
+    if (persistentVolumeClaim) return [persistentVolumeClaim.claimName];
+    return ephemeral ? [`${metadata.name ?? ""}-${name}`] : [];
+  });
+}
+
+/** The volume with its word that the claim has it. */
+export function claimed(volume: PersistentVolume, { metadata }: PersistentVolumeClaim): PersistentVolume {
+  const { namespace, name, uid, resourceVersion } = metadata;
+  const wasChosenHere = volume.spec?.claimRef === undefined;
+  const annotations = { ...volume.metadata.annotations, ...(wasChosenHere ? { [BOUND_BY_CONTROLLER]: "yes" } : {}) };
+  return {
+    ...volume,
+    metadata: { ...volume.metadata, ...(Object.keys(annotations).length > 0 ? { annotations } : {}) },
+    spec: {
+      ...volume.spec,
+      claimRef: {
+        kind: "PersistentVolumeClaim",
+        apiVersion: "v1",
+        ...(namespace === undefined ? {} : { namespace }),
+        ...(name === undefined ? {} : { name }),
+        ...(uid === undefined ? {} : { uid }),
+        ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      },
+    },
+  };
 }
 
 function capacityOf({ spec }: PersistentVolume): Quantity {

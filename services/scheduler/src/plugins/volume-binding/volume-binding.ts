@@ -1,0 +1,117 @@
+import type { PersistentVolume, PersistentVolumeClaim, Pod } from "@pilothouse/api/types/core-v1";
+import type { StorageClass } from "@pilothouse/api/types/storage-v1";
+import {
+  bestVolume,
+  claimsOf,
+  classOf,
+  isBound,
+  isHeldBy,
+  isReachedBy,
+  NO_PROVISIONER,
+} from "@pilothouse/kinds/core/volume-binding";
+import { matchesTerm } from "@pilothouse/kinds/core/node-selector";
+import { FITS, unresolvable, type FilterVerdict, type Plugin } from "../../core/framework.ts";
+import type { NodeSnapshot, StorageView } from "../../core/snapshot.ts";
+
+export const NODE_CONFLICT_REASON = "node(s) had volume node affinity conflict";
+export const NO_VOLUME_REASON = "node(s) didn't find available persistent volumes to bind";
+export const UNBOUND_REASON = "pod has unbound immediate PersistentVolumeClaims";
+export const LOST_VOLUME_REASON = "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)";
+
+interface Prepared {
+  /** What no node can help; undefined where there is nothing. */
+  readonly refusal: string | undefined;
+  readonly bound: readonly PersistentVolume[];
+  readonly waiting: readonly Waiting[];
+  readonly volumes: readonly PersistentVolume[];
+}
+
+/** A claim that waits for its pod's node. */
+interface Waiting {
+  readonly claim: PersistentVolumeClaim;
+  readonly storageClass: StorageClass;
+}
+
+/** What has to be done for the pod's claims before it may go to a node. */
+export interface VolumeChoices {
+  readonly bind: readonly { readonly claim: PersistentVolumeClaim; readonly volume: PersistentVolume }[];
+  /** For these somebody else makes a volume, once the claim says for which node. */
+  readonly provision: readonly PersistentVolumeClaim[];
+}
+
+const NO_CHOICES: VolumeChoices = { bind: [], provision: [] };
+
+/** A pod goes where its volumes are: those that it has, and those that it will get. */
+export const volumeBinding: Plugin<Prepared> = {
+  name: "VolumeBinding",
+  undoneBy: ["NodeAdded", "NodeChanged", "StorageChanged"],
+  prepare: (pod, { storage }) => prepare(pod, storage),
+  filter(_pod, node, prepared): FilterVerdict {
+    if (prepared.refusal !== undefined) return unresolvable(prepared.refusal);
+    if (!prepared.bound.every((volume) => isReachedBy(volume, node.node))) return unresolvable(NODE_CONFLICT_REASON);
+    return chosen(prepared, node) ? FITS : unresolvable(NO_VOLUME_REASON);
+  },
+};
+
+/** For the node that was decided. */
+export function choicesFor(pod: Pod, node: NodeSnapshot, storage: StorageView): VolumeChoices {
+  return chosen(prepare(pod, storage), node) ?? NO_CHOICES;
+}
+
+function prepare(pod: Pod, storage: StorageView): Prepared {
+  const names = claimsOf(pod);
+  const none: Prepared = { refusal: undefined, bound: [], waiting: [], volumes: [] };
+  if (names.length === 0) return none;
+  const bound: PersistentVolume[] = [];
+  const waiting: Waiting[] = [];
+  for (const name of names) {
+    const claim = storage.claim(pod.metadata.namespace ?? "", name);
+    const problem = problemOf(claim, name);
+    if (!claim || problem !== undefined) return { ...none, refusal: problem ?? "" };
+    if (isBound(claim)) {
+      const volume = storage.volumes().find(({ metadata }) => metadata.name === claim.spec?.volumeName);
+      if (!volume) return { ...none, refusal: LOST_VOLUME_REASON };
+      bound.push(volume);
+      continue;
+    }
+    const storageClass = storage.storageClass(classOf(claim));
+    if (storageClass?.volumeBindingMode !== "WaitForFirstConsumer") return { ...none, refusal: UNBOUND_REASON };
+    waiting.push({ claim, storageClass });
+  }
+  return { refusal: undefined, bound, waiting, volumes: storage.volumes() };
+}
+
+function problemOf(claim: PersistentVolumeClaim | undefined, name: string): string | undefined {
+  if (!claim) return `persistentvolumeclaim "${name}" not found`;
+  if (claim.metadata.deletionTimestamp !== undefined) return `persistentvolumeclaim "${name}" is being deleted`;
+  if (claim.status?.phase === "Lost") {
+    return `persistentvolumeclaim "${name}" bound to non-existent persistentvolume "${claim.spec?.volumeName ?? ""}"`;
+  }
+  return undefined;
+}
+
+/** A volume for each claim that waits, none of them twice; undefined where the node has none for one of them. */
+function chosen({ waiting, volumes }: Prepared, { node }: NodeSnapshot): VolumeChoices | undefined {
+  const bind: VolumeChoices["bind"][number][] = [];
+  const provision: PersistentVolumeClaim[] = [];
+  let free = volumes;
+  for (const { claim, storageClass } of waiting) {
+    const held = free.find((volume) => isHeldBy(volume, claim));
+    const volume = held ? (isReachedBy(held, node) ? held : undefined) : bestVolume(claim, free, node);
+    if (volume) {
+      bind.push({ claim, volume });
+      free = free.filter((other) => other !== volume);
+    } else if (!held && storageClass.provisioner !== NO_PROVISIONER && isAllowed(storageClass, { node })) {
+      provision.push(claim);
+    } else return undefined;
+  }
+  return { bind, provision };
+}
+
+function isAllowed({ allowedTopologies = [] }: StorageClass, { node }: Pick<NodeSnapshot, "node">): boolean {
+  if (allowedTopologies.length === 0) return true;
+  return allowedTopologies.some(({ matchLabelExpressions = [] }) => {
+    const matchExpressions = matchLabelExpressions.map(({ key, values }) => ({ key, operator: "In", values }));
+    return matchesTerm({ matchExpressions }, node);
+  });
+}
