@@ -33,6 +33,11 @@ import { secret } from "./core/secret.ts";
 import { service } from "./core/service.ts";
 import { serviceAccount } from "./core/service-account.ts";
 import { endpointSlice } from "./discovery/endpoint-slice.ts";
+import { ingress } from "./networking/ingress.ts";
+import { ingressClass } from "./networking/ingress-class.ts";
+import { ipAddress } from "./networking/ip-address.ts";
+import { networkPolicy } from "./networking/network-policy.ts";
+import { serviceCidr } from "./networking/service-cidr.ts";
 import { runtimeClass } from "./node/runtime-class.ts";
 import { eventView } from "./events/event.ts";
 import { clusterRole } from "./rbac/cluster-role.ts";
@@ -69,6 +74,11 @@ export const kinds: readonly KindDefinition[] = [
   erased(job),
   erased(cronJob),
   erased(horizontalPodAutoscaler),
+  erased(ingressClass),
+  erased(ingress),
+  erased(networkPolicy),
+  erased(ipAddress),
+  erased(serviceCidr),
   erased(role),
   erased(roleBinding),
   erased(clusterRole),

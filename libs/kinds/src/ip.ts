@@ -16,6 +16,19 @@ export function checkCidr(text: string): readonly string[] {
   return ok ? [] : ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"];
 }
 
+/** True when the range `inner` is a part of `outer`, and not all of it. Both are valid; of one family, or it is not. */
+export function isWithin(inner: string, outer: string): boolean {
+  const [one, other] = [inner, outer].map((cidr) => {
+    const [address = "", length = ""] = cidr.split("/");
+    return { bytes: parseIp(address) ?? [], bits: Number(length) };
+  });
+  if (!one || !other || one.bytes.length !== other.bytes.length || one.bits <= other.bits) return false;
+  return one.bytes.every((byte, index) => {
+    const kept = Math.min(Math.max(other.bits - 8 * index, 0), 8);
+    return byte >> (8 - kept) === (other.bytes[index] ?? 0) >> (8 - kept);
+  });
+}
+
 export function ipFamily(text: string): "IPv4" | "IPv6" | undefined {
   const bytes = parseIp(text);
   return bytes && (bytes.length === 4 ? "IPv4" : "IPv6");

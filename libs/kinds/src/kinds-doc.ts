@@ -23,6 +23,11 @@ const GAPS: readonly Missing[] = [
   { what: "Pod", why: "of volumes of storage systems (iSCSI, RBD, Azure, …) only required fields are judged" },
   { what: "Pod", why: "a refused update ends with a list of the fields that differ, where upstream prints a Go diff" },
   { what: "HorizontalPodAutoscaler", why: "no controller scales by it yet, and nothing serves metrics" },
+  {
+    what: "ServiceCIDR",
+    why: "Services get addresses of the range `kubernetes` only; addresses taken have no IPAddress",
+  },
+  { what: "Ingress", why: "no controller serves them; names of backends are judged as DNS-1035 labels" },
   { what: "CertificateSigningRequest", why: "a changed Approved or Denied is refused without upstream's Go diff" },
   { what: "CertificateSigningRequest", why: "requests signed by Ed25519 are refused; ECDSA and RSA are known" },
   {

@@ -24,13 +24,6 @@ const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
       subresources: [STATUS],
     },
   ],
-  "networking.k8s.io/v1": [
-    { kind: "IngressClass", resource: "ingressclasses", scope: "Cluster" },
-    { kind: "Ingress", resource: "ingresses", scope: "Namespaced", shortNames: ["ing"], subresources: [STATUS] },
-    { kind: "IPAddress", resource: "ipaddresses", scope: "Cluster", shortNames: ["ip"] },
-    { kind: "NetworkPolicy", resource: "networkpolicies", scope: "Namespaced", shortNames: ["netpol"] },
-    { kind: "ServiceCIDR", resource: "servicecidrs", scope: "Cluster", subresources: [STATUS] },
-  ],
   "policy/v1": [
     {
       kind: "PodDisruptionBudget",

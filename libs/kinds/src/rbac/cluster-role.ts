@@ -3,7 +3,7 @@ import type { ClusterRole } from "@pilothouse/api/types/rbac-v1";
 import { CREATED_AT } from "../columns.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { pathSegmentName } from "../names.ts";
-import { policyRules } from "./rules.ts";
+import { aggregationRules, policyRules } from "./rules.ts";
 
 export const clusterRole: KindDefinition<ClusterRole> = {
   group: "rbac.authorization.k8s.io",
@@ -18,7 +18,7 @@ export const clusterRole: KindDefinition<ClusterRole> = {
   subresources: [],
   depth: "full",
   validateName: pathSegmentName,
-  validate: ({ rules }) => firstErrors(policyRules(rules, false)),
+  validate: ({ rules, aggregationRule }) => firstErrors(policyRules(rules, false), aggregationRules(aggregationRule)),
   columns: [CREATED_AT],
   ageColumn: false,
 };

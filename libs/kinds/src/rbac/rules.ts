@@ -1,7 +1,8 @@
 /** What the four kinds of RBAC share. */
-import type { PolicyRule, RoleRef, Subject } from "@pilothouse/api/types/rbac-v1";
+import type { AggregationRule, PolicyRule, RoleRef, Subject } from "@pilothouse/api/types/rbac-v1";
 import { checkDns1123Label, checkPathSegment } from "@pilothouse/selectors/names";
 import { immutable, invalid, invalidEach, notSupported, required } from "../field-errors.ts";
+import { labelSelectorRules } from "../meta.ts";
 import { subdomainName } from "../names.ts";
 import type { FieldErrors } from "../field-errors.ts";
 
@@ -26,6 +27,16 @@ export function* policyRules(rules: readonly PolicyRule[] | undefined, namespace
     }
     if (resources.length === 0) yield required(`${path}.resources`, "resource rules must supply at least one resource");
   }
+}
+
+export function* aggregationRules(aggregation: AggregationRule | undefined): FieldErrors {
+  if (!aggregation) return;
+  const path = "aggregationRule.clusterRoleSelectors";
+  const selectors = aggregation.clusterRoleSelectors ?? [];
+  if (selectors.length === 0) {
+    yield required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil");
+  }
+  for (const [index, selector] of selectors.entries()) yield* labelSelectorRules(selector, `${path}[${index}]`);
 }
 
 export function defaultRoleRef(binding: { roleRef: RoleRef }): void {
