@@ -32,6 +32,11 @@ await runProcess({
     },
     "service-account-issuer": { type: "string", default: DEFAULT_ISSUER, help: "Issuer of these tokens." },
     "service-cluster-ip-range": { type: "string", default: DEFAULT_SERVICE_RANGE, help: "Addresses of Services." },
+    "enable-bootstrap-token-auth": {
+      type: "boolean",
+      default: false,
+      help: "Let machines in by bootstrap tokens, which are Secrets of kube-system.",
+    },
     "kubelet-client-certificate": { type: "string", help: "Client certificate towards kubelets." },
     "kubelet-client-key": { type: "string", help: "Its key." },
     "kubelet-certificate-authority": {
@@ -81,6 +86,7 @@ await runProcess({
         securePort: values["secure-port"],
         serviceClusterIpRange: values["service-cluster-ip-range"],
         serviceAccountIssuer: values["service-account-issuer"],
+        enableBootstrapTokenAuth: values["enable-bootstrap-token-auth"],
         maxInFlight: values["max-requests-inflight"],
         clientCaPem: doorFiles.current().ca ?? "",
       },

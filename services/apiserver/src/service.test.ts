@@ -25,6 +25,11 @@ describe("a new cluster", () => {
     );
     const service = await story.ask("GET", "/api/v1/namespaces/default/services/kubernetes");
     expect(service.json).toMatchObject({ spec: { clusterIP: "198.19.0.1", clusterIPs: ["198.19.0.1"] } });
+    const range = await story.ask("GET", "/apis/networking.k8s.io/v1/servicecidrs/kubernetes");
+    expect(range.json).toMatchObject({
+      spec: { cidrs: ["198.19.0.0/16"] },
+      status: { conditions: [{ type: "Ready", status: "True" }] },
+    });
     expect((await story.ask("GET", "/readyz?verbose")).text).toContain("readyz check passed");
     expect((await story.ask("GET", "/version")).json).toMatchObject({ gitVersion: "v1.36.0+pilothouse" });
   });

@@ -60,6 +60,8 @@ export interface ApiserverConfig {
   readonly serviceClusterIpRange?: string;
   /** Default https://kubernetes.default.svc.cluster.local. */
   readonly serviceAccountIssuer?: string;
+  /** Default false: bootstrap tokens are nobody's. */
+  readonly enableBootstrapTokenAuth?: boolean;
   /** Default 400. */
   readonly maxInFlight?: number;
   /** Between two compactions of etcd; history of twice as long is kept. Default 5 minutes. */
@@ -132,7 +134,10 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     get: getFlow(reads),
     list: listFlow(reads),
     watch: watchFlow(reads),
-    authenticator: createAuthenticator({ crypto, clock, cached }, issuer),
+    authenticator: createAuthenticator(
+      { crypto, clock, cached },
+      { issuer, withBootstrapTokens: config.enableBootstrapTokenAuth ?? false },
+    ),
     authorizer,
     audiences: [issuer],
     issuer,

@@ -9,7 +9,7 @@ import { memoryStore } from "@pilothouse/store/memory";
 import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/memory";
 import type { NodeProxy } from "./flows/node-proxy.ts";
 import { noKubelets } from "./flows/no-kubelets.ts";
-import { start, type ApiserverService } from "./service.ts";
+import { start, type ApiserverConfig, type ApiserverService } from "./service.ts";
 
 export interface Answer {
   readonly status: number;
@@ -49,6 +49,7 @@ export interface StoryOptions {
   readonly store?: Store;
   readonly clock?: ManualClock;
   readonly nodeProxy?: NodeProxy;
+  readonly config?: Partial<ApiserverConfig>;
 }
 
 export async function apiserverStory(name = "a", shared?: StoryOptions): Promise<Story> {
@@ -65,7 +66,7 @@ export async function apiserverStory(name = "a", shared?: StoryOptions): Promise
       telemetry,
       nodeProxy: shared?.nodeProxy ?? noKubelets("no kubelet in this story"),
     },
-    { name, advertiseAddress: "198.51.100.11", securePort: 6443 },
+    { name, advertiseAddress: "198.51.100.11", securePort: 6443, ...shared?.config },
   );
   return {
     service,

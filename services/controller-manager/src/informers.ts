@@ -52,5 +52,6 @@ export function startInformers(ports: InformerPorts) {
     persistentVolumes: start({ type: resources.persistentVolumes }),
     persistentVolumeClaims: start({ type: resources.persistentVolumeClaims }),
     storageClasses: start({ type: resources.storageClasses }),
+    clusterRoles: start({ type: resources.clusterRoles }),
   };
 }

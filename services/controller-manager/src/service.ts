@@ -8,6 +8,7 @@
 import type { ApiClient } from "@pilothouse/client";
 import { eventRecorder } from "@pilothouse/controller";
 import { electedLife, type ElectedPorts } from "@pilothouse/controller/elected";
+import { startClusterRoleAggregationController } from "./controllers/clusterrole-aggregation/reconcile.ts";
 import { startCsrApprovingController } from "./controllers/csr-approving/reconcile.ts";
 import { startCsrCleanerController } from "./controllers/csr-cleaner/reconcile.ts";
 import { startCsrSigningController } from "./controllers/csr-signing/reconcile.ts";
@@ -66,6 +67,7 @@ export const controllers: Readonly<Record<string, StartController>> = {
   "persistentvolume-binder": startPersistentVolumeBinder,
   "pvc-protection": startPvcProtectionController,
   "pv-protection": startPvProtectionController,
+  "clusterrole-aggregation": startClusterRoleAggregationController,
   "csr-approving": startCsrApprovingController,
   "csr-signing": startCsrSigningController,
   "csr-cleaner": startCsrCleanerController,

@@ -5,6 +5,7 @@ import { kubelet } from "./scenarios/kubelet.ts";
 import { namespaces } from "./scenarios/namespaces.ts";
 import { nodes } from "./scenarios/nodes.ts";
 import { owners } from "./scenarios/owners.ts";
+import { roles } from "./scenarios/roles.ts";
 import { services } from "./scenarios/services.ts";
 import { volumes } from "./scenarios/volumes.ts";
 import { workloads } from "./scenarios/workloads.ts";
@@ -17,5 +18,6 @@ export const scenarios: readonly Scenario[] = [
   ...nodes,
   ...certificates,
   ...volumes,
+  ...roles,
   kubelet,
 ];

@@ -45,9 +45,9 @@ export async function systemAnswer(deps: SystemDeps, request: ApiRequest): Promi
     case "/metrics":
       return text(200, await deps.metrics.expose(), "text/plain; version=0.0.4; charset=utf-8");
     case "/.well-known/openid-configuration":
-      return json(openIdConfiguration(deps.issuer));
+      return kept(json(openIdConfiguration(deps.issuer)));
     case "/openid/v1/jwks":
-      return json(await deps.crypto.jwks(), "application/jwk-set+json");
+      return kept(json(await deps.crypto.jwks(), "application/jwk-set+json"));
     default:
       return health(deps, request, path) ?? documents(deps, request, path);
   }
@@ -112,6 +112,11 @@ function methodRefused(method: string): StatusError {
     "MethodNotAllowed",
     `the server does not allow this method (${method}) on the requested resource`,
   );
+}
+
+/** Whoever verifies tokens may keep it for an hour. */
+function kept(answer: ApiResponse): ApiResponse {
+  return { ...answer, headers: { ...answer.headers, "cache-control": "public, max-age=3600" } };
 }
 
 function json(value: unknown, contentType = "application/json"): ApiResponse {

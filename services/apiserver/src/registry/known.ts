@@ -12,6 +12,7 @@ import type {
 } from "@pilothouse/api/types/core-v1";
 import type { RuntimeClass } from "@pilothouse/api/types/node-v1";
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
+import type { ServiceCIDR } from "@pilothouse/api/types/networking-v1";
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
 import type { PriorityClass } from "@pilothouse/api/types/scheduling-v1";
 import { kindOf, type KindDefinition } from "@pilothouse/kinds";
@@ -32,6 +33,7 @@ export const known = {
   secrets: knownKind<Secret>("", "secrets"),
   services: knownKind<Service>("", "services"),
   endpoints: knownKind<Endpoints>("", "endpoints"),
+  serviceCidrs: knownKind<ServiceCIDR>("networking.k8s.io", "servicecidrs"),
   serviceAccounts: knownKind<ServiceAccount>("", "serviceaccounts"),
   limitRanges: knownKind<LimitRange>("", "limitranges"),
   runtimeClasses: knownKind<RuntimeClass>("node.k8s.io", "runtimeclasses"),

@@ -10,6 +10,8 @@ import type {
   RoleBinding,
   Subject,
 } from "@pilothouse/api/types/rbac-v1";
+import { READ, rule, WRITE } from "./policy-rule.ts";
+import { USER_ROLES, type UserRole } from "./user-roles.ts";
 
 const RBAC = "rbac.authorization.k8s.io";
 const API_VERSION = `${RBAC}/v1`;
@@ -21,85 +23,7 @@ const META = {
 const CSR = "certificates.k8s.io";
 const REQUESTS = "certificatesigningrequests";
 
-const READ = ["get", "list", "watch"];
-const WRITE = ["create", "delete", "deletecollection", "patch", "update"];
 const ALL = ["*"];
-
-const CORE_READ = [
-  "configmaps",
-  "endpoints",
-  "persistentvolumeclaims",
-  "persistentvolumeclaims/status",
-  "pods",
-  "replicationcontrollers",
-  "replicationcontrollers/scale",
-  "serviceaccounts",
-  "services",
-  "services/status",
-  "bindings",
-  "events",
-  "limitranges",
-  "namespaces/status",
-  "pods/log",
-  "pods/status",
-  "replicationcontrollers/status",
-  "resourcequotas",
-  "resourcequotas/status",
-  "namespaces",
-];
-const CORE_WRITE = [
-  "configmaps",
-  "endpoints",
-  "events",
-  "persistentvolumeclaims",
-  "pods",
-  "replicationcontrollers",
-  "replicationcontrollers/scale",
-  "secrets",
-  "serviceaccounts",
-  "services",
-];
-const APPS = [
-  "daemonsets",
-  "deployments",
-  "deployments/scale",
-  "replicasets",
-  "replicasets/scale",
-  "statefulsets",
-  "statefulsets/scale",
-];
-const APPS_STATUS = ["daemonsets/status", "deployments/status", "replicasets/status", "statefulsets/status"];
-
-const VIEW: readonly PolicyRule[] = [
-  rule(READ, [""], CORE_READ),
-  rule(READ, ["discovery.k8s.io"], ["endpointslices"]),
-  rule(READ, ["apps"], ["controllerrevisions", ...APPS, ...APPS_STATUS]),
-  rule(READ, ["autoscaling"], ["horizontalpodautoscalers", "horizontalpodautoscalers/status"]),
-  rule(READ, ["batch"], ["cronjobs", "cronjobs/status", "jobs", "jobs/status"]),
-  rule(READ, ["policy"], ["poddisruptionbudgets", "poddisruptionbudgets/status"]),
-  rule(READ, ["networking.k8s.io"], ["ingresses", "ingresses/status", "networkpolicies"]),
-];
-
-const EDIT: readonly PolicyRule[] = [
-  ...VIEW,
-  rule(READ, [""], ["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "secrets", "services/proxy"]),
-  rule(["impersonate"], [""], ["serviceaccounts"]),
-  rule(WRITE, [""], ["pods/attach", "pods/exec", "pods/portforward", "pods/proxy", "services/proxy"]),
-  rule(["create"], [""], ["pods/eviction", "serviceaccounts/token"]),
-  rule(WRITE, [""], CORE_WRITE),
-  rule(["create", "delete", "deletecollection", "patch", "update"], ["apps"], [...APPS, "deployments/rollback"]),
-  rule(WRITE, ["autoscaling"], ["horizontalpodautoscalers"]),
-  rule(WRITE, ["batch"], ["cronjobs", "jobs"]),
-  rule(WRITE, ["policy"], ["poddisruptionbudgets"]),
-  rule(WRITE, ["networking.k8s.io"], ["ingresses", "networkpolicies"]),
-  rule([...READ, ...WRITE], ["coordination.k8s.io"], ["leases"]),
-];
-
-const ADMIN: readonly PolicyRule[] = [
-  ...EDIT,
-  rule(["create"], ["authorization.k8s.io"], ["localsubjectaccessreviews"]),
-  rule([...READ, ...WRITE], [RBAC], ["rolebindings", "roles"]),
-];
 
 const EVENTS = rule(["create", "patch", "update"], ["", "events.k8s.io"], ["events"]);
 const REVIEWS = [
@@ -184,6 +108,8 @@ const CONTROLLER_MANAGER: readonly PolicyRule[] = [
   rule(["update"], [CSR], [`${REQUESTS}/approval`, `${REQUESTS}/status`]),
   signers(["approve", "sign"], "kubernetes.io/*", "pilothouse.io/*"),
   rule(["update"], ["*"], ["*/finalizers"]),
+  // ClusterRoles that gather others' rules get rights that the controller itself does not have.
+  rule(["escalate"], [RBAC], ["clusterroles"]),
   // The garbage collector and the namespace controller touch every kind.
   rule([...READ, "delete", "deletecollection", "patch", "update"], ["*"], ["*"]),
   { verbs: ["get"], nonResourceURLs: ["*"] },
@@ -201,11 +127,8 @@ const DNS: readonly PolicyRule[] = [
   rule(READ, ["discovery.k8s.io"], ["endpointslices"]),
 ];
 
-const ROLES: readonly (readonly [name: string, rules: readonly PolicyRule[], labels?: Record<string, string>])[] = [
+const ROLES: readonly (readonly [name: string, rules: readonly PolicyRule[]])[] = [
   ["cluster-admin", [rule(ALL, ALL, ALL), { verbs: ["*"], nonResourceURLs: ["*"] }]],
-  ["admin", ADMIN],
-  ["edit", EDIT],
-  ["view", VIEW],
   ["system:discovery", [{ verbs: ["get"], nonResourceURLs: DISCOVERY_URLS }]],
   [
     "system:basic-user",
@@ -221,6 +144,37 @@ const ROLES: readonly (readonly [name: string, rules: readonly PolicyRule[], lab
   ["system:monitoring", [{ verbs: ["get"], nonResourceURLs: monitoringUrls() }]],
   ["system:auth-delegator", REVIEWS],
   ["system:service-account-issuer-discovery", [{ verbs: ["get"], nonResourceURLs: issuerUrls() }]],
+  ["system:node-problem-detector", [EVENTS, rule(["get"], [""], ["nodes"]), rule(["patch"], [""], ["nodes/status"])]],
+  ["system:node-bootstrapper", [rule(["create", "get", "list", "watch"], [CSR], [REQUESTS])]],
+  [
+    "system:kube-aggregator",
+    [rule(READ, [""], ["endpoints", "services"]), rule(READ, ["discovery.k8s.io"], ["endpointslices"])],
+  ],
+  [
+    "system:kube-dns",
+    [
+      rule(["list", "watch"], [""], ["endpoints", "services"]),
+      rule(["list", "watch"], ["discovery.k8s.io"], ["endpointslices"]),
+    ],
+  ],
+  [
+    "system:persistent-volume-provisioner",
+    [
+      rule([...READ, "create", "delete"], [""], ["persistentvolumes"]),
+      rule([...READ, "update"], [""], ["persistentvolumeclaims"]),
+      rule(READ, ["storage.k8s.io"], ["storageclasses"]),
+      rule(["watch"], [""], ["events"]),
+      EVENTS,
+    ],
+  ],
+  [
+    "system:volume-scheduler",
+    [
+      rule([...READ, "patch", "update"], [""], ["persistentvolumes"]),
+      rule(READ, ["storage.k8s.io"], ["storageclasses"]),
+      rule([...READ, "patch", "update"], [""], ["persistentvolumeclaims"]),
+    ],
+  ],
   ["system:kube-scheduler", SCHEDULER],
   ["system:kube-controller-manager", CONTROLLER_MANAGER],
   ["system:node-proxier", PROXY],
@@ -237,7 +191,7 @@ const ROLES: readonly (readonly [name: string, rules: readonly PolicyRule[], lab
     (what) =>
       [`system:certificates.k8s.io:${REQUESTS}:${what}`, [rule(["create"], [CSR], [`${REQUESTS}/${what}`])]] as const,
   ),
-  ...["kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving"].map(
+  ...["kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown"].map(
     (signer) =>
       [`system:certificates.k8s.io:${signer}-approver`, [signers(["approve"], `kubernetes.io/${signer}`)]] as const,
   ),
@@ -261,6 +215,9 @@ const BINDINGS: readonly (readonly [name: string, role: string, subjects: readon
     [group("system:serviceaccounts")],
   ],
   ["system:kube-scheduler", "system:kube-scheduler", [user("system:kube-scheduler")]],
+  ["system:volume-scheduler", "system:volume-scheduler", [user("system:kube-scheduler")]],
+  ["system:kube-dns", "system:kube-dns", [{ kind: "ServiceAccount", namespace: "kube-system", name: "kube-dns" }]],
+  ["system:node", "system:node", []],
   ["system:kube-controller-manager", "system:kube-controller-manager", [user("system:kube-controller-manager")]],
   ["system:node-proxier", "system:node-proxier", [user("system:kube-proxy")]],
   ["system:dns", "system:dns", [user("system:dns")]],
@@ -277,10 +234,12 @@ const BINDINGS: readonly (readonly [name: string, role: string, subjects: readon
 
 /** Every bootstrap ClusterRole. */
 export function bootstrapClusterRoles(): readonly ClusterRole[] {
-  return ROLES.map(([name, rules]) => ({
+  const plain = ROLES.map(([name, rules]): UserRole => ({ name, rules }));
+  return [...plain, ...USER_ROLES].map(({ name, rules, labels, aggregationRule }) => ({
     apiVersion: API_VERSION,
     kind: "ClusterRole",
-    metadata: metaOf(name),
+    metadata: { ...metaOf(name), labels: { ...META.labels, ...labels } },
+    ...(aggregationRule ? { aggregationRule } : {}),
     rules: rules.map((row) => ({ ...row })),
   }));
 }
@@ -321,10 +280,6 @@ export function bootstrapRoleBindings(): readonly RoleBinding[] {
 
 function metaOf(name: string): ClusterRole["metadata"] {
   return { name, labels: { ...META.labels }, annotations: { ...META.annotations } };
-}
-
-function rule(verbs: readonly string[], apiGroups: readonly string[], resources: readonly string[]): PolicyRule {
-  return { verbs: [...verbs], apiGroups: [...apiGroups], resources: [...resources] };
 }
 
 function signers(verbs: readonly string[], ...names: string[]): PolicyRule {

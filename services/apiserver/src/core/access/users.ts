@@ -26,7 +26,10 @@ export function userOfClaims(claims: TokenClaims): UserInfo | undefined {
     extra["authentication.kubernetes.io/pod-name"] = [pod.name];
     extra["authentication.kubernetes.io/pod-uid"] = [pod.uid];
   }
-  if (node) extra["authentication.kubernetes.io/node-name"] = [node.name];
+  if (node) {
+    extra["authentication.kubernetes.io/node-name"] = [node.name];
+    if (node.uid) extra["authentication.kubernetes.io/node-uid"] = [node.uid];
+  }
   return {
     name: claims.sub,
     uid: serviceaccount.uid,

@@ -3,6 +3,7 @@ import type { ApiRequest } from "@pilothouse/api/http";
 import type { Clock } from "@pilothouse/clock";
 import type { Crypto, TokenClaims } from "@pilothouse/crypto";
 import { badRequest, StatusError, unauthorized } from "@pilothouse/errors";
+import type { ObjectMeta } from "@pilothouse/kinds/kind";
 import { forbiddenError, type Attributes } from "../../core/access/authorize.ts";
 import type { UserInfo } from "../../core/model.ts";
 import {
@@ -15,35 +16,52 @@ import {
   type Impersonation,
 } from "../../core/access/users.ts";
 import { bearerOf } from "../../core/websocket.ts";
-import { known } from "../../registry/known.ts";
+import { bootstrapUserOf, isBootstrapToken } from "../../core/access/bootstrap-token.ts";
+import { known, type Known } from "../../registry/known.ts";
 import type { CachedObjects } from "../reads/cached.ts";
 
 export interface Authenticator {
   /** The user of a request, before impersonation. Throws 401. */
   authenticate(request: ApiRequest): Promise<UserInfo>;
-  /** The user a token stands for, for this audience; undefined when it stands for nobody. */
-  userOfToken(token: string, audiences: readonly string[], signal: AbortSignal): Promise<UserInfo | undefined>;
+  /** Whom a token stands for, and for which of these audiences; undefined when it stands for nobody. */
+  userOfToken(token: string, audiences: readonly string[], signal: AbortSignal): Promise<TokenOwner | undefined>;
   /** The user that the request is made as. Throws 403 when `user` may not. */
   impersonate(request: ApiRequest, user: UserInfo, authorizer: Judge): Promise<UserInfo>;
+}
+
+export interface TokenOwner {
+  readonly user: UserInfo;
+  /** Of those that were asked for. */
+  readonly audiences: readonly string[];
 }
 
 export interface Judge {
   isAllowed(attributes: Attributes, signal: AbortSignal): Promise<boolean>;
 }
 
+export interface AuthenticatorConfig {
+  readonly issuer: string;
+  /** Tokens that stand in Secrets of kube-system let new machines in. */
+  readonly withBootstrapTokens: boolean;
+}
+
 export function createAuthenticator(
   { crypto, clock, cached }: { crypto: Crypto; clock: Clock; cached: CachedObjects },
-  issuer: string,
+  { issuer, withBootstrapTokens }: AuthenticatorConfig,
 ): Authenticator {
   const userOfToken: Authenticator["userOfToken"] = async (token, audiences, signal) => {
+    if (withBootstrapTokens && isBootstrapToken(token)) {
+      const user = await bootstrapUser(cached, token, clock.now(), signal);
+      return user && { user, audiences };
+    }
     const claims = await crypto.verifyToken(token, clock.now());
     if (!claims || claims.iss !== issuer) return undefined;
-    if (!claims.aud.some((audience) => audiences.includes(audience))) return undefined;
-    const user = userOfClaims(claims);
+    const shared = audiences.filter((audience) => claims.aud.includes(audience));
+    const user = shared.length === 0 ? undefined : userOfClaims(claims);
     if (!user) return undefined;
     try {
-      await cached.judge(() => requireBoundObjects(cached, claims), signal);
-      return user;
+      await cached.judge(() => requireBoundObjects(cached, claims, clock.now()), signal);
+      return { user, audiences: shared };
     } catch (error) {
       if (error instanceof StatusError && error.code === 401) return undefined;
       throw error;
@@ -62,9 +80,9 @@ export function createAuthenticator(
         return ANONYMOUS;
       }
       const token = inProtocol ?? /^bearer (\S+)$/i.exec(authorization)?.[1];
-      const user = token === undefined ? undefined : await userOfToken(token, [issuer], signal);
-      if (!user) throw unauthorized();
-      return user;
+      const owner = token === undefined ? undefined : await userOfToken(token, [issuer], signal);
+      if (!owner) throw unauthorized();
+      return owner.user;
     },
 
     async impersonate({ headers, signal }, user, authorizer) {
@@ -81,15 +99,44 @@ export function createAuthenticator(
   };
 }
 
-/** A token dies with its ServiceAccount, and with the pod it was made for. Throws 401. */
-function requireBoundObjects(cached: CachedObjects, claims: TokenClaims): void {
+/** A token dies with its ServiceAccount, and with the pod, the Secret or the node that it was made for. Throws 401. */
+function requireBoundObjects(cached: CachedObjects, claims: TokenClaims, nowMs: number): void {
   const bound = claims["kubernetes.io"];
   if (!bound) throw unauthorized();
-  const account = cached.get(known.serviceAccounts, bound.namespace, bound.serviceaccount.name);
-  if (!account || account.metadata.uid !== bound.serviceaccount.uid) throw unauthorized();
-  if (!bound.pod) return;
-  const pod = cached.get(known.pods, bound.namespace, bound.pod.name);
-  if (!pod || pod.metadata.uid !== bound.pod.uid) throw unauthorized();
+  const { namespace, serviceaccount, secret, pod, node } = bound;
+  const require = <T extends { readonly metadata: ObjectMeta }>(
+    type: Known<T>,
+    where: string,
+    { name, uid }: { readonly name: string; readonly uid?: string },
+  ): void => {
+    const metadata = cached.get(type, where, name)?.metadata;
+    if (!metadata || metadata.uid !== uid) throw unauthorized();
+    const { deletionTimestamp } = metadata;
+    if (deletionTimestamp && Date.parse(deletionTimestamp) < nowMs - DELETED_LEEWAY_MS) throw unauthorized();
+  };
+  require(known.serviceAccounts, namespace, serviceaccount);
+  if (secret) require(known.secrets, namespace, secret);
+  if (pod) require(known.pods, namespace, pod);
+  // A pod's node is told for information only.
+  else if (node) require(known.nodes, "", node);
+}
+
+/** What is being deleted may still finish what it does. */
+const DELETED_LEEWAY_MS = 60_000;
+
+/** By the Secret that the token names: what the cache does not know yet may be there all the same. */
+async function bootstrapUser(
+  cached: CachedObjects,
+  token: string,
+  nowMs: number,
+  signal: AbortSignal,
+): Promise<UserInfo | undefined> {
+  const name = `bootstrap-token-${token.slice(0, token.indexOf("."))}`;
+  const now = (): UserInfo | undefined => bootstrapUserOf(token, cached.get(known.secrets, "kube-system", name), nowMs);
+  const user = now();
+  if (user) return user;
+  await cached.cache.waitUntilCurrent(signal);
+  return now();
 }
 
 /** One question for the user, each group, the uid and each extra. */

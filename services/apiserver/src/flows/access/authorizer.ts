@@ -1,5 +1,5 @@
 /** Who may do what: RBAC and the node rules over the cached roles, bindings and pods; a refusal is judged twice (C7). */
-import type { PolicyRule, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
+import type { ClusterRole, PolicyRule, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
 import { forbidden } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import {
@@ -31,6 +31,10 @@ export interface Authorizer {
   judgeSigner(context: RequestContext, kind: KindDefinition, object: ApiObject, old: ApiObject): Promise<void>;
 }
 
+const EVERYTHING: readonly PolicyRule[] = [
+  { verbs: ["*"], apiGroups: ["*"], resources: ["*"] },
+  { verbs: ["*"], nonResourceURLs: ["*"] },
+];
 const RBAC_GROUP = "rbac.authorization.k8s.io";
 const PODS = known.pods.kind;
 
@@ -83,10 +87,18 @@ export function createAuthorizer(cached: CachedObjects): Authorizer {
       const name = isBinding ? roleRef.name : (metadata.name ?? "");
       const asked: Attributes = { ...ask, resource, namespace, name, isResourceRequest: true };
       if (await isAllowedTwice(asked, request.signal)) return;
+      const own = (): readonly PolicyRule[] => [...rulesFor(user, namespace, policy)];
+      if ((object as unknown as ClusterRole).aggregationRule) {
+        // Who says which roles are gathered could gather anything, and is not asked again.
+        const why = "must have cluster-admin privileges to use the aggregationRule";
+        await cached.judge(() => {
+          if (!EVERYTHING.every((right) => covers(own(), right))) throw forbidden(kind, metadata.name ?? "", why);
+        }, request.signal);
+      }
       await cached.judge(() => {
         const wanted = isBinding ? rulesOf(roleRef, namespace, policy) : ((object as unknown as Role).rules ?? []);
-        const own = [...rulesFor(user, namespace, policy)];
-        const missing = wanted.filter((rule) => !covers(own, rule));
+        const had = own();
+        const missing = wanted.filter((rule) => !covers(had, rule));
         if (missing.length > 0) throw escalationError(kind, info.name || (metadata.name ?? ""), user, missing);
       }, request.signal);
     },

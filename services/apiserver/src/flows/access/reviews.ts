@@ -125,9 +125,9 @@ async function whoseToken(
 ): Promise<NonNullable<TokenReview["status"]>> {
   if (!spec.token) throw badRequest("token is required for TokenReview in authentication");
   const asked = spec.audiences?.length ? spec.audiences : deps.audiences;
-  const user = await deps.authenticator.userOfToken(spec.token, asked, request.signal);
-  if (!user) return { error: "[invalid bearer token]", user: {} };
-  return { authenticated: true, user: userInfoOf(user), audiences: [...asked] };
+  const owner = await deps.authenticator.userOfToken(spec.token, asked, request.signal);
+  if (!owner) return { error: "[invalid bearer token]", user: {} };
+  return { authenticated: true, user: userInfoOf(owner.user), audiences: [...owner.audiences] };
 }
 
 async function verdict(

@@ -3,8 +3,11 @@
  * when several apiservers do it at once: each object is created only if it is absent.
  */
 import type { Service } from "@pilothouse/api/types/core-v1";
-import type { PolicyRule } from "@pilothouse/api/types/rbac-v1";
+import type { Condition } from "@pilothouse/api/types/meta-v1";
+import type { ServiceCIDR } from "@pilothouse/api/types/networking-v1";
+import type { ClusterRole, PolicyRule } from "@pilothouse/api/types/rbac-v1";
 import { isStatus } from "@pilothouse/errors";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { SYSTEM_PRIORITY_CLASSES } from "@pilothouse/kinds/scheduling/priority-class";
 import type { Telemetry } from "@pilothouse/telemetry";
@@ -16,6 +19,7 @@ import {
   bootstrapRoles,
 } from "../../core/access/bootstrap-roles.ts";
 import type { RequestContext } from "../../core/model.ts";
+import { wholeSeconds } from "../../core/delete-rules.ts";
 import { addressAt, DNS_OFFSET, KUBERNETES_OFFSET, type AddressRange } from "../../core/service-addresses.ts";
 import { known } from "../../registry/known.ts";
 import { createObject } from "../writes/create.ts";
@@ -58,11 +62,13 @@ export async function bootstrap(
     for (const object of SYSTEM_PRIORITY_CLASSES) await ensure(known.priorityClasses.kind, erased(object));
     for (const object of bootstrapClusterRoles()) {
       await ensure(known.clusterRoles.kind, erased(object));
-      await addMissingRules(deps, asApiserver(known.clusterRoles.kind, "", object.metadata.name ?? ""), object.rules);
+      await addMissing(deps, asApiserver(known.clusterRoles.kind, "", object.metadata.name ?? ""), object);
     }
     for (const object of bootstrapClusterRoleBindings()) await ensure(known.clusterRoleBindings.kind, erased(object));
     for (const object of bootstrapRoles()) await ensure(known.roles.kind, erased(object));
     for (const object of bootstrapRoleBindings()) await ensure(known.roleBindings.kind, erased(object));
+    await ensure(known.serviceCidrs.kind, erased(defaultServiceCidr(options)));
+    await tellReady(deps, asApiserver(known.serviceCidrs.kind, "", DEFAULT_SERVICE_CIDR));
     await ensure(known.services.kind, erased(kubernetesService(options)));
     if (options.withClusterDns) await ensure(known.services.kind, erased(dnsService(options)));
   } finally {
@@ -107,20 +113,61 @@ export function internalContext(
 }
 
 /** A newer version may bring a role more rights; what an administrator added stays, and `autoupdate: "false"` is heeded. */
-async function addMissingRules(deps: WriteDeps, context: RequestContext, wanted: readonly PolicyRule[]): Promise<void> {
+async function addMissing(deps: WriteDeps, context: RequestContext, wanted: ClusterRole): Promise<void> {
   const { kind } = context;
   if (!kind) return;
   const stored = await deps.objects.read(kind, "", context.info.name);
-  if (!stored || withMissingRules(stored.object, wanted) === stored.object) return;
+  if (!stored || withMissing(stored.object, wanted) === stored.object) return;
   const options = { dryRun: false, fieldManager: MANAGER, fieldValidation: "Ignore", force: undefined } as const;
-  await change(deps, context, kind, { options, next: (old) => withMissingRules(old(), wanted) });
+  await change(deps, context, kind, { options, next: (old) => withMissing(old(), wanted) });
 }
 
-function withMissingRules(role: ApiObject, wanted: readonly PolicyRule[]): ApiObject {
+/** Rules of a role that gathers others' are the controller's; labels say whose part a role is. */
+function withMissing(role: ApiObject, { rules: wanted, metadata, aggregationRule }: ClusterRole): ApiObject {
+  if (role.metadata.annotations?.["rbac.authorization.kubernetes.io/autoupdate"] === "false") return role;
   const rules = (role["rules"] ?? []) as readonly PolicyRule[];
-  const missing = wanted.filter((rule) => !covers(rules, rule));
-  const isFrozen = role.metadata.annotations?.["rbac.authorization.kubernetes.io/autoupdate"] === "false";
-  return missing.length === 0 || isFrozen ? role : { ...role, rules: [...rules, ...missing] };
+  const missing = aggregationRule ? [] : wanted.filter((rule) => !covers(rules, rule));
+  const labels = { ...role.metadata.labels, ...metadata.labels };
+  const gathers = aggregationRule && !role["aggregationRule"];
+  if (missing.length === 0 && sameValue(labels, role.metadata.labels) && !gathers) return role;
+  return {
+    ...role,
+    metadata: { ...role.metadata, labels },
+    ...(gathers ? { aggregationRule } : {}),
+    rules: [...rules, ...missing],
+  };
+}
+
+const DEFAULT_SERVICE_CIDR = "kubernetes";
+
+/** The range of which every Service gets its address, as an object that others can read. */
+function defaultServiceCidr({ serviceRange }: BootstrapOptions): ServiceCIDR {
+  return {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "ServiceCIDR",
+    metadata: { name: DEFAULT_SERVICE_CIDR },
+    spec: { cidrs: [serviceRange.cidr] },
+  };
+}
+
+/** Says once that the default range is in use. */
+async function tellReady(deps: WriteDeps, context: RequestContext): Promise<void> {
+  const { kind, info } = context;
+  if (!kind) return;
+  const isReady = ({ status }: ServiceCIDR): boolean =>
+    (status?.conditions ?? []).some((condition) => condition.type === "Ready" && condition.status === "True");
+  const stored = await deps.objects.read(kind, "", info.name);
+  if (!stored || isReady(stored.object as unknown as ServiceCIDR)) return;
+  const condition: Condition = {
+    type: "Ready",
+    status: "True",
+    lastTransitionTime: wholeSeconds(deps.time.clock.now()),
+    reason: "",
+    message: "Kubernetes default Service CIDR is ready",
+  };
+  const options = { dryRun: false, fieldManager: MANAGER, fieldValidation: "Ignore", force: undefined } as const;
+  const asStatus = { ...context, info: { ...info, subresource: "status" } };
+  await change(deps, asStatus, kind, { options, next: (old) => ({ ...old(), status: { conditions: [condition] } }) });
 }
 
 function kubernetesService({ serviceRange, securePort }: BootstrapOptions): Service {

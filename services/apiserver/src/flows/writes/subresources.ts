@@ -232,7 +232,10 @@ async function boundTo(
         `cannot bind token for serviceaccount ${JSON.stringify(info.name)} to pod running with different serviceaccount name.`,
       );
     }
-    return { pod, ...(nodeName ? { node: { name: nodeName } } : {}) };
+    if (!nodeName) return { pod };
+    const node = await deps.objects.read(known.nodes.kind, "", nodeName);
+    const { uid } = node?.object.metadata ?? {};
+    return { pod, node: { name: nodeName, ...(uid === undefined ? {} : { uid }) } };
   }
   if (kind === "Secret") return { secret: (await find(known.secrets, info.namespace)).bound };
   if (kind === "Node") return { node: (await find(known.nodes, "")).bound };
