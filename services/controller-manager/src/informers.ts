@@ -40,6 +40,8 @@ export function startInformers(ports: InformerPorts) {
     replicaSets: start({ type: resources.replicaSets, indexes: byOwnership }),
     replicationControllers: start({ type: resources.replicationControllers, indexes: byOwnership }),
     deployments: start({ type: resources.deployments, indexes: { [BY_NAMESPACE]: byNamespace } }),
+    jobs: start({ type: resources.jobs, indexes: byOwnership }),
+    cronJobs: start({ type: resources.cronJobs }),
     services: start({ type: resources.services, indexes: { [BY_NAMESPACE]: byNamespace } }),
     endpointSlices: start({ type: resources.endpointSlices, indexes: byOwnership }),
     endpoints: start({ type: resources.endpoints }),

@@ -9,11 +9,13 @@ import type { ApiClient } from "@pilothouse/client";
 import { eventRecorder } from "@pilothouse/controller";
 import { electedLife, type ElectedPorts } from "@pilothouse/controller/elected";
 import { startClusterRoleAggregationController } from "./controllers/clusterrole-aggregation/reconcile.ts";
+import { startCronJobController } from "./controllers/cronjob/reconcile.ts";
 import { startCsrApprovingController } from "./controllers/csr-approving/reconcile.ts";
 import { startCsrCleanerController } from "./controllers/csr-cleaner/reconcile.ts";
 import { startCsrSigningController } from "./controllers/csr-signing/reconcile.ts";
 import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
 import { startGarbageCollector } from "./controllers/garbage-collector/reconcile.ts";
+import { startJobController } from "./controllers/job/reconcile.ts";
 import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
 import { startNodeIpamController } from "./controllers/node-ipam/reconcile.ts";
 import { startEndpointsController } from "./controllers/endpoints/reconcile.ts";
@@ -27,6 +29,7 @@ import { startPvcProtectionController } from "./controllers/pvc-protection/recon
 import { startReplicaSetController, startReplicationController } from "./controllers/replicaset/reconcile.ts";
 import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
 import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
+import { startTtlAfterFinishedController } from "./controllers/ttl-after-finished/reconcile.ts";
 import type { ControllerManagerConfig, ControllerPorts } from "./controller-ports.ts";
 import { Executor } from "./executor.ts";
 import { startInformers } from "./informers.ts";
@@ -54,6 +57,9 @@ export const controllers: Readonly<Record<string, StartController>> = {
   replicaset: startReplicaSetController,
   replicationcontroller: startReplicationController,
   deployment: startDeploymentController,
+  job: startJobController,
+  cronjob: startCronJobController,
+  "ttl-after-finished": startTtlAfterFinishedController,
   endpointslice: startEndpointSliceController,
   "endpointslice-mirroring": startEndpointSliceMirroringController,
   endpoints: startEndpointsController,

@@ -115,6 +115,24 @@ const CONTROLLER_MANAGER: readonly PolicyRule[] = [
   { verbs: ["get"], nonResourceURLs: ["*"] },
 ];
 
+/** Of single controllers, as upstream has them: for those who run one of them by its own ServiceAccount. */
+const CONTROLLERS: Readonly<Record<string, readonly PolicyRule[]>> = {
+  "cronjob-controller": [
+    rule(["create", "delete", "get", "list", "patch", "update", "watch"], ["batch"], ["jobs"]),
+    rule(["get", "list", "patch", "update", "watch"], ["batch"], ["cronjobs"]),
+    rule(["update"], ["batch"], ["cronjobs/finalizers", "cronjobs/status"]),
+    rule(["delete", "list"], [""], ["pods"]),
+    EVENTS,
+  ],
+  "job-controller": [
+    rule(["get", "list", "patch", "update", "watch"], ["batch"], ["jobs"]),
+    rule(["update"], ["batch"], ["jobs/finalizers", "jobs/status"]),
+    rule(["create", "delete", "list", "patch", "watch"], [""], ["pods"]),
+    EVENTS,
+  ],
+  "ttl-after-finished-controller": [rule(["delete", "get", "list", "watch"], ["batch"], ["jobs"]), EVENTS],
+};
+
 const PROXY: readonly PolicyRule[] = [
   EVENTS,
   rule(READ, [""], ["endpoints", "namespaces", "nodes", "pods", "services"]),
@@ -177,6 +195,7 @@ const ROLES: readonly (readonly [name: string, rules: readonly PolicyRule[]])[] 
   ],
   ["system:kube-scheduler", SCHEDULER],
   ["system:kube-controller-manager", CONTROLLER_MANAGER],
+  ...Object.entries(CONTROLLERS).map(([name, rules]) => [`system:controller:${name}`, rules] as const),
   ["system:node-proxier", PROXY],
   ["system:dns", DNS],
   [
@@ -219,6 +238,9 @@ const BINDINGS: readonly (readonly [name: string, role: string, subjects: readon
   ["system:kube-dns", "system:kube-dns", [{ kind: "ServiceAccount", namespace: "kube-system", name: "kube-dns" }]],
   ["system:node", "system:node", []],
   ["system:kube-controller-manager", "system:kube-controller-manager", [user("system:kube-controller-manager")]],
+  ...Object.keys(CONTROLLERS).map(
+    (name) => [`system:controller:${name}`, `system:controller:${name}`, [serviceAccount(name)]] as const,
+  ),
   ["system:node-proxier", "system:node-proxier", [user("system:kube-proxy")]],
   ["system:dns", "system:dns", [user("system:dns")]],
   // A node renews its own certificates, and those of what runs beside its kubelet.
@@ -288,6 +310,10 @@ function signers(verbs: readonly string[], ...names: string[]): PolicyRule {
 
 function user(name: string): Subject {
   return { kind: "User", apiGroup: RBAC, name };
+}
+
+function serviceAccount(name: string): Subject {
+  return { kind: "ServiceAccount", namespace: "kube-system", name };
 }
 
 function group(name: string): Subject {

@@ -34,9 +34,9 @@ export const deletionRules: readonly Rule[] = [
 ];
 
 /** Those that go first, first. Ties are broken by uid, which is as good as chance and the same every time. */
-export function inDeletionOrder(pods: readonly RankedPod[], nowMs: number): Pod[] {
+export function inDeletionOrder(pods: readonly RankedPod[], nowMs: number, rules = deletionRules): Pod[] {
   const sorted = [...pods].sort((a, b) => {
-    for (const { rank } of deletionRules) {
+    for (const { rank } of rules) {
       const difference = rank(a, nowMs) - rank(b, nowMs);
       if (difference !== 0) return difference;
     }
