@@ -38,6 +38,7 @@ export const resources = {
   services: core<coreV1.Service>("services", "Service"),
   endpoints: core<coreV1.Endpoints>("endpoints", "Endpoints"),
   serviceAccounts: core<coreV1.ServiceAccount>("serviceaccounts", "ServiceAccount"),
+  resourceQuotas: core<coreV1.ResourceQuota>("resourcequotas", "ResourceQuota"),
   events: core<coreV1.Event>("events", "Event"),
   endpointSlices: grouped<discoveryV1.EndpointSlice>("discovery.k8s.io", "endpointslices", "EndpointSlice"),
   certificateSigningRequests: grouped<certificatesV1.CertificateSigningRequest>(

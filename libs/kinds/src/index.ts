@@ -29,6 +29,7 @@ import { node } from "./core/node.ts";
 import { pod } from "./core/pod.ts";
 import { podTemplate } from "./core/pod-templates.ts";
 import { replicationController } from "./core/replication-controller.ts";
+import { resourceQuota } from "./core/resource-quota.ts";
 import { secret } from "./core/secret.ts";
 import { service } from "./core/service.ts";
 import { serviceAccount } from "./core/service-account.ts";
@@ -87,6 +88,7 @@ export const kinds: readonly KindDefinition[] = [
   erased(persistentVolume),
   erased(persistentVolumeClaim),
   erased(priorityClass),
+  erased(resourceQuota),
   erased(runtimeClass),
   ...storedKinds,
 ];

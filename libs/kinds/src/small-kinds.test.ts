@@ -427,6 +427,34 @@ describe("PriorityClass and RuntimeClass", () => {
   });
 });
 
+describe("ResourceQuota", () => {
+  const quota = kind("ResourceQuota");
+  const of = (spec: object) => object({ spec });
+
+  test("amounts of what is known, whole where they are counted", () => {
+    expect(errorsOf(quota, of({ hard: { gpu: "1", pods: "1500m", "requests.cpu": "-1" } }))).toEqual([
+      'spec.hard[gpu]: Invalid value: "gpu": must be a standard resource for quota',
+      'spec.hard[pods]: Invalid value: "1500m": must be an integer',
+      'spec.hard[requests.cpu]: Invalid value: "-1": must be greater than or equal to 0',
+    ]);
+    const fine = { "count/deployments.apps": "1", "requests.example.com/gpu": "1", "requests.hugepages-2Mi": "1Gi" };
+    expect(errorsOf(quota, of({ hard: fine }))).toEqual([]);
+  });
+
+  test("scopes that exclude each other, or say nothing about what is limited", () => {
+    expect(errorsOf(quota, of({ scopes: ["Terminating", "NotTerminating"] }))).toEqual([
+      'spec.scopes: Invalid value: ["Terminating","NotTerminating"]: conflicting scopes',
+    ]);
+    expect(errorsOf(quota, of({ hard: { services: "1" }, scopes: ["BestEffort"] }))).toEqual([
+      'spec.scopes: Invalid value: ["BestEffort"]: unsupported scope applied to resource',
+    ]);
+    const matchExpressions = [{ scopeName: "PriorityClass", operator: "In" }];
+    expect(errorsOf(quota, of({ scopeSelector: { matchExpressions } }))).toEqual([
+      "spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
+    ]);
+  });
+});
+
 function texts(errors: readonly FieldError[]): string[] {
   return errors.map((error) => `${error.field}: ${fieldErrorBody(error)}`);
 }

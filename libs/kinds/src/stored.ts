@@ -15,15 +15,6 @@ interface StoredRow {
 }
 
 const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
-  v1: [
-    {
-      kind: "ResourceQuota",
-      resource: "resourcequotas",
-      scope: "Namespaced",
-      shortNames: ["quota"],
-      subresources: [STATUS],
-    },
-  ],
   "policy/v1": [
     {
       kind: "PodDisruptionBudget",

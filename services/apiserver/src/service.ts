@@ -22,6 +22,7 @@ import { discovery } from "./core/openapi/discovery.ts";
 import { openApi } from "./core/openapi/openapi.ts";
 import { addressRange } from "./core/service-addresses.ts";
 import { createAllocations } from "./flows/writes/allocate.ts";
+import { createCharges } from "./flows/writes/charge.ts";
 import { createAuthenticator } from "./flows/access/authenticate.ts";
 import { createAuthorizer } from "./flows/access/authorizer.ts";
 import { bootstrap } from "./flows/upkeep/bootstrap.ts";
@@ -109,6 +110,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     cached,
     time,
     allocations: createAllocations(store, random.fork("allocations"), serviceRange),
+    charges: createCharges({ cached, clock, ids: time.ids }, rvBase),
     admission: createAdmission({ cached, objects, time }, ADMISSION_PLUGINS),
     judgeSigner: (...asked: Parameters<typeof authorizer.judgeSigner>) => authorizer.judgeSigner(...asked),
     judgeEscalation: (...asked: Parameters<typeof authorizer.judgeEscalation>) => authorizer.judgeEscalation(...asked),

@@ -5,6 +5,8 @@
  * Promises: what could be learned is returned together with what could not; nobody takes a part for the whole.
  */
 import type { ApiClient, CallOptions, ResourceType } from "@pilothouse/client";
+import { sleep, type Clock } from "@pilothouse/clock";
+import type { Telemetry } from "@pilothouse/telemetry";
 
 export interface ServedResource extends ResourceType {
   readonly verbs: readonly string[];
@@ -19,6 +21,12 @@ export interface Discovered {
 export interface DiscoveryFailure {
   readonly groupVersion: string;
   readonly error: unknown;
+}
+
+export interface DiscoveryPorts {
+  readonly client: ApiClient;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
 }
 
 /** Throws when not even the list of groups can be read. */
@@ -37,6 +45,25 @@ export async function discoverResources(client: ApiClient, options: CallOptions)
       }
   }
   return { resources: [...resources.values()], failures };
+}
+
+const RETRY_MS = 1_000;
+
+/** For whom a part is none: what fails is asked for again. @param who for the log */
+export async function discoverEverything(
+  { client, clock, telemetry }: DiscoveryPorts,
+  who: string,
+  signal: AbortSignal,
+): Promise<readonly ServedResource[]> {
+  for (;;) {
+    const { resources, failures } = await discoverResources(client, { signal }).catch((error: unknown): Discovered => {
+      if (signal.aborted) throw error;
+      return { resources: [], failures: [{ groupVersion: "", error }] };
+    });
+    if (failures.length === 0) return resources;
+    telemetry.log.warn(`${who}: not all resources could be discovered`, { failures: failures.length });
+    await sleep(clock, RETRY_MS, signal);
+  }
 }
 
 interface GroupVersion {

@@ -55,5 +55,6 @@ export function startInformers(ports: InformerPorts) {
     persistentVolumeClaims: start({ type: resources.persistentVolumeClaims }),
     storageClasses: start({ type: resources.storageClasses }),
     clusterRoles: start({ type: resources.clusterRoles }),
+    resourceQuotas: start({ type: resources.resourceQuotas, indexes: { [BY_NAMESPACE]: byNamespace } }),
   };
 }

@@ -27,6 +27,7 @@ import { startPodGcController } from "./controllers/pod-gc/reconcile.ts";
 import { startPvProtectionController } from "./controllers/pv-protection/reconcile.ts";
 import { startPvcProtectionController } from "./controllers/pvc-protection/reconcile.ts";
 import { startReplicaSetController, startReplicationController } from "./controllers/replicaset/reconcile.ts";
+import { startResourceQuotaController } from "./controllers/resourcequota/reconcile.ts";
 import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
 import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
 import { startTtlAfterFinishedController } from "./controllers/ttl-after-finished/reconcile.ts";
@@ -74,6 +75,7 @@ export const controllers: Readonly<Record<string, StartController>> = {
   "pvc-protection": startPvcProtectionController,
   "pv-protection": startPvProtectionController,
   "clusterrole-aggregation": startClusterRoleAggregationController,
+  resourcequota: startResourceQuotaController,
   "csr-approving": startCsrApprovingController,
   "csr-signing": startCsrSigningController,
   "csr-cleaner": startCsrCleanerController,

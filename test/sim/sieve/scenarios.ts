@@ -7,6 +7,7 @@ import { namespaces } from "./scenarios/namespaces.ts";
 import { nodes } from "./scenarios/nodes.ts";
 import { owners } from "./scenarios/owners.ts";
 import { roles } from "./scenarios/roles.ts";
+import { policies } from "./scenarios/policies.ts";
 import { services } from "./scenarios/services.ts";
 import { volumes } from "./scenarios/volumes.ts";
 import { workloads } from "./scenarios/workloads.ts";
@@ -17,6 +18,7 @@ export const scenarios: readonly Scenario[] = [
   ...services,
   ...namespaces,
   ...owners,
+  ...policies,
   ...nodes,
   ...certificates,
   ...volumes,

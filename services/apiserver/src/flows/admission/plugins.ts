@@ -13,6 +13,7 @@ import { storageObjectInUseProtection } from "./storage-object-in-use-protection
 
 export const ADMISSION_PLUGINS: readonly AdmissionPlugin[] = [
   // NamespaceLifecycle is not here: it is judged in the transaction of the write itself (writes/namespace-gate.ts).
+  // Nor is ResourceQuota, upstream's last: what a write costs is charged in that transaction too (writes/charge.ts).
   certificateRequestor,
   limitRanger,
   serviceAccount,

@@ -25,7 +25,7 @@ import { decodeBodyInSteps } from "../../core/wire.ts";
 import { requestProblems } from "../access/certificate-requests.ts";
 import { admitIntoNamespace } from "./namespace-gate.ts";
 import { AlongsideRefused, NamespaceChanged } from "./object-store.ts";
-import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
+import { causeOf, MAX_ATTEMPTS, together, type WriteDeps } from "./write-deps.ts";
 import type { Reservation } from "./allocate.ts";
 
 export async function create(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
@@ -117,15 +117,17 @@ export async function createObject(
     const ready = await inSteps(encodeObjectInSteps(object), pace);
     await pace();
     if (options.dryRun) {
+      await deps.charges.check(admitted);
       await refuseExisting(deps, kind, ready.object);
       return { object: ready.object };
     }
     try {
-      return await deps.objects.create(kind, ready, {
-        ...causeOf(context),
-        namespaceRevision,
-        alongside: reservation?.alongside,
-      });
+      const cause = { ...causeOf(context), namespaceRevision };
+      return await deps.charges.charged(
+        admitted,
+        (charge) => deps.objects.create(kind, ready, { ...cause, alongside: together(reservation?.alongside, charge) }),
+        ({ revision }) => revision,
+      );
     } catch (error) {
       if (isGenerated && isStatus(error, "AlreadyExists")) {
         const taken = object.metadata.name ?? "";

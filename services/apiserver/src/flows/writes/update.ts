@@ -1,7 +1,15 @@
 /** PUT and PATCH of an object and of its subresources: change, judge and write what `writeFromOrigin` starts from. */
 import type { Service } from "@pilothouse/api/types/core-v1";
 import type { ApiResponse } from "@pilothouse/api/http";
-import { badRequest, conflict, invalid, isStatus, notFound, OBJECT_MODIFIED } from "@pilothouse/errors";
+import {
+  badRequest,
+  conflict,
+  invalid,
+  isStatus,
+  notFound,
+  OBJECT_MODIFIED,
+  type StatusError,
+} from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { keepServerMeta, validateObjectMetaUpdate } from "@pilothouse/kinds/meta";
 import { isReadyToGo, wholeSeconds } from "../../core/delete-rules.ts";
@@ -25,7 +33,7 @@ import {
 import { removeStored } from "./delete.ts";
 import { AlongsideRefused } from "./object-store.ts";
 import { ended, objectOf, writeFromOrigin, type Decision, type WriteEnd } from "./origin.ts";
-import { causeOf, type WriteDeps } from "./write-deps.ts";
+import { causeOf, together, type WriteDeps } from "./write-deps.ts";
 
 /** Kinds whose PUT creates what does not exist, as upstream has it. */
 const CREATE_ON_UPDATE: readonly string[] = [
@@ -151,6 +159,7 @@ export function change(deps: WriteDeps, context: RequestContext, kind: KindDefin
       const reservation = await reserve(deps, kind, object, stored.object, drawnInVain);
       const ready = await inSteps(encodeObjectInSteps(object), pace);
       await pace();
+      if (wish.options.dryRun) await deps.charges.check(chargeable(heard, kind, ready, stored));
       return decideWrite(deps, heard, kind, { wish, stored, ready, reservation, drawnInVain });
     },
   );
@@ -303,17 +312,41 @@ async function replace(
   kind: KindDefinition,
   { stored, ready, reservation, drawnInVain }: Prepared,
 ): Promise<WriteEnd<Changed>> {
-  const cause = { ...causeOf(context), alongside: reservation?.alongside };
   try {
-    const outcome = await deps.objects.replace(kind, ready, stored.revision, cause);
+    const outcome = await deps.charges.charged(
+      chargeable(context, kind, ready, stored),
+      (charge) => {
+        const alongside = together(reservation?.alongside, charge);
+        return deps.objects.replace(kind, ready, stored.revision, { ...causeOf(context), alongside });
+      },
+      (answer) => (answer.kind === "written" ? answer.stored.revision : undefined),
+    );
     return ended(outcome, (written) => ({ ...written, created: false }));
   } catch (error) {
+    if (isStatus(error, "Forbidden")) return refusedByQuota(deps, kind, stored, error);
     if (!(error instanceof AlongsideRefused)) throw error;
     const refusal = reservation?.refusal(error.key);
     if (refusal) throw refusal;
     drawnInVain.add(error.key);
     return { kind: "lost" };
   }
+}
+
+function chargeable(context: RequestContext, kind: KindDefinition, ready: EncodedObject, stored: StoredObject) {
+  return { context, kind, object: ready.object, old: stored.object };
+}
+
+/** What it costs more than before rests on what was before: a guess is no reason to refuse (C2). */
+async function refusedByQuota(
+  deps: WriteDeps,
+  kind: KindDefinition,
+  stored: StoredObject,
+  refusal: StatusError,
+): Promise<WriteEnd<Changed>> {
+  const { namespace = "", name = "" } = stored.object.metadata;
+  const found = await deps.objects.read(kind, namespace, name);
+  if (found?.revision === stored.revision) throw refusal;
+  return { kind: "lost", found: { kind: "read", stored: found } };
 }
 
 async function reserve(

@@ -1,11 +1,9 @@
 /** The graph's feeds: every resource that is served and can be deleted, heard of by one informer each. */
 import type { KubernetesObject } from "@pilothouse/client";
-import { sleep } from "@pilothouse/clock";
 import { allSynced, startInformer, type Informer } from "@pilothouse/informer";
 import type { ControllerPorts } from "../../controller-ports.ts";
-import { discoverResources, type Discovered, type ServedResource } from "../../discovery.ts";
+import { discoverEverything, type ServedResource } from "../../discovery.ts";
 
-const DISCOVERY_RETRY_MS = 1_000;
 /** Events never own and are never owned; they go by age. */
 const NOT_WATCHED: readonly string[] = ["/events", "events.k8s.io/events"];
 
@@ -20,7 +18,7 @@ export interface Feeds {
  * are served only later are found by the next leader.
  */
 export async function startFeeds(ports: ControllerPorts, signal: AbortSignal): Promise<Feeds> {
-  const resources = await discoverAll(ports, signal);
+  const resources = await discoverEverything(ports, "garbage collector", signal);
   const byKind = new Map(resources.map((type) => [`${apiVersionOf(type)} ${type.kind}`, type]));
   // This one follows a part of its resource only.
   const { nodeLeases: _part, ...whole } = ports.informers;
@@ -38,20 +36,6 @@ export async function startFeeds(ports: ControllerPorts, signal: AbortSignal): P
 function kinship({ metadata }: KubernetesObject): KubernetesObject {
   const { labels: _, annotations: __, managedFields: ___, ...kept } = metadata;
   return { metadata: kept };
-}
-
-/** A part of the graph is none: what fails is asked for again. */
-async function discoverAll(ports: ControllerPorts, signal: AbortSignal): Promise<readonly ServedResource[]> {
-  const { client, clock, telemetry } = ports;
-  for (;;) {
-    const { resources, failures } = await discoverResources(client, { signal }).catch((error: unknown): Discovered => {
-      if (signal.aborted) throw error;
-      return { resources: [], failures: [{ groupVersion: "", error }] };
-    });
-    if (failures.length === 0) return resources;
-    telemetry.log.warn("garbage collector: not all resources could be discovered", { failures: failures.length });
-    await sleep(clock, DISCOVERY_RETRY_MS, signal);
-  }
 }
 
 function isCollectable({ verbs }: ServedResource): boolean {

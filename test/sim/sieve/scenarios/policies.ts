@@ -1,0 +1,56 @@
+/** What controllers count, so that the apiserver may refuse. */
+import type { Pod, ResourceQuota } from "@pilothouse/api/types/core-v1";
+import { resources, type ApiClient } from "@pilothouse/client";
+import type { Scenario } from "../scenario.ts";
+import { controllerManager } from "../subjects.ts";
+import { account, merge, NAMESPACE } from "./acts.ts";
+
+const pod = (name: string) => (client: ApiClient) =>
+  client.create<Pod>(resources.pods, {
+    metadata: { name, namespace: NAMESPACE },
+    spec: { automountServiceAccountToken: false, containers: [{ name: "web", image: "web" }] },
+  });
+
+const configMap = (name: string) => (client: ApiClient) =>
+  client.create(resources.configMaps, { metadata: { name, namespace: NAMESPACE } });
+
+export const policies: readonly Scenario[] = [
+  {
+    name: "resourcequota",
+    subject: controllerManager("resourcequota"),
+    // What changes a quota behind the controller's back is counted again after five minutes at the latest.
+    settlesWithinMs: 330_000,
+    steps: [
+      { afterMs: 0, does: "makes the account that pods run as", run: account },
+      { afterMs: 200, does: "makes a pod", run: pod("first") },
+      {
+        afterMs: 500,
+        does: "limits pods and configmaps",
+        run: (client) =>
+          client.create<ResourceQuota>(resources.resourceQuotas, {
+            metadata: { name: "quota", namespace: NAMESPACE },
+            spec: { hard: { pods: "3", configmaps: "2" } },
+          }),
+      },
+      { afterMs: 1_000, does: "makes another pod", run: pod("second") },
+      { afterMs: 500, does: "makes a configmap", run: configMap("a") },
+      {
+        afterMs: 500,
+        does: "deletes a pod",
+        run: (client) => client.delete(resources.pods, NAMESPACE, "first", { gracePeriodSeconds: 0 }),
+      },
+      { afterMs: 500, does: "makes a third pod", run: pod("third") },
+      {
+        afterMs: 500,
+        does: "limits something else",
+        run: (client) =>
+          client.patch(
+            resources.resourceQuotas,
+            NAMESPACE,
+            "quota",
+            merge({ spec: { hard: { configmaps: null, secrets: "1" } } }),
+          ),
+      },
+    ],
+  },
+];
