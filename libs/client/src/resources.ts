@@ -49,6 +49,7 @@ export const resources = {
   ),
   leases: grouped<coordinationV1.Lease>("coordination.k8s.io", "leases", "Lease"),
   replicaSets: grouped<appsV1.ReplicaSet>("apps", "replicasets", "ReplicaSet"),
+  statefulSets: grouped<appsV1.StatefulSet>("apps", "statefulsets", "StatefulSet"),
   deployments: grouped<appsV1.Deployment>("apps", "deployments", "Deployment"),
   jobs: grouped<batchV1.Job>("batch", "jobs", "Job"),
   cronJobs: grouped<batchV1.CronJob>("batch", "cronjobs", "CronJob"),

@@ -41,6 +41,7 @@ import { networkPolicy } from "./networking/network-policy.ts";
 import { serviceCidr } from "./networking/service-cidr.ts";
 import { runtimeClass } from "./node/runtime-class.ts";
 import { eventView } from "./events/event.ts";
+import { podDisruptionBudget } from "./policy/pod-disruption-budget.ts";
 import { clusterRole } from "./rbac/cluster-role.ts";
 import { clusterRoleBinding } from "./rbac/cluster-role-binding.ts";
 import { role } from "./rbac/role.ts";
@@ -87,6 +88,7 @@ export const kinds: readonly KindDefinition[] = [
   erased(limitRange),
   erased(persistentVolume),
   erased(persistentVolumeClaim),
+  erased(podDisruptionBudget),
   erased(priorityClass),
   erased(resourceQuota),
   erased(runtimeClass),

@@ -15,15 +15,6 @@ interface StoredRow {
 }
 
 const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
-  "policy/v1": [
-    {
-      kind: "PodDisruptionBudget",
-      resource: "poddisruptionbudgets",
-      scope: "Namespaced",
-      shortNames: ["pdb"],
-      subresources: [STATUS],
-    },
-  ],
   "resource.k8s.io/v1": [
     { kind: "DeviceClass", resource: "deviceclasses", scope: "Cluster" },
     { kind: "ResourceClaim", resource: "resourceclaims", scope: "Namespaced", subresources: [STATUS] },

@@ -22,6 +22,7 @@ import { discovery } from "./core/openapi/discovery.ts";
 import { openApi } from "./core/openapi/openapi.ts";
 import { addressRange } from "./core/service-addresses.ts";
 import { createAllocations } from "./flows/writes/allocate.ts";
+import { createBeside } from "./flows/writes/beside.ts";
 import { createCharges } from "./flows/writes/charge.ts";
 import { createAuthenticator } from "./flows/access/authenticate.ts";
 import { createAuthorizer } from "./flows/access/authorizer.ts";
@@ -39,6 +40,7 @@ import { keepOwnEndpoints } from "./flows/upkeep/own-endpoints.ts";
 import { startPublishing } from "./flows/bus/publish.ts";
 import { getFlow } from "./flows/reads/read.ts";
 import { VERSION } from "./flows/system-paths.ts";
+import { Turns } from "./flows/turns.ts";
 import { watchFlow } from "./flows/reads/watch.ts";
 import { virtualKinds } from "./registry/virtual-kinds.ts";
 
@@ -105,12 +107,15 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
   await cache.start(scope);
   const cached = createCachedObjects(cache);
   const authorizer = createAuthorizer(cached);
+  const beside = createBeside(time.ids, rvBase);
   const writes = {
     objects,
     cached,
     time,
     allocations: createAllocations(store, random.fork("allocations"), serviceRange),
-    charges: createCharges({ cached, clock, ids: time.ids }, rvBase),
+    beside,
+    charges: createCharges({ cached, clock, beside }),
+    turns: new Turns(),
     admission: createAdmission({ cached, objects, time }, ADMISSION_PLUGINS),
     judgeSigner: (...asked: Parameters<typeof authorizer.judgeSigner>) => authorizer.judgeSigner(...asked),
     judgeEscalation: (...asked: Parameters<typeof authorizer.judgeEscalation>) => authorizer.judgeEscalation(...asked),

@@ -55,6 +55,7 @@ export function startInformers(ports: InformerPorts) {
     persistentVolumeClaims: start({ type: resources.persistentVolumeClaims }),
     storageClasses: start({ type: resources.storageClasses }),
     clusterRoles: start({ type: resources.clusterRoles }),
+    podDisruptionBudgets: start({ type: resources.podDisruptionBudgets, indexes: { [BY_NAMESPACE]: byNamespace } }),
     resourceQuotas: start({ type: resources.resourceQuotas, indexes: { [BY_NAMESPACE]: byNamespace } }),
   };
 }

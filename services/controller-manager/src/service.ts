@@ -14,6 +14,7 @@ import { startCsrApprovingController } from "./controllers/csr-approving/reconci
 import { startCsrCleanerController } from "./controllers/csr-cleaner/reconcile.ts";
 import { startCsrSigningController } from "./controllers/csr-signing/reconcile.ts";
 import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
+import { startDisruptionController } from "./controllers/disruption/reconcile.ts";
 import { startGarbageCollector } from "./controllers/garbage-collector/reconcile.ts";
 import { startJobController } from "./controllers/job/reconcile.ts";
 import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
@@ -75,6 +76,7 @@ export const controllers: Readonly<Record<string, StartController>> = {
   "pvc-protection": startPvcProtectionController,
   "pv-protection": startPvProtectionController,
   "clusterrole-aggregation": startClusterRoleAggregationController,
+  disruption: startDisruptionController,
   resourcequota: startResourceQuotaController,
   "csr-approving": startCsrApprovingController,
   "csr-signing": startCsrSigningController,

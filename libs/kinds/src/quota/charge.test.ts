@@ -1,5 +1,5 @@
 import type { ResourceQuota } from "@pilothouse/api/types/core-v1";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { ApiObject } from "../kind.ts";
 import { chargeOf } from "./charge.ts";

@@ -8,12 +8,12 @@ import { create } from "./writes/create.ts";
 import { deleteCollection, deleteOne } from "./writes/delete.ts";
 import { podLog, type NodeProxyDeps } from "./node-proxy.ts";
 import { isProxied, PROXY_METHODS, proxied, type ProxyDeps } from "./proxy.ts";
+import { evictPod } from "./writes/evict.ts";
 import { review, type ReviewDeps } from "./access/reviews.ts";
 import {
   bindNamedPod,
   bindPod,
   createToken,
-  evictPod,
   finalizeNamespace,
   getScale,
   patchScale,

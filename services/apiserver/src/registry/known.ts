@@ -14,6 +14,7 @@ import type {
 import type { RuntimeClass } from "@pilothouse/api/types/node-v1";
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
 import type { ServiceCIDR } from "@pilothouse/api/types/networking-v1";
+import type { PodDisruptionBudget } from "@pilothouse/api/types/policy-v1";
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
 import type { PriorityClass } from "@pilothouse/api/types/scheduling-v1";
 import { kindOf, type KindDefinition } from "@pilothouse/kinds";
@@ -39,6 +40,7 @@ export const known = {
   resourceQuotas: knownKind<ResourceQuota>("", "resourcequotas"),
   limitRanges: knownKind<LimitRange>("", "limitranges"),
   runtimeClasses: knownKind<RuntimeClass>("node.k8s.io", "runtimeclasses"),
+  podDisruptionBudgets: knownKind<PodDisruptionBudget>("policy", "poddisruptionbudgets"),
   priorityClasses: knownKind<PriorityClass>("scheduling.k8s.io", "priorityclasses"),
   storageClasses: knownKind<StorageClass>("storage.k8s.io", "storageclasses"),
   clusterRoles: knownKind<ClusterRole>(RBAC, "clusterroles"),

@@ -1,5 +1,6 @@
 /** What controllers count, so that the apiserver may refuse. */
 import type { Pod, ResourceQuota } from "@pilothouse/api/types/core-v1";
+import type { PodDisruptionBudget } from "@pilothouse/api/types/policy-v1";
 import { resources, type ApiClient } from "@pilothouse/client";
 import type { Scenario } from "../scenario.ts";
 import { controllerManager } from "../subjects.ts";
@@ -10,6 +11,17 @@ const pod = (name: string) => (client: ApiClient) =>
     metadata: { name, namespace: NAMESPACE },
     spec: { automountServiceAccountToken: false, containers: [{ name: "web", image: "web" }] },
   });
+
+/** Its volume would have a random name. */
+const webPod = (name: string) => async (client: ApiClient) => {
+  const made = await client.create<Pod>(resources.pods, {
+    metadata: { name, namespace: NAMESPACE, labels: { app: "web" } },
+    spec: { automountServiceAccountToken: false, nodeName: "a", containers: [{ name: "web", image: "web" }] },
+  });
+  const conditions = [{ type: "Ready", status: "True", lastTransitionTime: "2026-01-01T00:00:00Z" }];
+  const status = { phase: "Running", conditions };
+  return client.update(resources.pods, { ...made, status }, { subresource: "status" });
+};
 
 const configMap = (name: string) => (client: ApiClient) =>
   client.create(resources.configMaps, { metadata: { name, namespace: NAMESPACE } });
@@ -50,6 +62,33 @@ export const policies: readonly Scenario[] = [
             "quota",
             merge({ spec: { hard: { configmaps: null, secrets: "1" } } }),
           ),
+      },
+    ],
+  },
+  {
+    // Without an eviction: whether one is let through depends on what was counted by then, and so would the end.
+    name: "disruption",
+    subject: controllerManager("disruption"),
+    settlesWithinMs: 150_000,
+    steps: [
+      { afterMs: 0, does: "makes the account that pods run as", run: account },
+      {
+        afterMs: 200,
+        does: "wants one pod to stay",
+        run: (client) =>
+          client.create<PodDisruptionBudget>(resources.podDisruptionBudgets, {
+            metadata: { name: "guard", namespace: NAMESPACE },
+            spec: { minAvailable: 1, selector: { matchLabels: { app: "web" } } },
+          }),
+      },
+      { afterMs: 500, does: "runs a pod", run: webPod("first") },
+      { afterMs: 500, does: "runs another", run: webPod("second") },
+      { afterMs: 500, does: "takes one away", run: (client) => client.delete(resources.pods, NAMESPACE, "first") },
+      {
+        afterMs: 500,
+        does: "wants none to stay",
+        run: (client) =>
+          client.patch(resources.podDisruptionBudgets, NAMESPACE, "guard", merge({ spec: { minAvailable: 0 } })),
       },
     ],
   },

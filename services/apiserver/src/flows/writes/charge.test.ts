@@ -23,7 +23,13 @@ beforeEach(async () => {
 type Amounts = Readonly<Record<string, string>>;
 
 /** As the controller leaves it: counted, nothing used. */
-async function quota(hard: Amounts, { name = "q", used, ...spec }: { name?: string; used?: Amounts } & object = {}) {
+interface Made {
+  readonly name?: string;
+  readonly used?: Amounts;
+  readonly spec?: object;
+}
+
+async function quota(hard: Amounts, { name = "q", used, spec = {} }: Made = {}) {
   const { json } = await a.ask("POST", `${namespace}/resourcequotas`, {
     body: { metadata: { name }, spec: { hard, ...spec } },
   });
@@ -106,12 +112,12 @@ describe("under a quota", () => {
   });
 
   it("scopes say which pods count", async () => {
-    await quota({ pods: "5" }, { name: "best", scopes: ["BestEffort"] });
-    await quota({ pods: "5" }, { name: "long", scopes: ["NotTerminating"] });
+    await quota({ pods: "5" }, { name: "best", spec: { scopes: ["BestEffort"] } });
+    await quota({ pods: "5" }, { name: "long", spec: { scopes: ["NotTerminating"] } });
     const high = {
       scopeSelector: { matchExpressions: [{ scopeName: "PriorityClass", operator: "In", values: ["high"] }] },
     };
-    await quota({ pods: "5" }, { name: "high", ...high });
+    await quota({ pods: "5" }, { name: "high", spec: high });
     await a.ask("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", {
       body: { metadata: { name: "high" }, value: 1 },
     });

@@ -7,18 +7,17 @@
  * heard of them, refuse nothing; upstream's do neither.
  */
 import type { ResourceQuota } from "@pilothouse/api/types/core-v1";
-import type { Clock, Ids } from "@pilothouse/clock";
+import type { Clock } from "@pilothouse/clock";
 import { conflict, forbidden, OBJECT_MODIFIED } from "@pilothouse/errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { chargeOf } from "@pilothouse/kinds/quota/charge";
 import { evaluatorOf, type Evaluator } from "@pilothouse/kinds/quota/usage";
-import { storeKey, type RequestContext, type WriteCause } from "../../core/model.ts";
-import { encodeObject, storedValue } from "../../core/stored/stored.ts";
+import type { RequestContext } from "../../core/model.ts";
 import { known } from "../../registry/known.ts";
 import type { CachedObjects } from "../reads/cached.ts";
+import { Turns } from "../turns.ts";
+import { keyBeside, together, type Alongside, type Beside } from "./beside.ts";
 import { AlongsideRefused } from "./object-store.ts";
-
-export type Alongside = NonNullable<WriteCause["alongside"]>;
 
 export interface Chargeable {
   readonly context: RequestContext;
@@ -47,14 +46,14 @@ export interface Charges {
 export interface ChargePorts {
   readonly cached: CachedObjects;
   readonly clock: Clock;
-  readonly ids: Ids;
+  readonly beside: Beside;
 }
 
 const QUOTAS = known.resourceQuotas.kind;
 /** Each lost race is another apiserver's write that went through. */
 const MAX_RACES = 64;
 
-export function createCharges({ cached, clock, ids }: ChargePorts, rvBase: number): Charges {
+export function createCharges({ cached, clock, beside }: ChargePorts): Charges {
   const ledger = new Ledger(cached);
   const turns = new Turns();
 
@@ -71,19 +70,6 @@ export function createCharges({ cached, clock, ids }: ChargePorts, rvBase: numbe
     return judged.quotas;
   };
 
-  const alongside = (quotas: readonly ResourceQuota[], { context }: Chargeable): Alongside => ({
-    compares: quotas.map((quota) => ({
-      key: keyOf(quota),
-      target: "modRevision",
-      equals: revisionIn(quota) - rvBase,
-    })),
-    ops: quotas.map((quota) => ({
-      op: "put",
-      key: keyOf(quota),
-      value: storedValue(encodeObject(quota as unknown as ApiObject), ids.uuid(), context.span.context),
-    })),
-  });
-
   return {
     async check(wanted) {
       const evaluator = evaluatorFor(wanted);
@@ -94,18 +80,19 @@ export function createCharges({ cached, clock, ids }: ChargePorts, rvBase: numbe
       const evaluator = evaluatorFor(wanted);
       if (!evaluator || (await judge(evaluator, wanted)).length === 0) return write(undefined);
       const { namespace = "" } = wanted.object.metadata;
+      const trace = wanted.context.span.context;
       // One after the other: at once they would only lose races against each other.
       return turns.take(namespace, async () => {
         for (let race = 0; race < MAX_RACES; race++) {
           const quotas = await judge(evaluator, wanted);
-          if (quotas.length === 0) return write(undefined);
           try {
-            const answer = await write(alongside(quotas, wanted));
+            const answer = await write(together(...quotas.map((quota) => beside(QUOTAS, quota, quota, trace))));
             const revision = revisionOf(answer);
             if (revision !== undefined) ledger.charged(namespace, quotas, revision);
             return answer;
           } catch (error) {
-            const isOurs = error instanceof AlongsideRefused && quotas.some((quota) => keyOf(quota) === error.key);
+            const isOurs =
+              error instanceof AlongsideRefused && quotas.some((quota) => keyBeside(QUOTAS, quota) === error.key);
             if (!isOurs) throw error;
           }
           await cached.cache.waitUntilCurrent(wanted.context.request.signal);
@@ -119,10 +106,6 @@ export function createCharges({ cached, clock, ids }: ChargePorts, rvBase: numbe
 function evaluatorFor({ kind, context }: Chargeable): Evaluator | undefined {
   const { subresource } = context.info;
   return kind.namespaced && (subresource === "" || subresource === "resize") ? evaluatorOf(kind) : undefined;
-}
-
-function keyOf({ metadata }: ResourceQuota): string {
-  return storeKey(QUOTAS, metadata.namespace ?? "", metadata.name ?? "");
 }
 
 function revisionIn({ metadata }: ResourceQuota): number {
@@ -158,22 +141,6 @@ class Ledger {
     for (const quota of quotas) {
       const { metadata } = quota;
       charged.set(metadata.name ?? "", { ...quota, metadata: { ...metadata, resourceVersion: String(revision) } });
-    }
-  }
-}
-
-/** Runs one task at a time for each name. */
-class Turns {
-  readonly #last = new Map<string, Promise<unknown>>();
-
-  async take<T>(name: string, task: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(name);
-    const mine = (before ?? Promise.resolve()).then(task, task);
-    this.#last.set(name, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#last.get(name) === mine) this.#last.delete(name);
     }
   }
 }

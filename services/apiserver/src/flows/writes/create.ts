@@ -25,8 +25,9 @@ import { decodeBodyInSteps } from "../../core/wire.ts";
 import { requestProblems } from "../access/certificate-requests.ts";
 import { admitIntoNamespace } from "./namespace-gate.ts";
 import { AlongsideRefused, NamespaceChanged } from "./object-store.ts";
-import { causeOf, MAX_ATTEMPTS, together, type WriteDeps } from "./write-deps.ts";
+import { causeOf, MAX_ATTEMPTS, type WriteDeps } from "./write-deps.ts";
 import type { Reservation } from "./allocate.ts";
+import { together } from "./beside.ts";
 
 export async function create(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
   const { request, span } = context;

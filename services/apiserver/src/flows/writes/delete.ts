@@ -13,7 +13,9 @@ import { encodeObject } from "../../core/stored/stored.ts";
 import { apiVersionOf, decodeBody, objectAnswer } from "../../core/wire.ts";
 import { known } from "../../registry/known.ts";
 import { isService, writtenAnswer } from "./create.ts";
-import { ended, writeFromOrigin } from "./origin.ts";
+import { together, type Alongside } from "./beside.ts";
+import { AlongsideRefused } from "./object-store.ts";
+import { ended, writeFromOrigin, type WriteEnd } from "./origin.ts";
 import { causeOf, type WriteDeps } from "./write-deps.ts";
 
 const STATUS_KIND = { group: "", version: "v1", kind: "Status" } as const;
@@ -59,7 +61,18 @@ export interface Deleted {
   readonly object: ApiObject;
 }
 
-/** Deletes or marks one object. Throws 404, or 409 when its preconditions do not hold. */
+/** What belongs to a delete beside the object's end. */
+export interface Guarded {
+  /** Written in the same transaction; when its compares fail, the delete is judged anew. */
+  readonly alongside?: Alongside;
+  /** Changes an object that is only marked. In place. */
+  readonly mark?: (object: ApiObject) => void;
+}
+
+/** Judges a delete by the object as it is; throws what refuses it. */
+export type Guard = (object: ApiObject) => Promise<Guarded>;
+
+/** Deletes or marks one object. Throws 404, 409 when its preconditions do not hold, and what `guard` throws. */
 export function deleteObject(
   deps: WriteDeps,
   context: RequestContext,
@@ -67,6 +80,7 @@ export function deleteObject(
   namespace: string,
   name: string,
   options: DeleteOptions,
+  guard: Guard = () => Promise.resolve({}),
 ): Promise<Deleted> {
   const isDryRun = (options.dryRun ?? []).length > 0;
   return writeFromOrigin<Deleted>(deps, context, { kind, namespace, name }, async (stored) => {
@@ -76,23 +90,48 @@ export function deleteObject(
     await deps.admission.validate(deletion);
     const problem = preconditionProblem(kind, stored.object, options);
     if (problem) throw problem;
+    const { alongside, mark } = await guard(stored.object);
+    const cause = { ...causeOf(context), alongside };
     const plan = planDelete(kind, stored.object, options, deps.time.clock.now());
     if (plan.action === "pending") return { kind: "tell", answer: { gone: false, object: stored.object } };
     if (plan.action === "remove") {
       const gone = { gone: true, object: stored.object };
       if (isDryRun) return { kind: "tell", answer: gone };
-      return { kind: "write", run: async () => ended(await removeStored(deps, context, kind, stored), () => gone) };
+      return {
+        kind: "write",
+        run: () =>
+          unlessOvertaken(deps, context, async () =>
+            ended(await removeStored(deps, context, kind, stored, alongside), () => gone),
+          ),
+      };
     }
+    mark?.(plan.object);
     const marked = encodeObject(plan.object);
     if (isDryRun) return { kind: "tell", answer: { gone: false, object: marked.object } };
     return {
       kind: "write",
-      run: async () => {
-        const outcome = await deps.objects.replace(kind, marked, stored.revision, causeOf(context));
-        return ended(outcome, ({ object }) => ({ gone: false, object }));
-      },
+      run: () =>
+        unlessOvertaken(deps, context, async () => {
+          const outcome = await deps.objects.replace(kind, marked, stored.revision, cause);
+          return ended(outcome, ({ object }) => ({ gone: false, object }));
+        }),
     };
   });
+}
+
+/** Somebody changed what was to be written beside the object: that is looked at again, as it is now. */
+async function unlessOvertaken<T>(
+  { cached }: WriteDeps,
+  { request }: RequestContext,
+  write: () => Promise<WriteEnd<T>>,
+): Promise<WriteEnd<T>> {
+  try {
+    return await write();
+  } catch (error) {
+    if (!(error instanceof AlongsideRefused)) throw error;
+    await cached.cache.waitUntilCurrent(request.signal);
+    return { kind: "lost" };
+  }
 }
 
 /** Takes the key away together with what the object holds. */
@@ -101,10 +140,14 @@ export function removeStored(
   context: RequestContext,
   kind: KindDefinition,
   { object, revision }: Pick<StoredObject, "object" | "revision">,
+  more?: Alongside,
 ): ReturnType<ObjectStore["remove"]> {
   const { namespace = "", name = "" } = object.metadata;
   const held = isService(kind) ? deps.allocations.release(object as unknown as Service).alongside : undefined;
-  return deps.objects.remove(kind, namespace, name, revision, { ...causeOf(context), alongside: held });
+  return deps.objects.remove(kind, namespace, name, revision, {
+    ...causeOf(context),
+    alongside: together(held, more),
+  });
 }
 
 export async function deleteCollection(

@@ -3,11 +3,10 @@ import { atOnce } from "@pilothouse/api/steps";
 import type { ApiResponse } from "@pilothouse/api/http";
 import type { TokenRequest } from "@pilothouse/api/types/authentication-v1";
 import type { Binding, Pod, PodCondition } from "@pilothouse/api/types/core-v1";
-import type { DeleteOptions } from "@pilothouse/api/types/meta-v1";
 import type { Crypto, TokenClaims } from "@pilothouse/crypto";
 import { badRequest, conflict, invalid, notFound, type FieldError } from "@pilothouse/errors";
 import type { ApiObject, GroupVersionKind, KindDefinition } from "@pilothouse/kinds/kind";
-import { checkDeleteOptions, wholeSeconds } from "../../core/delete-rules.ts";
+import { wholeSeconds } from "../../core/delete-rules.ts";
 import type { RequestContext } from "../../core/model.ts";
 import { writeOptionsOf } from "../../core/options.ts";
 import { applyPatch, patchTypeOf } from "../../core/patch-request.ts";
@@ -15,14 +14,12 @@ import { SCALE_KIND, scaleOf, withScale } from "../../core/scale.ts";
 import { SERVICE_ACCOUNT_PREFIX } from "../../core/access/users.ts";
 import { canonical, decodeBody, objectAnswer } from "../../core/wire.ts";
 import { known, type Known } from "../../registry/known.ts";
-import { deleteObject } from "./delete.ts";
 import { change, type Changed } from "./update.ts";
 import type { WriteDeps } from "./write-deps.ts";
 
-const SUCCESS = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 } as const;
-const STATUS_KIND: GroupVersionKind = { group: "", version: "v1", kind: "Status" };
+export const SUCCESS = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Success", code: 201 } as const;
+export const STATUS_KIND: GroupVersionKind = { group: "", version: "v1", kind: "Status" };
 const BINDING: GroupVersionKind = { group: "", version: "v1", kind: "Binding" };
-const EVICTION: GroupVersionKind = { group: "policy", version: "v1", kind: "Eviction" };
 const TOKEN_REQUEST: GroupVersionKind = { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
 
 export async function getScale(deps: WriteDeps, { request, info }: RequestContext, kind: KindDefinition) {
@@ -119,21 +116,6 @@ function judgeBinding({ metadata, target }: Binding, name: string): void {
   }
   if (!target.name) errors.push({ type: "FieldValueRequired", field: "target.name", detail: "" });
   if (errors.length > 0) throw invalid(BINDING, name, errors);
-}
-
-/** POST pods/eviction: a delete that disruption budgets may refuse. No budget is enforced yet. */
-export async function evictPod(deps: WriteDeps, context: RequestContext): Promise<ApiResponse> {
-  const { request, info } = context;
-  const { dryRun } = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
-  const eviction = bodyOf(context, EVICTION);
-  if (eviction.metadata.name && eviction.metadata.name !== info.name) {
-    throw badRequest("name in URL does not match name in Eviction object");
-  }
-  const options: DeleteOptions = { ...(eviction["deleteOptions"] as DeleteOptions | undefined) };
-  if (dryRun) options.dryRun = ["All"];
-  checkDeleteOptions(options);
-  await deleteObject(deps, context, known.pods.kind, info.namespace, info.name, options);
-  return objectAnswer(request.headers["accept"], 201, SUCCESS, STATUS_KIND);
 }
 
 /** PUT namespaces/finalize: only spec.finalizers change. */
@@ -243,7 +225,7 @@ async function boundTo(
 }
 
 /** Bodies of subresources come in their own group, whatever the path's (wire trap 44). */
-function bodyOf({ request, warn }: RequestContext, wanted: GroupVersionKind): ApiObject {
+export function bodyOf({ request, warn }: RequestContext, wanted: GroupVersionKind): ApiObject {
   return decodeBody(
     {
       body: request.body,

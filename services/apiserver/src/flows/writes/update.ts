@@ -21,6 +21,7 @@ import { encodeObjectInSteps, isUnchanged, storedAt } from "../../core/stored/st
 import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { certificateProblems } from "../access/certificate-requests.ts";
 import type { Reservation } from "./allocate.ts";
+import { together } from "./beside.ts";
 import {
   createObject,
   decodeStored,
@@ -33,7 +34,7 @@ import {
 import { removeStored } from "./delete.ts";
 import { AlongsideRefused } from "./object-store.ts";
 import { ended, objectOf, writeFromOrigin, type Decision, type WriteEnd } from "./origin.ts";
-import { causeOf, together, type WriteDeps } from "./write-deps.ts";
+import { causeOf, type WriteDeps } from "./write-deps.ts";
 
 /** Kinds whose PUT creates what does not exist, as upstream has it. */
 const CREATE_ON_UPDATE: readonly string[] = [

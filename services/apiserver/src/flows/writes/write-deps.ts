@@ -4,7 +4,9 @@ import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import type { ObjectStore, RequestContext, WriteCause } from "../../core/model.ts";
 import type { Admission } from "../admission/admission.ts";
 import type { Allocations } from "./allocate.ts";
-import type { Alongside, Charges } from "./charge.ts";
+import type { Beside } from "./beside.ts";
+import type { Charges } from "./charge.ts";
+import type { Turns } from "../turns.ts";
 import type { Authorizer } from "../access/authorizer.ts";
 import type { CachedObjects } from "../reads/cached.ts";
 
@@ -13,7 +15,10 @@ export interface WriteDeps {
   readonly cached: CachedObjects;
   readonly time: TimeAndChance;
   readonly allocations: Allocations;
+  readonly beside: Beside;
   readonly charges: Charges;
+  /** For evictions, which spend from budgets one after the other. */
+  readonly turns: Turns;
   readonly admission: Admission;
   /** Refuses roles and bindings that would give away more than the user has. */
   readonly judgeEscalation: (context: RequestContext, kind: KindDefinition, object: ApiObject) => Promise<void>;
@@ -23,12 +28,6 @@ export interface WriteDeps {
 
 export function causeOf({ request, span, fence }: RequestContext): WriteCause {
   return { trace: span.context, signal: request.signal, ...(fence ? { fence } : {}) };
-}
-
-/** What several parts want in the transaction of one write. */
-export function together(one: Alongside | undefined, other: Alongside | undefined): Alongside | undefined {
-  if (!one || !other) return one ?? other;
-  return { compares: [...one.compares, ...other.compares], ops: [...one.ops, ...other.ops] };
 }
 
 /** Optimistic writes give up after this many lost races. */
