@@ -6,6 +6,7 @@ import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
 import { limitRanger } from "./limit-ranger.ts";
 import { defaultStorageClass } from "./default-storage-class.ts";
 import { nodeRestriction } from "./node-restriction.ts";
+import { podSecurity } from "./pod-security.ts";
 import { priority } from "./priority.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
@@ -18,6 +19,7 @@ export const ADMISSION_PLUGINS: readonly AdmissionPlugin[] = [
   limitRanger,
   serviceAccount,
   nodeRestriction,
+  podSecurity,
   priority,
   defaultTolerationSeconds,
   defaultStorageClass,
