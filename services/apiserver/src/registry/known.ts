@@ -11,6 +11,7 @@ import type {
   Service,
   ServiceAccount,
 } from "@pilothouse/api/types/core-v1";
+import type { IngressClass } from "@pilothouse/api/types/networking-v1";
 import type { RuntimeClass } from "@pilothouse/api/types/node-v1";
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
 import type { ServiceCIDR } from "@pilothouse/api/types/networking-v1";
@@ -41,8 +42,9 @@ export const known = {
   limitRanges: knownKind<LimitRange>("", "limitranges"),
   runtimeClasses: knownKind<RuntimeClass>("node.k8s.io", "runtimeclasses"),
   podDisruptionBudgets: knownKind<PodDisruptionBudget>("policy", "poddisruptionbudgets"),
-  priorityClasses: knownKind<PriorityClass>("scheduling.k8s.io", "priorityclasses"),
   storageClasses: knownKind<StorageClass>("storage.k8s.io", "storageclasses"),
+  ingressClasses: knownKind<IngressClass>("networking.k8s.io", "ingressclasses"),
+  priorityClasses: knownKind<PriorityClass>("scheduling.k8s.io", "priorityclasses"),
   clusterRoles: knownKind<ClusterRole>(RBAC, "clusterroles"),
   clusterRoleBindings: knownKind<ClusterRoleBinding>(RBAC, "clusterrolebindings"),
   roles: knownKind<Role>(RBAC, "roles"),

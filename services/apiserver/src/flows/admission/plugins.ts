@@ -2,9 +2,10 @@
 import type { AdmissionPlugin } from "./admission.ts";
 import { certificateRequestor } from "./certificate-requestor.ts";
 import { certificateSubjectRestriction } from "./certificate-subject-restriction.ts";
+import { defaultIngressClass } from "./default-ingress-class.ts";
+import { defaultStorageClass } from "./default-storage-class.ts";
 import { defaultTolerationSeconds } from "./default-toleration-seconds.ts";
 import { limitRanger } from "./limit-ranger.ts";
-import { defaultStorageClass } from "./default-storage-class.ts";
 import { nodeRestriction } from "./node-restriction.ts";
 import { podSecurity } from "./pod-security.ts";
 import { priority } from "./priority.ts";
@@ -26,4 +27,5 @@ export const ADMISSION_PLUGINS: readonly AdmissionPlugin[] = [
   storageObjectInUseProtection,
   runtimeClass,
   certificateSubjectRestriction,
+  defaultIngressClass,
 ];
