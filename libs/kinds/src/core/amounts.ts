@@ -1,14 +1,20 @@
 /** Amounts by resource name, exact: what lists of resources in objects say, and what becomes of them by adding up. Pure. */
-import { parseQuantity, Quantity } from "@pilothouse/quantity";
+import { Quantity } from "@pilothouse/quantity";
+import { quantityOf } from "./resource-rules.ts";
 
 export type Amounts = ReadonlyMap<string, Quantity>;
 
 /** As objects hold them: `{ cpu: "500m" }`. */
 export type AmountTexts = Readonly<Record<string, string>>;
 
-/** @throws QuantityError for a text that is none */
+/** Without texts that are none: the rules say so elsewhere. */
 export function amountsOf(texts: AmountTexts | undefined): Map<string, Quantity> {
-  return new Map(Object.entries(texts ?? {}).map(([name, text]) => [name, parseQuantity(text)]));
+  const amounts = new Map<string, Quantity>();
+  for (const [name, text] of Object.entries(texts ?? {})) {
+    const amount = quantityOf(text);
+    if (amount) amounts.set(name, amount);
+  }
+  return amounts;
 }
 
 /** By name, so that the same amounts are the same text. */

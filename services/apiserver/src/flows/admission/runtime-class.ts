@@ -49,7 +49,9 @@ function setOverhead(pod: Pod, { overhead }: RuntimeClass): void {
 }
 
 function hasOverhead({ spec }: Pod, wanted: Record<string, string> | undefined): boolean {
-  return sameAmounts(amountsOf(spec.overhead), amountsOf(wanted));
+  const asked = amountsOf(spec.overhead);
+  // Nothing is validated yet: what is no amount is not the same as none.
+  return asked.size === Object.keys(spec.overhead ?? {}).length && sameAmounts(asked, amountsOf(wanted));
 }
 
 function setScheduling(pod: Pod, { scheduling }: RuntimeClass): void {
