@@ -37,6 +37,8 @@ const GAPS: readonly Missing[] = [
   { what: "CronJob", why: "without `timeZone` a schedule means UTC, where upstream takes the controller's local time" },
   { what: "Service", why: "the second address family of dual stack is left to the allocator" },
   { what: "Node", why: "dynamic kubelet configuration (`spec.configSource`), gone upstream, is stored" },
+  { what: "ResourceQuota", why: "devices of resource claims are not measured; a pod under resize counts by its spec" },
+  { what: "PodDisruptionBudget", why: "a share of pods whose controller is none of apps/v1 or v1 allows nothing" },
 ];
 
 /** Markdown, ends with a newline. */

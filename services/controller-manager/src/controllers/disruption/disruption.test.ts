@@ -146,7 +146,7 @@ describe("the disruption controller", () => {
         }
         expect(world.failures).toEqual([]);
       }),
-      { numRuns: 12 },
+      { numRuns: 6 },
     );
   });
 });

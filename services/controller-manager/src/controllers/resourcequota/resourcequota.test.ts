@@ -117,7 +117,7 @@ describe("the resourcequota controller", () => {
         expect((await statusIn(world))?.used).toEqual({ pods: String(left) });
         expect(world.failures).toEqual([]);
       }),
-      { numRuns: 15 },
+      { numRuns: 6 },
     );
   });
 });
