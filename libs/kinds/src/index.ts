@@ -47,6 +47,10 @@ import { clusterRoleBinding } from "./rbac/cluster-role-binding.ts";
 import { role } from "./rbac/role.ts";
 import { roleBinding } from "./rbac/role-binding.ts";
 import { priorityClass } from "./scheduling/priority-class.ts";
+import { csiDriver } from "./storage/csi-driver.ts";
+import { storageClass } from "./storage/storage-class.ts";
+import { volumeAttachment } from "./storage/volume-attachment.ts";
+import { volumeAttributesClass } from "./storage/volume-attributes-class.ts";
 import type { KindDefinition } from "./kind.ts";
 import { storedKinds } from "./stored.ts";
 
@@ -92,6 +96,10 @@ export const kinds: readonly KindDefinition[] = [
   erased(priorityClass),
   erased(resourceQuota),
   erased(runtimeClass),
+  erased(storageClass),
+  erased(csiDriver),
+  erased(volumeAttachment),
+  erased(volumeAttributesClass),
   ...storedKinds,
 ];
 

@@ -22,12 +22,8 @@ const STORED: Readonly<Record<string, readonly StoredRow[]>> = {
     { kind: "ResourceSlice", resource: "resourceslices", scope: "Cluster" },
   ],
   "storage.k8s.io/v1": [
-    { kind: "CSIDriver", resource: "csidrivers", scope: "Cluster" },
     { kind: "CSINode", resource: "csinodes", scope: "Cluster" },
     { kind: "CSIStorageCapacity", resource: "csistoragecapacities", scope: "Namespaced" },
-    { kind: "StorageClass", resource: "storageclasses", scope: "Cluster", shortNames: ["sc"] },
-    { kind: "VolumeAttachment", resource: "volumeattachments", scope: "Cluster", subresources: [STATUS] },
-    { kind: "VolumeAttributesClass", resource: "volumeattributesclasses", scope: "Cluster", shortNames: ["vac"] },
   ],
 };
 

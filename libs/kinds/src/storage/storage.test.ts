@@ -1,0 +1,105 @@
+import { fieldErrorBody, type FieldError } from "@pilothouse/errors";
+import { describe, expect, it } from "vitest";
+import { kindByName, type ApiObject, type KindDefinition } from "../index.ts";
+
+function kind(name: string): KindDefinition {
+  return kindByName("storage.k8s.io", "v1", name) as KindDefinition;
+}
+
+const texts = (errors: readonly FieldError[] | undefined): string[] =>
+  (errors ?? []).map((error) => `${error.field}: ${fieldErrorBody(error)}`);
+
+function made(name: string, fields: object, metadata: object = { name: "csi.shop.example" }): ApiObject {
+  const object: ApiObject = { metadata, ...structuredClone(fields) };
+  kind(name).defaults?.(object);
+  return object;
+}
+
+const cells = (name: string, object: ApiObject): unknown[] =>
+  (kind(name).columns ?? []).map(({ cell }) => cell(object, 0)).slice(0, -1);
+
+describe("kinds of storage", () => {
+  it("fill in what their author leaves out", () => {
+    expect(made("StorageClass", { provisioner: "p" })).toMatchObject({
+      reclaimPolicy: "Delete",
+      volumeBindingMode: "Immediate",
+    });
+    expect(made("CSIDriver", {})["spec"]).toEqual({
+      attachRequired: true,
+      podInfoOnMount: false,
+      storageCapacity: false,
+      fsGroupPolicy: "ReadWriteOnceWithFSType",
+      requiresRepublish: false,
+      seLinuxMount: false,
+      volumeLifecycleModes: ["Persistent"],
+    });
+  });
+
+  it.each<[string, object, string[]]>([
+    ["StorageClass", { provisioner: "shop.example/nfs", parameters: { a: "b" } }, []],
+    ["StorageClass", {}, ["provisioner: Required value"]],
+    [
+      "StorageClass",
+      { provisioner: "p", reclaimPolicy: "Recycle" },
+      ['reclaimPolicy: Unsupported value: "Recycle": supported values: "Delete", "Retain"'],
+    ],
+    ["CSIDriver", { spec: { volumeLifecycleModes: ["Ephemeral", "Persistent"] } }, []],
+    [
+      "CSIDriver",
+      { spec: { tokenRequests: [{ audience: "a" }, { audience: "a", expirationSeconds: 5 }] } },
+      [
+        'spec.tokenRequests[1].audience: Duplicate value: "a"',
+        "spec.tokenRequests[1].expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
+      ],
+    ],
+    ["VolumeAttachment", { spec: { attacher: "csi.x", nodeName: "n", source: { persistentVolumeName: "pv" } } }, []],
+    [
+      "VolumeAttachment",
+      { spec: { attacher: "csi.x", nodeName: "n", source: {} } },
+      ["spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName"],
+    ],
+    [
+      "VolumeAttributesClass",
+      { driverName: "csi.x" },
+      ["parameters: Required value: must contain at least one key/value pair"],
+    ],
+  ])("%s %j is judged in upstream's words", (name, fields, errors) => {
+    expect(texts(kind(name).validate?.(made(name, fields)))).toEqual(errors);
+  });
+
+  it("keep what volumes were made by", () => {
+    const changed = (name: string, now: object, before: object) =>
+      texts(kind(name).validateUpdate?.(made(name, now), made(name, before)));
+    expect(changed("StorageClass", { provisioner: "a", parameters: { x: "1" } }, { provisioner: "b" })).toEqual([
+      "parameters: Forbidden: updates to parameters are forbidden.",
+      "provisioner: Forbidden: updates to provisioner are forbidden.",
+    ]);
+    expect(changed("CSIDriver", { spec: { attachRequired: false } }, {})).toEqual([
+      "spec.attachedRequired: Invalid value: false: field is immutable",
+    ]);
+    expect(changed("VolumeAttributesClass", { driverName: "a", parameters: { x: "1" } }, { driverName: "a" })).toEqual([
+      "parameters: Forbidden: updates to parameters are forbidden.",
+    ]);
+    const spec = { attacher: "a", nodeName: "n", source: { persistentVolumeName: "pv" } };
+    expect(changed("VolumeAttachment", { spec }, { spec: { ...spec, nodeName: "m" } })).toHaveLength(1);
+  });
+
+  it("are shown as kubectl shows them", () => {
+    const annotations = { "storageclass.kubernetes.io/is-default-class": "true" };
+    expect(cells("StorageClass", made("StorageClass", { provisioner: "p" }, { name: "fast", annotations }))).toEqual([
+      "fast (default)",
+      "p",
+      "Delete",
+      "Immediate",
+      false,
+    ]);
+    const spec = { attacher: "a", nodeName: "n", source: { persistentVolumeName: "pv" } };
+    expect(cells("VolumeAttachment", { metadata: {}, spec, status: { attached: true } })).toEqual([
+      "a",
+      "pv",
+      "n",
+      true,
+    ]);
+    expect(cells("CSIDriver", made("CSIDriver", {}))).toEqual([true, false, false, "<unset>", false, "Persistent"]);
+  });
+});
