@@ -240,7 +240,7 @@ function claim(namespace: string): object {
 
 function volumeAttachment(): object {
   return {
-    spec: { attacher: "example.com/driver", nodeName: "some-node", source: { persistentVolumeName: "some-volume" } },
+    spec: { attacher: "driver.example.com", nodeName: "some-node", source: { persistentVolumeName: "some-volume" } },
   };
 }
 

@@ -16,7 +16,8 @@ import { nextGeneration, startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 
 const MAX_DRIVER_NAME = 63;
-const MODES = ["Ephemeral", "Persistent"];
+const MODES = ["Persistent", "Ephemeral"];
+const MIN_UPDATE_SECONDS = 10;
 const FS_GROUP_POLICIES = ["File", "None", "ReadWriteOnceWithFSType"];
 const MIN_TOKEN_SECONDS = 600;
 const MAX_TOKEN_SECONDS = 2 ** 32;
@@ -45,7 +46,7 @@ export const csiDriver: KindDefinition<CSIDriver> = {
   },
   prepareForCreate: startGeneration,
   prepareForUpdate: (driver, old) => nextGeneration(driver, old),
-  validate: ({ metadata, spec }) => firstErrors(driverNameRules("metadata.name", metadata.name), rules(spec)),
+  validate: ({ spec }) => firstErrors(rules(spec)),
   validateUpdate: ({ spec }, old) =>
     firstErrors(
       immutable("spec.attachedRequired", spec.attachRequired, old.spec.attachRequired),
@@ -81,17 +82,19 @@ export function* driverNameRules(path: string, name: string | undefined): FieldE
   yield* invalidEach(path, name, checkDns1123Subdomain(name.toLowerCase()));
 }
 
-function* rules({ volumeLifecycleModes = [], fsGroupPolicy, tokenRequests = [] }: CSIDriverSpec): FieldErrors {
-  for (const [index, mode] of volumeLifecycleModes.entries()) {
-    if (!MODES.includes(mode)) yield notSupported(`spec.volumeLifecycleModes[${index}]`, mode, MODES);
-  }
+function* rules(spec: CSIDriverSpec): FieldErrors {
+  const { volumeLifecycleModes = [], fsGroupPolicy, tokenRequests = [] } = spec;
+  const { nodeAllocatableUpdatePeriodSeconds: period } = spec;
   if (fsGroupPolicy !== undefined && !FS_GROUP_POLICIES.includes(fsGroupPolicy)) {
     yield notSupported("spec.fsGroupPolicy", fsGroupPolicy, FS_GROUP_POLICIES);
   }
   const seen = new Set<string>();
   for (const [index, { audience, expirationSeconds: seconds }] of tokenRequests.entries()) {
     const at = `spec.tokenRequests[${index}]`;
-    if (seen.has(audience)) yield duplicate(`${at}.audience`, audience);
+    if (seen.has(audience)) {
+      yield duplicate(`${at}.audience`, audience);
+      continue;
+    }
     seen.add(audience);
     if (seconds === undefined) continue;
     if (seconds < MIN_TOKEN_SECONDS) {
@@ -100,6 +103,13 @@ function* rules({ volumeLifecycleModes = [], fsGroupPolicy, tokenRequests = [] }
     if (seconds > MAX_TOKEN_SECONDS) {
       yield invalid(`${at}.expirationSeconds`, seconds, "may not specify a duration larger than 2^32 seconds");
     }
+  }
+  for (const mode of volumeLifecycleModes) {
+    if (!MODES.includes(mode)) yield notSupported("spec.volumeLifecycleModes", mode, MODES);
+  }
+  if (period !== undefined && period < MIN_UPDATE_SECONDS) {
+    const detail = `must be greater than or equal to ${MIN_UPDATE_SECONDS} seconds`;
+    yield invalid("spec.nodeAllocatableUpdatePeriodSeconds", period, detail);
   }
 }
 

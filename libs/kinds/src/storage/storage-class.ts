@@ -64,8 +64,7 @@ function* rules({
   volumeBindingMode,
   allowedTopologies,
 }: StorageClass): FieldErrors {
-  if (!provisioner) yield required("provisioner");
-  else yield* invalidEach("provisioner", provisioner, checkQualifiedName(provisioner.toLowerCase()));
+  yield* provisionerRules("provisioner", provisioner);
   yield* parameterRules(parameters);
   yield* oneOf("reclaimPolicy", reclaimPolicy, ["Delete", "Retain"]);
   yield* oneOf("volumeBindingMode", volumeBindingMode, ["Immediate", "WaitForFirstConsumer"]);
@@ -76,6 +75,12 @@ function* rules({
       yield* invalidEach(`${at}.key`, key, checkQualifiedName(key ?? ""));
     }
   }
+}
+
+/** A qualified name in any case. */
+export function* provisionerRules(path: string, name: string | undefined): FieldErrors {
+  if (!name) yield required(path);
+  else yield* invalidEach(path, name.toLowerCase(), checkQualifiedName(name.toLowerCase()));
 }
 
 /** What parameters every class of storage may have. */

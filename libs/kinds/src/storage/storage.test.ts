@@ -46,10 +46,10 @@ describe("kinds of storage", () => {
     ["CSIDriver", { spec: { volumeLifecycleModes: ["Ephemeral", "Persistent"] } }, []],
     [
       "CSIDriver",
-      { spec: { tokenRequests: [{ audience: "a" }, { audience: "a", expirationSeconds: 5 }] } },
+      { spec: { tokenRequests: [{ audience: "a", expirationSeconds: 5 }, { audience: "a" }] } },
       [
+        "spec.tokenRequests[0].expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
         'spec.tokenRequests[1].audience: Duplicate value: "a"',
-        "spec.tokenRequests[1].expirationSeconds: Invalid value: 5: may not specify a duration less than 10 minutes",
       ],
     ],
     ["VolumeAttachment", { spec: { attacher: "csi.x", nodeName: "n", source: { persistentVolumeName: "pv" } } }, []],
@@ -65,6 +65,20 @@ describe("kinds of storage", () => {
     ],
   ])("%s %j is judged in upstream's words", (name, fields, errors) => {
     expect(texts(kind(name).validate?.(made(name, fields)))).toEqual(errors);
+  });
+
+  it("attach by drivers alone: a DNS name, as whoever creates them must give", () => {
+    const spec = { attacher: "example.com/driver", nodeName: "n", source: { persistentVolumeName: "pv" } };
+    const attachment = made("VolumeAttachment", { spec });
+    expect(texts(kind("VolumeAttachment").validate?.(attachment))).toEqual([]);
+    expect(texts(kind("VolumeAttachment").validateCreate?.(attachment))[0]).toContain("spec.attacher: Invalid value:");
+    expect(
+      texts(
+        kind("VolumeAttributesClass").validate?.(
+          made("VolumeAttributesClass", { driverName: "example.com/driver", parameters: { a: "b" } }),
+        ),
+      ),
+    ).toEqual([]);
   });
 
   it("keep what volumes were made by", () => {

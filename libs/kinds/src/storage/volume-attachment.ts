@@ -5,6 +5,7 @@ import { firstErrors, forbidden, immutable, invalidEach, required } from "../fie
 import type { FieldErrors } from "../field-errors.ts";
 import { keepField } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
+import { subdomainName } from "../names.ts";
 import { STATUS } from "../subresources.ts";
 import { driverNameRules } from "./csi-driver.ts";
 
@@ -28,6 +29,7 @@ export const volumeAttachment: KindDefinition<VolumeAttachment> = {
   prepareForUpdate: (attachment, old) => keepField(attachment, old, "status"),
   prepareForStatusUpdate: (attachment, old) => keepField(attachment, old, "spec"),
   validate: ({ spec }) => firstErrors(rules(spec)),
+  validateCreate: ({ spec }) => firstErrors(createRules(spec)),
   validateUpdate: ({ spec }, old) => firstErrors(immutable("spec", spec, old.spec)),
   columns: [
     shown("Attacher", ({ spec }) => spec?.attacher ?? "", "Who attaches it."),
@@ -41,7 +43,7 @@ export const volumeAttachment: KindDefinition<VolumeAttachment> = {
 
 function* rules(spec: VolumeAttachmentSpec | undefined): FieldErrors {
   const { attacher, source, nodeName } = spec ?? {};
-  yield* driverNameRules("spec.attacher", attacher);
+  if (!attacher) yield required("spec.attacher");
   const { inlineVolumeSpec, persistentVolumeName } = source ?? {};
   if (inlineVolumeSpec === undefined && persistentVolumeName === undefined) yield required("spec.source", ONE_OF);
   else if (inlineVolumeSpec !== undefined && persistentVolumeName !== undefined) yield forbidden("spec.source", ONE_OF);
@@ -49,4 +51,11 @@ function* rules(spec: VolumeAttachmentSpec | undefined): FieldErrors {
     yield required("spec.source.persistentVolumeName", "must specify non empty persistentVolumeName");
   }
   yield* invalidEach("spec.nodeName", nodeName ?? "", checkDns1123Subdomain(nodeName ?? ""));
+}
+
+/** Upstream asks these of what is new in v1, and not of what an older version has let in. */
+function* createRules(spec: VolumeAttachmentSpec | undefined): FieldErrors {
+  yield* driverNameRules("spec.attacher", spec?.attacher);
+  const name = spec?.source?.persistentVolumeName;
+  if (name !== undefined) yield* invalidEach("spec.source.persistentVolumeName", name, subdomainName(name, false));
 }

@@ -3,8 +3,7 @@ import { AGE, shown } from "../columns.ts";
 import { firstErrors, forbidden, required, sameValue } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
-import { driverNameRules } from "./csi-driver.ts";
-import { parameterRules } from "./storage-class.ts";
+import { parameterRules, provisionerRules } from "./storage-class.ts";
 
 export const volumeAttributesClass: KindDefinition<VolumeAttributesClass> = {
   group: "storage.k8s.io",
@@ -25,7 +24,7 @@ export const volumeAttributesClass: KindDefinition<VolumeAttributesClass> = {
 };
 
 function* rules(driverName: string, parameters: VolumeAttributesClass["parameters"]): FieldErrors {
-  yield* driverNameRules("driverName", driverName);
+  yield* provisionerRules("driverName", driverName);
   yield* parameterRules(parameters);
   if (Object.keys(parameters ?? {}).length === 0)
     yield required("parameters", "must contain at least one key/value pair");
