@@ -425,15 +425,20 @@ function fieldAt(object: unknown, path: string): unknown {
   return value ?? "";
 }
 
-/** RFC 7386. */
+/** RFC 7386: lists are replaced. What a strategic merge patch deletes from a list is not in the list that replaces it. */
 function merge(target: unknown, patch: unknown): unknown {
-  if (typeof patch !== "object" || patch === null || Array.isArray(patch)) return patch;
+  if (Array.isArray(patch)) return patch.filter((it: unknown) => !(isRecord(it) && it["$patch"] === "delete"));
+  if (typeof patch !== "object" || patch === null) return patch;
   const merged: Record<string, unknown> = { ...(target as Record<string, unknown> | undefined) };
   for (const [field, value] of Object.entries(patch)) {
     if (value === null) delete merged[field];
     else merged[field] = merge(merged[field], value);
   }
   return merged;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
 }
 
 function parse(request: TransportRequest): StoredObject {

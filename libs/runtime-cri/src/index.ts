@@ -9,12 +9,15 @@ import {
   ExecTimeout,
   RuntimeError,
   type ContainerConfig,
+  type ContainerResources,
+  type ContainerStats,
   type ContainerStatus,
   type ExecOptions,
   type ExecResult,
   type ExecSession,
   type Image,
   type ImageAuth,
+  type ImageFsInfo,
   type LabelFilter,
   type Runtime,
   type RuntimeEvent,
@@ -28,15 +31,20 @@ import { startExec } from "./exec.ts";
 import {
   containerConfigToWire,
   containerFromWire,
+  containerStatsFromWire,
   containerStatusFromWire,
   imageFromWire,
+  imageFsFromWire,
+  resourcesToWire,
   sandboxConfigToWire,
   sandboxFromWire,
   sandboxStatusFromWire,
   STREAM_CALLS,
   streamRequestToWire,
   type WireContainer,
+  type WireContainerStats,
   type WireContainerStatus,
+  type WireFsUsage,
   type WireImage,
   type WireSandbox,
 } from "./wire.ts";
@@ -85,8 +93,8 @@ class CriRuntime implements Runtime {
     };
   }
 
-  async runPodSandbox(config: SandboxConfig): Promise<string> {
-    const request = { config: sandboxConfigToWire(config) };
+  async runPodSandbox(config: SandboxConfig, runtimeHandler = ""): Promise<string> {
+    const request = { config: sandboxConfigToWire(config), runtimeHandler };
     return (await this.#runtime<{ podSandboxId: string }>("RunPodSandbox", request, SANDBOX_MS)).podSandboxId;
   }
 
@@ -143,6 +151,16 @@ class CriRuntime implements Runtime {
     return answer && containerStatusFromWire(answer.status);
   }
 
+  async updateContainerResources(containerId: string, resources: ContainerResources): Promise<void> {
+    await this.#runtime("UpdateContainerResources", { containerId, linux: resourcesToWire(resources) });
+  }
+
+  async listContainerStats(filter?: LabelFilter): Promise<readonly ContainerStats[]> {
+    const request = { filter: { labelSelector: filter?.labels ?? {} } };
+    const { stats } = await this.#runtime<{ stats: WireContainerStats[] }>("ListContainerStats", request);
+    return stats.flatMap(containerStatsFromWire);
+  }
+
   async reopenContainerLog(containerId: string): Promise<void> {
     await this.#runtime("ReopenContainerLog", { containerId });
   }
@@ -182,6 +200,11 @@ class CriRuntime implements Runtime {
 
   async removeImage(image: string): Promise<void> {
     await ignoringMissing(this.#image("RemoveImage", { image: { image } }));
+  }
+
+  async imageFsInfo(): Promise<ImageFsInfo> {
+    const { imageFilesystems } = await this.#image<{ imageFilesystems: WireFsUsage[] }>("ImageFsInfo", {});
+    return imageFsFromWire(imageFilesystems);
   }
 
   subscribe(handle: (event: RuntimeEvent) => void): () => void {

@@ -21,6 +21,8 @@ service RuntimeService {
   rpc RemoveContainer(ContainerId) returns (Nothing);
   rpc ListContainers(ListContainersRequest) returns (ListContainersResponse);
   rpc ContainerStatus(ContainerId) returns (ContainerStatusResponse);
+  rpc UpdateContainerResources(UpdateContainerResourcesRequest) returns (Nothing);
+  rpc ListContainerStats(ListContainerStatsRequest) returns (ListContainerStatsResponse);
   rpc ReopenContainerLog(ContainerId) returns (Nothing);
   rpc ExecSync(ExecSyncRequest) returns (ExecSyncResponse);
   rpc Exec(ExecRequest) returns (StreamResponse);
@@ -34,6 +36,7 @@ service ImageService {
   rpc ImageStatus(ImageRequest) returns (ImageStatusResponse);
   rpc PullImage(PullImageRequest) returns (PullImageResponse);
   rpc RemoveImage(ImageRequest) returns (Nothing);
+  rpc ImageFsInfo(Nothing) returns (ImageFsInfoResponse);
 }
 
 message Nothing {}
@@ -50,8 +53,8 @@ message StatusResponse { RuntimeStatus status = 1; }
 message DNSConfig { repeated string servers = 1; repeated string searches = 2; repeated string options = 3; }
 enum Protocol { TCP = 0; UDP = 1; SCTP = 2; }
 message PortMapping { Protocol protocol = 1; int32 container_port = 2; int32 host_port = 3; string host_ip = 4; }
-enum NamespaceMode { POD = 0; CONTAINER = 1; NODE = 2; }
-message NamespaceOption { NamespaceMode network = 1; NamespaceMode pid = 2; NamespaceMode ipc = 3; }
+enum NamespaceMode { POD = 0; CONTAINER = 1; NODE = 2; TARGET = 3; }
+message NamespaceOption { NamespaceMode network = 1; NamespaceMode pid = 2; NamespaceMode ipc = 3; string target_id = 4; }
 message SecurityProfile {
   enum ProfileType { RuntimeDefault = 0; Unconfined = 1; Localhost = 2; }
   ProfileType profile_type = 1;
@@ -81,7 +84,7 @@ message PodSandboxConfig {
   map<string, string> annotations = 7;
   LinuxPodSandboxConfig linux = 8;
 }
-message RunPodSandboxRequest { PodSandboxConfig config = 1; }
+message RunPodSandboxRequest { PodSandboxConfig config = 1; string runtime_handler = 2; }
 message RunPodSandboxResponse { string pod_sandbox_id = 1; }
 message PodIP { string ip = 1; }
 message PodSandboxNetworkStatus { string ip = 1; repeated PodIP additional_ips = 2; }
@@ -185,6 +188,23 @@ message ContainerStatus {
   string log_path = 15;
 }
 message ContainerStatusResponse { ContainerStatus status = 1; }
+message UpdateContainerResourcesRequest { string container_id = 1; LinuxContainerResources linux = 2; }
+message UInt64Value { uint64 value = 1; }
+message FilesystemIdentifier { string mountpoint = 1; }
+message FilesystemUsage { int64 timestamp = 1; FilesystemIdentifier fs_id = 2; UInt64Value used_bytes = 3; UInt64Value inodes_used = 4; }
+message CpuUsage { int64 timestamp = 1; UInt64Value usage_core_nano_seconds = 2; }
+message MemoryUsage { int64 timestamp = 1; UInt64Value working_set_bytes = 2; }
+message ContainerAttributes { string id = 1; ContainerMetadata metadata = 2; map<string, string> labels = 3; }
+message ContainerStats {
+  ContainerAttributes attributes = 1;
+  CpuUsage cpu = 2;
+  MemoryUsage memory = 3;
+  FilesystemUsage writable_layer = 4;
+}
+message ContainerStatsFilter { string id = 1; map<string, string> label_selector = 3; }
+message ListContainerStatsRequest { ContainerStatsFilter filter = 1; }
+message ListContainerStatsResponse { repeated ContainerStats stats = 1; }
+message ImageFsInfoResponse { repeated FilesystemUsage image_filesystems = 1; }
 message ExecSyncRequest { string container_id = 1; repeated string cmd = 2; int64 timeout = 3; }
 message ExecSyncResponse { bytes stdout = 1; bytes stderr = 2; int32 exit_code = 3; }
 message ExecRequest { string container_id = 1; repeated string cmd = 2; bool tty = 3; bool stdin = 4; bool stdout = 5; bool stderr = 6; }

@@ -2,9 +2,12 @@
 import type {
   Container,
   ContainerConfig,
+  ContainerResources,
   ContainerState,
+  ContainerStats,
   ContainerStatus,
   Image,
+  ImageFsInfo,
   Labels,
   Mount,
   NamespaceModes,
@@ -136,7 +139,7 @@ export function sandboxConfigToWire(config: SandboxConfig): object {
 }
 
 export function containerConfigToWire(config: ContainerConfig): object {
-  const { security, resources } = config;
+  const { security } = config;
   return {
     metadata: { name: config.name, attempt: config.attempt },
     image: { image: config.imageRef },
@@ -152,13 +155,7 @@ export function containerConfigToWire(config: ContainerConfig): object {
     stdinOnce: config.stdinOnce,
     tty: config.tty,
     linux: {
-      resources: {
-        cpuPeriod: resources.cpuPeriodUs,
-        cpuQuota: resources.cpuQuotaUs,
-        cpuShares: resources.cpuShares,
-        memoryLimitInBytes: resources.memoryLimitBytes,
-        oomScoreAdj: resources.oomScoreAdj,
-      },
+      resources: resourcesToWire(config.resources),
       securityContext: {
         capabilities: { addCapabilities: security.addCapabilities, dropCapabilities: security.dropCapabilities },
         privileged: security.privileged,
@@ -172,6 +169,59 @@ export function containerConfigToWire(config: ContainerConfig): object {
         ...seccompToWire(security.seccomp),
       },
     },
+  };
+}
+
+export function resourcesToWire(resources: ContainerResources): object {
+  return {
+    cpuPeriod: resources.cpuPeriodUs,
+    cpuQuota: resources.cpuQuotaUs,
+    cpuShares: resources.cpuShares,
+    memoryLimitInBytes: resources.memoryLimitBytes,
+    oomScoreAdj: resources.oomScoreAdj,
+  };
+}
+
+interface WireValue {
+  readonly value: number;
+}
+
+export interface WireFsUsage {
+  readonly fsId: { readonly mountpoint: string } | null;
+  readonly usedBytes: WireValue | null;
+  readonly inodesUsed: WireValue | null;
+}
+
+export interface WireContainerStats {
+  readonly attributes: { readonly id: string; readonly labels: Labels };
+  readonly cpu: { readonly timestamp: number; readonly usageCoreNanoSeconds: WireValue | null } | null;
+  readonly memory: { readonly timestamp: number; readonly workingSetBytes: WireValue | null } | null;
+  readonly writableLayer: WireFsUsage | null;
+}
+
+/** Nothing for a container that does not run: the runtime has no figures of it. */
+export function containerStatsFromWire(wire: WireContainerStats): readonly ContainerStats[] {
+  const { attributes, cpu, memory, writableLayer } = wire;
+  if (!cpu || !memory) return [];
+  return [
+    {
+      id: attributes.id,
+      labels: attributes.labels,
+      atMs: milliseconds(cpu.timestamp),
+      cpuUsageNs: cpu.usageCoreNanoSeconds?.value ?? 0,
+      memoryWorkingSetBytes: memory.workingSetBytes?.value ?? 0,
+      diskUsedBytes: writableLayer?.usedBytes?.value ?? 0,
+      diskInodes: writableLayer?.inodesUsed?.value ?? 0,
+    },
+  ];
+}
+
+export function imageFsFromWire(wires: readonly WireFsUsage[]): ImageFsInfo {
+  const [first] = wires;
+  return {
+    mountpoint: first?.fsId?.mountpoint ?? "",
+    usedBytes: first?.usedBytes?.value ?? 0,
+    inodesUsed: first?.inodesUsed?.value ?? 0,
   };
 }
 
@@ -207,8 +257,8 @@ function milliseconds(nanoseconds: number): number {
   return nanoseconds > 0 ? Math.floor(nanoseconds / NS_PER_MS) : 0;
 }
 
-function namespacesToWire({ network, pid, ipc }: NamespaceModes): object {
-  return { network, pid, ipc };
+function namespacesToWire({ network, pid, ipc, targetId = "" }: NamespaceModes): object {
+  return { network, pid, ipc, targetId };
 }
 
 function userToWire(user: { readonly runAsUser?: number; readonly runAsGroup?: number }): object {

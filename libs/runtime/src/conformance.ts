@@ -90,6 +90,25 @@ export function runtimeConformance(name: string, start: () => Promise<Conformanc
       await runtime.removePodSandbox(sandboxId);
     });
 
+    test("a running container gets other limits, and is told of what it uses", async () => {
+      const { runtime, image, until } = subject;
+      const imageRef = (await runtime.imageStatus(image))?.id ?? (await runtime.pullImage(image));
+      const sandboxConfig = plainSandbox("sized", subject.logDirectory, subject.cgroupParent);
+      const sandboxId = await runtime.runPodSandbox(sandboxConfig);
+      const config = plainContainer("main", imageRef, "sized");
+      const id = await runtime.createContainer(sandboxId, config, sandboxConfig);
+      const resources = { ...config.resources, cpuPeriodUs: 100_000, cpuQuotaUs: 25_000, memoryLimitBytes: 2 ** 26 };
+      await expect(runtime.updateContainerResources("nothing", resources)).rejects.toMatchObject({ code: "NotFound" });
+      await runtime.startContainer(id);
+      await runtime.updateContainerResources(id, resources);
+      const filter = { labels: { pod: "sized" } };
+      await until("its use is told", async () => (await runtime.listContainerStats(filter)).some((it) => it.id === id));
+      expect(await runtime.listContainerStats({ labels: { pod: "other" } })).toEqual([]);
+      expect((await runtime.imageFsInfo()).mountpoint).toMatch(/^\//);
+      await runtime.removePodSandbox(sandboxId);
+      expect(await runtime.listContainerStats(filter)).toEqual([]);
+    });
+
     test("a second container of the same name and attempt is refused", async () => {
       const { runtime, image } = subject;
       const imageRef = (await runtime.imageStatus(image))?.id ?? (await runtime.pullImage(image));

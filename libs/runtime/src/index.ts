@@ -13,8 +13,8 @@ export interface Runtime {
   version(): Promise<RuntimeVersion>;
   status(): Promise<RuntimeStatus>;
 
-  /** Creates and starts a sandbox with its network; returns its id. */
-  runPodSandbox(config: SandboxConfig): Promise<string>;
+  /** Creates and starts a sandbox with its network; returns its id. `handler` names one of the runtime's own ("" = its default). */
+  runPodSandbox(config: SandboxConfig, handler?: string): Promise<string>;
   /** Ends all processes in the sandbox and gives its addresses back. */
   stopPodSandbox(sandboxId: string): Promise<void>;
   /** Removes the sandbox and its containers. */
@@ -31,6 +31,10 @@ export interface Runtime {
   listContainers(filter?: LabelFilter): Promise<readonly Container[]>;
   /** Undefined when there is no such container. */
   containerStatus(containerId: string): Promise<ContainerStatus | undefined>;
+  /** Changes the limits of a container that runs. What is 0 stays as it is; `oomScoreAdj` cannot change. */
+  updateContainerResources(containerId: string, resources: ContainerResources): Promise<void>;
+  /** What containers use; those that do not run are left out. */
+  listContainerStats(filter?: LabelFilter): Promise<readonly ContainerStats[]>;
   /** Asks the runtime to open the container's log file anew, after it was moved away. */
   reopenContainerLog(containerId: string): Promise<void>;
 
@@ -51,6 +55,8 @@ export interface Runtime {
   pullImage(image: string, auth?: ImageAuth): Promise<string>;
   listImages(): Promise<readonly Image[]>;
   removeImage(image: string): Promise<void>;
+  /** What images and the writable layers of containers take on disk. */
+  imageFsInfo(): Promise<ImageFsInfo>;
 
   /** Hears of containers and sandboxes as they start and end, pushed by the runtime. Returns what ends it. */
   subscribe(handle: (event: RuntimeEvent) => void): () => void;
@@ -112,12 +118,14 @@ export interface SandboxSecurity {
   readonly seccomp?: SecurityProfile;
 }
 
-export type NamespaceMode = "POD" | "CONTAINER" | "NODE";
+export type NamespaceMode = "POD" | "CONTAINER" | "NODE" | "TARGET";
 
 export interface NamespaceModes {
   readonly network: NamespaceMode;
   readonly pid: NamespaceMode;
   readonly ipc: NamespaceMode;
+  /** The container whose processes are seen; with mode TARGET only. */
+  readonly targetId?: string;
 }
 
 export interface SecurityProfile {
@@ -186,6 +194,25 @@ export interface ContainerResources {
   readonly cpuShares: number;
   readonly memoryLimitBytes: number;
   readonly oomScoreAdj: number;
+}
+
+export interface ContainerStats {
+  readonly id: string;
+  readonly labels: Labels;
+  readonly atMs: number;
+  /** Since its start. */
+  readonly cpuUsageNs: number;
+  /** What cannot be taken back without hurting it. */
+  readonly memoryWorkingSetBytes: number;
+  /** Of its writable layer. */
+  readonly diskUsedBytes: number;
+  readonly diskInodes: number;
+}
+
+export interface ImageFsInfo {
+  readonly mountpoint: string;
+  readonly usedBytes: number;
+  readonly inodesUsed: number;
 }
 
 export interface ContainerSecurity {

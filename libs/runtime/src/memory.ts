@@ -10,11 +10,14 @@ import {
   RuntimeError,
   type Container,
   type ContainerConfig,
+  type ContainerResources,
+  type ContainerStats,
   type ContainerStatus,
   type ExecOptions,
   type ExecResult,
   type ExecSession,
   type Image,
+  type ImageFsInfo,
   type LabelFilter,
   type Runtime,
   type RuntimeEvent,
@@ -31,6 +34,11 @@ export interface ImageScript {
   /** Time from TERM to its end; longer than the grace means KILL. */
   readonly stopMs?: number;
   readonly startError?: string;
+  /** New limits are refused so. */
+  readonly resizeError?: string;
+  readonly memoryBytes?: number;
+  readonly cpuMilli?: number;
+  readonly diskBytes?: number;
   readonly pullMs?: number;
   readonly pullError?: string;
   /** Answers `execSync` and `exec`; the default echoes the command and exits with 0. */
@@ -52,6 +60,8 @@ export interface MemoryRuntime extends Runtime {
   crash(containerId: string, exitCode: number): void;
   /** What happened, in order: `run sandbox a`, `start a/c#0`, … */
   readonly journal: readonly string[];
+  /** The limits in force. */
+  resourcesOf(containerId: string): ContainerResources | undefined;
   /** Drops the events from now on; `true` again says `resync`. */
   deliverEvents(on: boolean): void;
   /** Every later call fails like this, until undefined. */
@@ -62,6 +72,7 @@ interface MemoryContainer {
   readonly sandboxId: string;
   readonly config: ContainerConfig;
   status: ContainerStatus;
+  resources: ContainerResources;
   timer: Timer | undefined;
   ended: (() => void)[];
 }
@@ -179,7 +190,8 @@ class InMemory implements MemoryRuntime {
       message: "",
       logPath: `${sandbox.config.logDirectory}/${config.logPath}`,
     };
-    this.#containers.set(id, { sandboxId, config, status, timer: undefined, ended: [] });
+    const { resources } = config;
+    this.#containers.set(id, { sandboxId, config, status, resources, timer: undefined, ended: [] });
     return id;
   }
 
@@ -235,6 +247,43 @@ class InMemory implements MemoryRuntime {
   async containerStatus(containerId: string): Promise<ContainerStatus | undefined> {
     await this.#call();
     return this.#containers.get(containerId)?.status;
+  }
+
+  async updateContainerResources(containerId: string, resources: ContainerResources): Promise<void> {
+    await this.#call();
+    const container = this.#container(containerId);
+    if (container.status.state !== "running") throw new RuntimeError("Other", "container is not running");
+    const refusal = this.#script(container).resizeError;
+    if (refusal !== undefined) throw new RuntimeError("Other", refusal);
+    container.resources = resources;
+    this.#tell(`resize(cpu ${resources.cpuQuotaUs}, memory ${resources.memoryLimitBytes})`, this.#nameOf(container));
+  }
+
+  async listContainerStats(filter?: LabelFilter): Promise<readonly ContainerStats[]> {
+    await this.#call();
+    const running = [...this.#containers.values()].filter(
+      ({ config, status }) => status.state === "running" && matchesLabels(config.labels, filter),
+    );
+    return running.map((container) => {
+      const { memoryBytes = 0, cpuMilli = 0, diskBytes = 0 } = this.#script(container);
+      const { id, labels, startedAtMs } = container.status;
+      const atMs = this.#options.clock.now();
+      const cpuUsageNs = cpuMilli * 1_000 * (atMs - startedAtMs);
+      return {
+        id,
+        labels,
+        atMs,
+        cpuUsageNs,
+        memoryWorkingSetBytes: memoryBytes,
+        diskUsedBytes: diskBytes,
+        diskInodes: 1,
+      };
+    });
+  }
+
+  async imageFsInfo(): Promise<ImageFsInfo> {
+    await this.#call();
+    return { mountpoint: "/images", usedBytes: this.#pulled.size, inodesUsed: this.#pulled.size };
   }
 
   reopenContainerLog(): Promise<void> {
@@ -306,6 +355,10 @@ class InMemory implements MemoryRuntime {
 
   crash(containerId: string, exitCode: number): void {
     this.#end(containerId, exitCode);
+  }
+
+  resourcesOf(containerId: string): ContainerResources | undefined {
+    return this.#containers.get(containerId)?.resources;
   }
 
   deliverEvents(on: boolean): void {

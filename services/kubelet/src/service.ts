@@ -4,11 +4,12 @@
  * Promises: a container runs at most once; restarting the kubelet touches no container; what is deleted leaves nothing behind.
  * Does not promise: anything about pods of other nodes. Writes pod and node status, leases, events, and the final delete.
  */
+import type { Node } from "@pilothouse/api/types/core-v1";
 import type { ApiClient } from "@pilothouse/client";
 import type { Bus } from "@pilothouse/bus";
 import type { Clock, Random } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
-import { allSynced, type InformerPorts } from "@pilothouse/informer";
+import { allSynced, type Informer, type InformerPorts } from "@pilothouse/informer";
 import type { Runtime } from "@pilothouse/runtime";
 import type { Telemetry } from "@pilothouse/telemetry";
 import { cniConfig } from "./core/cni.ts";
@@ -55,6 +56,8 @@ export interface KubeletConfig {
   /** Where pod addresses in use are noted. */
   readonly ipamDir: string;
   readonly registration: Registration;
+  /** Sysctls beside the safe ones that pods may set; `net.core.*` allows all that begin so. */
+  readonly allowedUnsafeSysctls?: readonly string[];
 }
 
 export interface KubeletService {
@@ -74,6 +77,7 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
   const events = eventRecorder({ client, clock, random, scope, log, nodeName: config.nodeName });
   const informerPorts: InformerPorts = { client, bus, clock, random, telemetry, scope };
   const services = informedServices(informerPorts);
+  let node: Informer<Node> | undefined;
   const flowPorts: KubeletPorts = {
     clock,
     random,
@@ -85,12 +89,13 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
     tracer,
     log,
     services: () => services.list(),
+    node: () => node?.get("", config.nodeName),
   };
   const workers = new PodWorkers(flowPorts, settingsOf(config), scope);
   const ready = Promise.withResolvers<void>();
   scope.run("begin", async () => {
-    await keepNode(flowPorts, config, informerPorts, cniWriter(ports, config));
-    await allSynced([services], scope.signal);
+    node = await keepNode(flowPorts, config, informerPorts, cniWriter(ports, config));
+    await allSynced([services, node], scope.signal);
     await (ports.pods ?? informedPods(informerPorts, config.nodeName)).start(workers);
     await workers.start();
     ready.resolve();
@@ -125,6 +130,8 @@ function settingsOf(config: KubeletConfig): NodeSettings {
     places: { nodeName, clusterDomain, cgroupRoot, logsDir, memoryBytes: machine.memoryBytes },
     nodeIp,
     clusterDns: { servers: config.clusterDns, domain: clusterDomain },
+    allowedUnsafeSysctls: config.allowedUnsafeSysctls ?? [],
+    pressures: () => [],
     allocatable: allocatableOf(machine),
   };
 }

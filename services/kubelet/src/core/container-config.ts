@@ -12,14 +12,16 @@ import type {
   SandboxConfig,
   SecurityProfile,
 } from "@pilothouse/runtime";
-import { hostnameOf, type ResolverConfig } from "./dns.ts";
+import { kernelHostname, type ResolverConfig } from "./dns.ts";
 import { ConfigUnavailable, expand } from "./environment.ts";
 import { DEFAULT_GRACE_SECONDS } from "./pod-machine.ts";
 import {
   ANNOTATION_GRACE,
   ANNOTATION_HASH,
+  ANNOTATION_RESOURCES,
   ANNOTATION_RESTART_COUNT,
   ANNOTATION_TERMINATION_MESSAGE,
+  ANNOTATION_TERMINATION_POLICY,
   containerHash,
   LABEL_CONTAINER_NAME,
   podLabels,
@@ -56,7 +58,7 @@ export function sandboxConfig(pod: Pod, attempt: number, dns: ResolverConfig, pl
     namespace: metadata.namespace ?? "",
     uid: uidOf(pod),
     attempt,
-    hostname: hostNetwork ? "" : hostnameOf(pod, places.clusterDomain).hostname,
+    hostname: hostNetwork ? "" : kernelHostname(pod, places.clusterDomain),
     logDirectory: podLogDirectory(pod, places.logsDir),
     dns,
     portMappings: hostNetwork ? [] : containers.flatMap(portMappings),
@@ -84,6 +86,8 @@ export interface ContainerInput {
   readonly mounts: readonly Mount[];
   /** On the host; empty when there is none. */
   readonly terminationMessageFile: string;
+  /** The container whose processes it sees, for an ephemeral one that names one. */
+  readonly target?: { readonly pid: "TARGET"; readonly targetId: string };
   readonly places: NodePlaces;
 }
 
@@ -105,6 +109,8 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
       [ANNOTATION_HASH]: containerHash(container),
       [ANNOTATION_RESTART_COUNT]: String(attempt),
       [ANNOTATION_TERMINATION_MESSAGE]: input.terminationMessageFile,
+      [ANNOTATION_TERMINATION_POLICY]: container.terminationMessagePolicy ?? "File",
+      [ANNOTATION_RESOURCES]: JSON.stringify(container.resources ?? {}),
       [ANNOTATION_GRACE]: String(pod.spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS),
     },
     logPath: `${container.name}/${attempt}.log`,
@@ -112,7 +118,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     stdinOnce: container.stdinOnce ?? false,
     tty: container.tty ?? false,
     resources: containerResources(pod, container, places.memoryBytes),
-    namespaces: namespacesOf(pod),
+    namespaces: { ...namespacesOf(pod), ...input.target },
     security: containerSecurity(pod, container, input.image),
   };
 }

@@ -55,6 +55,17 @@ export class LogFormatter {
   }
 }
 
+const LAST_LINES = 80;
+const LAST_BYTES = 2048;
+
+/** What a container wrote last, from the end of its log file: 80 lines and 2 KiB at most, as upstream takes for a last message. */
+export function lastWords(tail: string): string {
+  const whole = encoder.encode(tail.endsWith("\n") ? tail : `${tail}\n`);
+  const text = decoder.decode(new LogFormatter({ timestamps: false, sinceMs: 0, limitBytes: undefined }).push(whole));
+  const lines = text.split(/(?<=\n)/).slice(-LAST_LINES);
+  return decoder.decode(encoder.encode(lines.join("")).slice(-LAST_BYTES));
+}
+
 const NEWLINE = 10;
 const SPACE = 32;
 const PARTIAL = "P".charCodeAt(0);

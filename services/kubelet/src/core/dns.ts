@@ -1,5 +1,6 @@
 /** A pod's resolv.conf and hosts file. Pure. */
 import type { HostAlias, Pod } from "@pilothouse/api/types/core-v1";
+import { ConfigUnavailable } from "./environment.ts";
 
 export interface ClusterDns {
   readonly servers: readonly string[];
@@ -38,11 +39,24 @@ export function parseResolvConf(text: string): ResolverConfig {
 
 /** The pod's host name and, with a subdomain, its full name. */
 export function hostnameOf(pod: Pod, domain: string): { readonly hostname: string; readonly fqdn: string | undefined } {
+  if (pod.spec.hostnameOverride) return { hostname: pod.spec.hostnameOverride, fqdn: undefined };
   const hostname = (pod.spec.hostname ?? pod.metadata.name ?? "").slice(0, 63).replace(/[-.]+$/, "");
   const { subdomain } = pod.spec;
   const fqdn = subdomain ? `${hostname}.${subdomain}.${pod.metadata.namespace}.svc.${domain}` : undefined;
   return { hostname, fqdn };
 }
+
+/** What the kernel calls the pod. Throws ConfigUnavailable for a full name that is longer than it takes. */
+export function kernelHostname(pod: Pod, domain: string): string {
+  const { hostname, fqdn } = hostnameOf(pod, domain);
+  if (!pod.spec.setHostnameAsFQDN || fqdn === undefined) return hostname;
+  if (fqdn.length <= MAX_HOSTNAME) return fqdn;
+  throw new ConfigUnavailable(
+    `failed to construct FQDN from pod hostname and cluster domain, FQDN ${fqdn} is too long (${MAX_HOSTNAME} characters is the max, ${fqdn.length} characters requested)`,
+  );
+}
+
+const MAX_HOSTNAME = 64;
 
 /** The text of /etc/hosts; with the host's network `hostFile` is the node's own. */
 export function hostsFile(pod: Pod, podIps: readonly string[], domain: string, hostFile: string): string {

@@ -67,6 +67,18 @@ export function expand(text: string, lookup: (name: string) => string | undefine
   );
 }
 
+/** A subPathExpr with its variables: unlike elsewhere each must have a value. Throws ConfigUnavailable. */
+export function expandSubPath(text: string, env: ReadonlyMap<string, string>): string {
+  const missing = new Set<string>();
+  const expanded = expand(text, (name) => {
+    const value = env.get(name) ?? "";
+    if (value === "") missing.add(name);
+    return value;
+  });
+  if (missing.size > 0) throw new ConfigUnavailable(`missing value for ${[...missing].toSorted().join(", ")}`);
+  return expanded;
+}
+
 /** The value of a `fieldRef`. Throws ConfigUnavailable for a path that does not exist. */
 export function fieldValue(pod: Pod, { fieldPath }: ObjectFieldSelector, where: Whereabouts): string {
   const { metadata, spec } = pod;

@@ -38,7 +38,8 @@ export function logInstance(
 ): RuntimeContainer | { readonly problem: string } {
   const instances = instancesOf(runtime, container);
   const { name } = pod.metadata;
-  const statuses = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])];
+  const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = pod.status ?? {};
+  const statuses = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses];
   const status = statuses.find((it) => it.name === container);
   if (previous) {
     const ended = instances.filter((it) => it.state === "exited");

@@ -151,6 +151,8 @@ class World {
       case "stopContainer":
         this.#end((it) => it.id === action.containerId);
         break;
+      case "resizeContainer":
+        throw new Error("nobody asked for other limits");
       case "startContainer": {
         if (this.#containers.some((it) => it.attempt === action.attempt)) throw new Error("the name is reserved");
         const made = { ...instance(action.attempt, fail ? "created" : "running"), sandboxId: action.sandboxId };
@@ -185,6 +187,7 @@ interface Given {
   readonly terminating?: PodSituation["terminating"];
   readonly stopping?: ReadonlyMap<string, number>;
   readonly backoffs?: ReadonlyMap<string, Backoff>;
+  readonly inForce?: PodSituation["inForce"];
   readonly nowMs?: number;
 }
 
@@ -195,6 +198,8 @@ function situation(given: Given): PodSituation {
     probes: new Map(),
     backoffs: given.backoffs ?? new Map(),
     holds: new Map(),
+    inForce: given.inForce ?? new Map(),
+    resizeHolds: new Map(),
     stopping: given.stopping ?? new Map(),
     terminating: given.terminating,
     nowMs: given.nowMs ?? 1_000_000,

@@ -4,20 +4,23 @@
  * Promises: no container is started while another instance of it runs or is being made; carried out in any interleaving with
  * the runtime's own events, repeated planning converges. Each plan holds at most one start per container.
  */
-import type { Container, Pod } from "@pilothouse/api/types/core-v1";
+import type { Container, Pod, ResourceRequirements } from "@pilothouse/api/types/core-v1";
 import { goDuration, nextBackoff, remainingMs, type Backoff } from "./backoff.ts";
-import { isStarted, unhealthy, type Verdicts } from "./probes.ts";
+import { graceOfProbe, isStarted, unhealthy, type Verdicts } from "./probes.ts";
+import { resizeStep, type ResizeStep } from "./resize.ts";
+import { isSidecar, runsAgain } from "./restart.ts";
 import {
   ANNOTATION_HASH,
   containerHash,
   instancesOf,
-  isSidecar,
   podTitle,
+  resourcesMadeWith,
   type PodRuntime,
   type RuntimeContainer,
 } from "./pod-runtime.ts";
 
 export interface PodSituation {
+  /** With what it was granted, not what it asks for. */
   readonly pod: Pod;
   readonly runtime: PodRuntime;
   /** By container id. */
@@ -26,6 +29,10 @@ export interface PodSituation {
   readonly backoffs: ReadonlyMap<string, Backoff>;
   /** Starts that failed before the container ran, by container name ("" for the sandbox). */
   readonly holds: ReadonlyMap<string, Hold>;
+  /** Requests and limits in force, by container id. */
+  readonly inForce: ReadonlyMap<string, ResourceRequirements>;
+  /** Changes of limits that failed, by container id. */
+  readonly resizeHolds: ReadonlyMap<string, Hold>;
   /** Container ids whose end is under way, with the grace they were given. */
   readonly stopping: ReadonlyMap<string, number>;
   /** Set when all of the pod must end. */
@@ -58,7 +65,10 @@ export type Action =
       readonly name: string;
       readonly graceSeconds: number;
       readonly why: string;
+      /** Containers that must have ended before this one is asked to. */
+      readonly after: readonly string[];
     }
+  | { readonly kind: "resizeContainer"; readonly containerId: string; readonly container: Container }
   | { readonly kind: "removeContainer"; readonly containerId: string };
 
 export interface Plan {
@@ -88,22 +98,19 @@ export function planPod(situation: PodSituation): Plan {
   return draft;
 }
 
-/** True when the restart policy lets no container of the pod run again and none runs. */
+/** True when no container of the pod runs that must, and none will run again. Sidecars and ephemeral containers do not count. */
 export function isOver(pod: Pod, runtime: PodRuntime): boolean {
   const phase = pod.status?.phase;
   if (phase === "Succeeded" || phase === "Failed") return true;
-  const policy = pod.spec.restartPolicy ?? "Always";
-  if (policy === "Always" || runtime.containers.length === 0) return false;
-  const latest = (container: Container): RuntimeContainer | undefined => instancesOf(runtime, container.name)[0];
-  const failedInit = (pod.spec.initContainers ?? []).some((container) => {
-    const last = latest(container);
-    return policy === "Never" && !isSidecar(container) && last?.state === "exited" && last.exitCode !== 0;
-  });
-  if (failedInit) return true;
-  return (pod.spec.containers ?? []).every((container) => {
-    const last = latest(container);
-    return last?.state === "exited" && (policy === "Never" || last.exitCode === 0);
-  });
+  if (runtime.containers.length === 0) return false;
+  const hasEnded = (container: Container): boolean => {
+    const [last] = instancesOf(runtime, container.name);
+    return last?.state === "exited" && !runsAgain(pod, container, last.exitCode);
+  };
+  const hasFailed = (container: Container): boolean =>
+    !isSidecar(container) && hasEnded(container) && instancesOf(runtime, container.name)[0]?.exitCode !== 0;
+  if ((pod.spec.initContainers ?? []).some(hasFailed)) return true;
+  return (pod.spec.containers ?? []).every(hasEnded);
 }
 
 /** When the pod has been active for as long as it may be; Infinity without such a limit. */
@@ -125,20 +132,27 @@ class Draft implements Plan {
 
 function planEnd(situation: PodSituation, graceSeconds: number, draft: Draft): void {
   const running = situation.runtime.containers.filter((it) => it.state === "running");
+  const order = endingOrder(situation.pod, new Set(running.map(({ name }) => name)));
   for (const { id, name } of running) {
     const given = situation.stopping.get(id);
-    if (given === undefined || graceSeconds < given)
-      draft.actions.push({
-        kind: "stopContainer",
-        containerId: id,
-        name,
-        graceSeconds,
-        why: `Stopping container ${name}`,
-      });
+    if (given !== undefined && graceSeconds >= given) continue;
+    const [why, after] = [`Stopping container ${name}`, order.get(name) ?? []];
+    draft.actions.push({ kind: "stopContainer", containerId: id, name, graceSeconds, why, after });
   }
   const ready = situation.runtime.sandboxes.filter((it) => it.state === "ready");
   if (running.length === 0) for (const { id } of ready) draft.actions.push({ kind: "stopSandbox", sandboxId: id });
   draft.finished = running.length === 0 && ready.length === 0;
+}
+
+/** Sidecars end after all that they stand beside, the last that started first. */
+function endingOrder({ spec }: Pod, running: ReadonlySet<string>): ReadonlyMap<string, readonly string[]> {
+  const before = (spec.containers ?? []).map(({ name }) => name).filter((name) => running.has(name));
+  const order = new Map<string, readonly string[]>();
+  for (const { name } of (spec.initContainers ?? []).filter(isSidecar).toReversed()) {
+    order.set(name, [...before]);
+    if (running.has(name)) before.push(name);
+  }
+  return order;
 }
 
 function planRun(situation: PodSituation, draft: Draft): void {
@@ -149,6 +163,8 @@ function planRun(situation: PodSituation, draft: Draft): void {
     planSandbox(situation, draft);
     return;
   }
+  for (const container of situation.pod.spec.ephemeralContainers ?? [])
+    planEphemeral(situation, container, sandbox.id, draft);
   if (!planInit(situation, sandbox.id, draft)) return;
   for (const container of situation.pod.spec.containers ?? []) planContainer(situation, container, sandbox.id, draft);
 }
@@ -181,33 +197,51 @@ function planInit(situation: PodSituation, sandboxId: string, draft: Draft): boo
   return true;
 }
 
+/** Started once, as soon as there is a sandbox, and never again. */
+function planEphemeral(situation: PodSituation, container: Container, sandboxId: string, draft: Draft): void {
+  const [last] = instancesOf(situation.runtime, container.name);
+  const known = situation.pod.status?.ephemeralContainerStatuses?.find((it) => it.name === container.name);
+  if (last === undefined && known?.containerID !== undefined) return;
+  if (last === undefined || last.state === "created") planStart(situation, container, sandboxId, last, draft);
+}
+
 function planContainer(situation: PodSituation, container: Container, sandboxId: string, draft: Draft): void {
   const [last] = instancesOf(situation.runtime, container.name);
   if (last?.state === "running") planRunning(situation, container, last, draft);
-  else if (mayStart(situation.pod, container, last)) planStart(situation, container, sandboxId, last, draft);
+  else if (last?.state !== "exited" || runsAgain(situation.pod, container, last.exitCode))
+    planStart(situation, container, sandboxId, last, draft);
 }
 
 function planRunning(situation: PodSituation, container: Container, last: RuntimeContainer, draft: Draft): void {
   if (situation.stopping.has(last.id)) return;
   const changed = last.annotations[ANNOTATION_HASH] !== containerHash(container);
-  const sick = unhealthy(container, situation.probes.get(last.id));
-  const why = changed ? `Container ${container.name} definition changed, will be restarted` : sick;
-  if (why === undefined) return;
-  const probe = container.livenessProbe?.terminationGracePeriodSeconds;
-  const graceSeconds = (sick === undefined ? undefined : probe) ?? graceOf(situation.pod);
-  draft.actions.push({ kind: "stopContainer", containerId: last.id, name: container.name, graceSeconds, why });
+  const verdicts = situation.probes.get(last.id);
+  const sick = unhealthy(container, verdicts);
+  const step = resizeStepOf(situation, container, last);
+  const why = changed
+    ? `Container ${container.name} definition changed, will be restarted`
+    : (sick ?? (step === "restart" ? `Container ${container.name} resize requires restart` : undefined));
+  if (why !== undefined) {
+    const graceSeconds = (sick === why ? graceOfProbe(container, verdicts) : undefined) ?? graceOf(situation.pod);
+    const { name } = container;
+    draft.actions.push({ kind: "stopContainer", containerId: last.id, name, graceSeconds, why, after: [] });
+  } else if (step === "update") planResize(situation, container, last, draft);
 }
 
-function mayStart(pod: Pod, container: Container, last: RuntimeContainer | undefined): boolean {
-  if (last?.state !== "exited" || isSidecar(container)) return true;
-  switch (pod.spec.restartPolicy ?? "Always") {
-    case "Never":
-      return false;
-    case "OnFailure":
-      return last.exitCode !== 0;
-    default:
-      return true;
-  }
+/** How far the limits of a running container are from what it was granted. */
+export function resizeStepOf(
+  { inForce, stopping }: Pick<PodSituation, "inForce" | "stopping">,
+  container: Container,
+  last: RuntimeContainer,
+): ResizeStep {
+  const resources = inForce.get(last.id) ?? resourcesMadeWith(last);
+  return resources === undefined || stopping.has(last.id) ? "none" : resizeStep(container, resources);
+}
+
+function planResize(situation: PodSituation, container: Container, { id }: RuntimeContainer, draft: Draft): void {
+  const hold = situation.resizeHolds.get(id);
+  if (hold && hold.untilMs > situation.nowMs) draft.wakeAt(hold.untilMs);
+  else draft.actions.push({ kind: "resizeContainer", containerId: id, container });
 }
 
 function planStart(

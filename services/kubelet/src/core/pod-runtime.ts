@@ -1,5 +1,5 @@
 /** What the runtime has of one pod, and how we find it there again: the labels and annotations of upstream's kubelet. Pure. */
-import type { Container, Pod } from "@pilothouse/api/types/core-v1";
+import type { Container, Pod, ResourceRequirements } from "@pilothouse/api/types/core-v1";
 import type { ContainerStatus, Labels, SandboxStatus } from "@pilothouse/runtime";
 
 export const LABEL_POD_NAME = "io.kubernetes.pod.name";
@@ -11,6 +11,9 @@ export const LABEL_NODE = "pilothouse.io/node";
 export const ANNOTATION_HASH = "io.kubernetes.container.hash";
 export const ANNOTATION_RESTART_COUNT = "io.kubernetes.container.restartCount";
 export const ANNOTATION_TERMINATION_MESSAGE = "io.kubernetes.container.terminationMessagePath";
+export const ANNOTATION_TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy";
+/** The requests and limits that a container was made with, as JSON: after a restart of ours we know what is in force. */
+export const ANNOTATION_RESOURCES = "pilothouse.io/container.resources";
 export const ANNOTATION_GRACE = "io.kubernetes.pod.terminationGracePeriod";
 
 export type RuntimeContainer = ContainerStatus & { readonly sandboxId: string };
@@ -56,7 +59,19 @@ export function containerHash(container: Container): string {
   return hash.toString(16);
 }
 
-/** An init container that stays: it counts as done once it has started. */
-export function isSidecar(container: Container): boolean {
-  return container.restartPolicy === "Always";
+/** All containers of whatever sort, init containers first. */
+export function allContainers({ spec }: Pod): readonly Container[] {
+  return [...(spec.initContainers ?? []), ...(spec.containers ?? []), ...(spec.ephemeralContainers ?? [])];
+}
+
+export function containerNamed(pod: Pod, name: string): Container | undefined {
+  return allContainers(pod).find((it) => it.name === name);
+}
+
+/** What the container's limits were made of; undefined if it does not say. */
+export function resourcesMadeWith({
+  annotations,
+}: Pick<RuntimeContainer, "annotations">): ResourceRequirements | undefined {
+  const text = annotations[ANNOTATION_RESOURCES];
+  return text === undefined ? undefined : (JSON.parse(text) as ResourceRequirements);
 }

@@ -50,6 +50,12 @@ export function isReady(container: Container, verdicts: Verdicts | undefined): b
   return isStarted(container, verdicts) && (!container.readinessProbe || verdicts?.readiness === "success");
 }
 
+/** The grace that the probe which failed gives; undefined = the pod's own. */
+export function graceOfProbe(container: Container, verdicts: Verdicts | undefined): number | undefined {
+  const failed = (["startup", "liveness"] as const).find((kind) => verdicts?.[kind] === "failure");
+  return failed && probeOf(container, failed)?.terminationGracePeriodSeconds;
+}
+
 /** Why a running container must be restarted, in the words of its event; undefined while it is well. */
 export function unhealthy(container: Container, verdicts: Verdicts | undefined): string | undefined {
   if (container.startupProbe && verdicts?.startup === "failure")

@@ -1,25 +1,12 @@
-/** A pod's status from what the runtime has: container states, phase and conditions, as upstream's kubelet derives them. Pure. */
-import type {
-  Container,
-  ContainerState,
-  ContainerStatus,
-  Pod,
-  PodCondition,
-  PodStatus,
-} from "@pilothouse/api/types/core-v1";
-import { isReady, isStarted, type Verdicts } from "./probes.ts";
-import { instancesOf, isSidecar, type PodRuntime, type RuntimeContainer } from "./pod-runtime.ts";
-import { deadlineMs, type Waiting } from "./pod-machine.ts";
+/** A pod's status from what the runtime has: phase, conditions and addresses, as upstream's kubelet derives them. Pure. */
+import type { Container, ContainerStatus, Pod, PodCondition, PodStatus } from "@pilothouse/api/types/core-v1";
+import { containerStatus, seconds, type ContainerStatusInput } from "./container-status.ts";
+import { deadlineMs } from "./pod-machine.ts";
+import { resizeConditions, type ResizeState } from "./resize.ts";
+import { isSidecar, runsAgain } from "./restart.ts";
 
-export interface StatusInput {
-  readonly pod: Pod;
-  readonly runtime: PodRuntime;
-  readonly probes: ReadonlyMap<string, Verdicts>;
-  readonly waiting: ReadonlyMap<string, Waiting>;
-  /** What ended containers wrote to their termination message file, by container id. */
-  readonly messages: ReadonlyMap<string, string>;
-  /** Nothing of the pod will run again. */
-  readonly terminal: boolean;
+export interface StatusInput extends ContainerStatusInput {
+  readonly resize: ResizeState;
   readonly hostIp: string;
   readonly nowMs: number;
 }
@@ -28,13 +15,20 @@ export type Phase = "Pending" | "Running" | "Succeeded" | "Failed";
 
 export function podStatus(input: StatusInput): PodStatus {
   const { pod, runtime, hostIp, nowMs } = input;
-  const inits = (pod.spec.initContainers ?? []).map((it) => containerStatus(input, it, "PodInitializing"));
-  const initialized = isInitialized(pod, inits);
-  const before = initialized ? "ContainerCreating" : "PodInitializing";
-  const mains = (pod.spec.containers ?? []).map((it) => containerStatus(input, it, before));
+  const inits = (pod.spec.initContainers ?? []).map((it) => containerStatus(input, it, "init", "PodInitializing"));
+  const before = isInitialized(pod, inits) ? "ContainerCreating" : "PodInitializing";
+  const mains = (pod.spec.containers ?? []).map((it) => containerStatus(input, it, "main", before));
+  const ephemeral = (pod.spec.ephemeralContainers ?? []).map((it) =>
+    containerStatus(input, it, "ephemeral", "ContainerCreating"),
+  );
+  shortenMessages([...inits, ...mains, ...ephemeral]);
   const late = nowMs >= deadlineMs(pod) && !isEnded(pod.status?.phase);
-  const phase = late ? "Failed" : phaseOf(pod, inits, mains, input.terminal);
-  const { reason, message } = late ? DEADLINE_EXCEEDED : (pod.status ?? {});
+  const reached = late ? "Failed" : phaseOf(pod, inits, mains, input.terminal);
+  // Nobody takes a pod's place while something of it runs.
+  const alive = [...inits, ...mains, ...ephemeral].some((it) => it.state?.running);
+  const held = isEnded(reached) && !isEnded(pod.status?.phase) && alive;
+  const phase = held ? ((pod.status?.phase ?? "Running") as Phase) : reached;
+  const { reason, message } = late && !held ? DEADLINE_EXCEEDED : (pod.status ?? {});
   const [sandbox] = runtime.sandboxes;
   const ips = pod.spec.hostNetwork ? [hostIp] : sandbox?.state === "ready" ? sandbox.ips : [];
   const known = pod.status?.podIPs ?? [];
@@ -50,9 +44,23 @@ export function podStatus(input: StatusInput): PodStatus {
     startTime: pod.status?.startTime ?? seconds(nowMs),
     ...(inits.length > 0 ? { initContainerStatuses: inits } : {}),
     containerStatuses: mains,
+    ...(ephemeral.length > 0 ? { ephemeralContainerStatuses: ephemeral } : {}),
     ...(qosClass === undefined ? {} : { qosClass }),
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
+  };
+}
+
+/** Of a pod that the node does not take, or that it ended for its own good: nothing of it runs. */
+export function failedStatus(pod: Pod, reason: string, message: string, nowMs: number): PodStatus {
+  const { status } = pod;
+  return {
+    ...status,
+    ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+    phase: "Failed",
+    reason,
+    message,
+    startTime: status?.startTime ?? seconds(nowMs),
   };
 }
 
@@ -61,75 +69,21 @@ const DEADLINE_EXCEEDED: Pick<PodStatus, "reason" | "message"> = {
   message: "Pod was active on the node longer than the specified deadline",
 };
 
+/** What all containers of a pod may say together. */
+const MAX_MESSAGES_BYTES = 12 * 1024;
+
+function shortenMessages(statuses: readonly ContainerStatus[]): void {
+  const most = Math.floor(MAX_MESSAGES_BYTES / Math.max(1, statuses.length));
+  for (const { state, lastState } of statuses) {
+    for (const ended of [state?.terminated, lastState?.terminated]) {
+      const bytes = new TextEncoder().encode(ended?.message ?? "");
+      if (ended && bytes.length > most) ended.message = new TextDecoder().decode(bytes.subarray(0, most));
+    }
+  }
+}
+
 function isEnded(phase: string | undefined): phase is "Succeeded" | "Failed" {
   return phase === "Succeeded" || phase === "Failed";
-}
-
-/** `2026-01-01T00:00:00Z` */
-export function seconds(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
-}
-
-function containerStatus(input: StatusInput, container: Container, untilCreated: string): ContainerStatus {
-  const { pod, runtime, probes, waiting } = input;
-  const [last, ...older] = instancesOf(runtime, container.name);
-  const known = [...(pod.status?.containerStatuses ?? []), ...(pod.status?.initContainerStatuses ?? [])].find(
-    (it) => it.name === container.name,
-  );
-  const running = last?.state === "running";
-  const verdicts = last && probes.get(last.id);
-  const base = { name: container.name, image: container.image ?? "" };
-  const why = waiting.get(container.name);
-  if (!last) {
-    const state = known?.state?.terminated
-      ? known.state
-      : { waiting: why ? waitingState(why) : { reason: untilCreated } };
-    const kept = {
-      ready: false,
-      restartCount: known?.restartCount ?? 0,
-      imageID: known?.imageID ?? "",
-      started: false,
-    };
-    return { ...base, ...kept, state, ...(known?.lastState ? { lastState: known.lastState } : {}) };
-  }
-  const ended = last.state === "exited";
-  const previous = ended && why ? last : older.find((it) => it.state === "exited");
-  const sidecarOrMain = isSidecar(container) || !(pod.spec.initContainers ?? []).includes(container);
-  const doneInit = !sidecarOrMain && ended && last.exitCode === 0;
-  const state: ContainerState = running
-    ? { running: { startedAt: seconds(last.startedAtMs) } }
-    : ended && !why
-      ? terminatedState(input, last)
-      : { waiting: why ? waitingState(why) : { reason: untilCreated } };
-  return {
-    ...base,
-    state,
-    ...(previous ? { lastState: terminatedState(input, previous) } : {}),
-    ready: doneInit || (running && sidecarOrMain && isReady(container, verdicts)),
-    restartCount: last.attempt,
-    imageID: last.imageRef,
-    containerID: `containerd://${last.id}`,
-    started: running && isStarted(container, verdicts),
-  };
-}
-
-function waitingState({ reason, message }: Waiting): { reason: string; message?: string } {
-  return message === "" ? { reason } : { reason, message };
-}
-
-function terminatedState(input: StatusInput, container: RuntimeContainer): ContainerState {
-  const message = input.messages.get(container.id) ?? container.message;
-  const byCode = container.exitCode === 0 ? "Completed" : "Error";
-  return {
-    terminated: {
-      exitCode: container.exitCode,
-      reason: container.reason === "" || container.reason === "Unknown" ? byCode : container.reason,
-      ...(message === "" ? {} : { message }),
-      ...(container.startedAtMs > 0 ? { startedAt: seconds(container.startedAtMs) } : {}),
-      finishedAt: seconds(container.finishedAtMs),
-      containerID: `containerd://${container.id}`,
-    },
-  };
 }
 
 function isInitialized(pod: Pod, inits: readonly ContainerStatus[]): boolean {
@@ -150,17 +104,33 @@ function phaseOf(
 ): Phase {
   const before = pod.status?.phase;
   if (isEnded(before)) return before;
-  const policy = pod.spec.restartPolicy ?? "Always";
-  const failedInit = inits.some((it) => (it.state?.terminated?.exitCode ?? 0) !== 0);
-  if (failedInit && (policy === "Never" || terminal)) return "Failed";
+  const endsFor = (containers: readonly Container[] = [], statuses: readonly ContainerStatus[]): boolean[] =>
+    containers.map((container, index) => {
+      const ended = statuses[index]?.state?.terminated;
+      return ended !== undefined && !runsAgain(pod, container, ended.exitCode);
+    });
+  const initsEnded = endsFor(pod.spec.initContainers, inits);
+  const failedInit = inits.some((it, index) => {
+    const failed = (it.state?.terminated?.exitCode ?? 0) !== 0;
+    const sidecar = pod.spec.initContainers?.[index];
+    return failed && !(sidecar && isSidecar(sidecar)) && (initsEnded[index] === true || terminal);
+  });
+  if (failedInit) return "Failed";
   const running = mains.filter((it) => it.state?.running).length;
   const stopped = mains.filter((it) => it.state?.terminated ?? it.lastState?.terminated).length - runningAgain(mains);
   const succeeded = mains.filter((it) => it.state?.terminated?.exitCode === 0).length;
   if (terminal && running === 0) return stopped > 0 && stopped === succeeded ? "Succeeded" : "Failed";
-  if (!isInitialized(pod, inits) || running + stopped < mains.length) return "Pending";
-  if (running > 0 || policy === "Always") return "Running";
-  if (stopped === succeeded) return "Succeeded";
-  return policy === "Never" ? "Failed" : "Running";
+  if (!hasBegun(pod, inits, mains) || running + stopped < mains.length) return "Pending";
+  if (running > 0 || !endsFor(pod.spec.containers, mains).every(Boolean)) return "Running";
+  return stopped === succeeded ? "Succeeded" : "Failed";
+}
+
+/** Initialized now, or once: a sidecar that starts anew sets nobody back. */
+function hasBegun(pod: Pod, inits: readonly ContainerStatus[], mains: readonly ContainerStatus[]): boolean {
+  return (
+    isInitialized(pod, inits) ||
+    mains.some((it) => it.state?.running ?? it.state?.terminated ?? it.lastState?.terminated)
+  );
 }
 
 /** Containers that run now and ended before, which `lastState` tells. */
@@ -188,7 +158,8 @@ function conditionsOf(
     ["ContainersReady", containersReady],
     ["PodScheduled", TRUE],
   ];
-  return findings.map(([type, finding]) => {
+  const always = findings.map(([type, finding]) => ({ type, ...finding }));
+  return [...always, ...resizeConditions(input.resize)].map(({ type, ...finding }) => {
     const before = pod.status?.conditions?.find((it) => it.type === type);
     const since = before?.status === finding.status ? before.lastTransitionTime : undefined;
     const generation = pod.metadata.generation;

@@ -18,6 +18,7 @@ import {
   type PodSources,
   type Whereabouts,
 } from "./environment.ts";
+import { allContainers } from "./pod-runtime.ts";
 
 export type VolumePlan =
   | { readonly kind: "directory"; readonly name: string }
@@ -84,7 +85,7 @@ export function referencedObjects(pod: Pod): {
       note(secrets, source.secret?.name);
     }
   }
-  for (const container of [...pod.spec.containers, ...(pod.spec.initContainers ?? [])]) {
+  for (const container of allContainers(pod)) {
     for (const from of container.envFrom ?? []) {
       note(configMaps, from.configMapRef?.name);
       note(secrets, from.secretRef?.name);

@@ -9,7 +9,7 @@ import { isStatus } from "@pilothouse/errors";
 import type { Clock, Random } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { Logger } from "@pilothouse/telemetry";
-import { seconds } from "../core/status.ts";
+import { seconds } from "../core/container-status.ts";
 
 export interface EventRecorder {
   pod(pod: Pod, type: "Normal" | "Warning", reason: string, message: string, container?: string): void;

@@ -1,4 +1,4 @@
-import type { Service } from "@pilothouse/api/types/core-v1";
+import type { Node, Service } from "@pilothouse/api/types/core-v1";
 import type { ApiClient } from "@pilothouse/client";
 import type { Clock, Random } from "@pilothouse/clock";
 import type { Runtime } from "@pilothouse/runtime";
@@ -17,6 +17,8 @@ export interface KubeletPorts {
   readonly events: EventRecorder;
   /** All Services, as the kubelet follows them. */
   readonly services: () => readonly Service[];
+  /** The Node object of this machine, as it is shown; undefined before it is known. */
+  readonly node: () => Node | undefined;
   readonly tracer: Tracer;
   readonly log: Logger;
 }

@@ -7,6 +7,8 @@ export interface MemoryFiles extends NodeFiles {
   readonly volumes: ReadonlyMap<string, VolumePlan>;
   /** Contents by path. */
   readonly files: ReadonlyMap<string, string>;
+  /** As a container or the runtime would. */
+  write(path: string, content: string): void;
 }
 
 export function memoryFiles(): MemoryFiles {
@@ -15,6 +17,7 @@ export function memoryFiles(): MemoryFiles {
   return {
     volumes,
     files,
+    write: (path, content) => void files.set(path, content),
     ensureVolume(uid, volume) {
       volumes.set(`${uid}/${volume.name}`, volume);
       return Promise.resolve(volume.kind === "host" ? volume.path : `/pods/${uid}/volumes/${volume.name}`);

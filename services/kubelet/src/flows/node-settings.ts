@@ -1,3 +1,4 @@
+import type { Pressure } from "../core/admission.ts";
 import type { NodePlaces } from "../core/container-config.ts";
 import type { ClusterDns } from "../core/dns.ts";
 
@@ -6,5 +7,9 @@ export interface NodeSettings {
   readonly places: NodePlaces;
   readonly nodeIp: string;
   readonly clusterDns: ClusterDns;
+  /** Sysctls beside the safe ones that pods may set. */
+  readonly allowedUnsafeSysctls: readonly string[];
+  /** What runs short on the node now. */
+  readonly pressures: () => readonly Pressure[];
   readonly allocatable: { readonly cpu: string; readonly memory: string };
 }

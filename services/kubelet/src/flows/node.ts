@@ -4,7 +4,7 @@ import type { Lease, LeaseSpec } from "@pilothouse/api/types/coordination-v1";
 import { sleep } from "@pilothouse/clock";
 import { resources } from "@pilothouse/client";
 import { isStatus } from "@pilothouse/errors";
-import type { InformerPorts } from "@pilothouse/informer";
+import type { Informer, InformerPorts } from "@pilothouse/informer";
 import {
   isTold,
   nodeConditions,
@@ -14,7 +14,7 @@ import {
   type MachineFacts,
   type Registration,
 } from "../core/node.ts";
-import { seconds } from "../core/status.ts";
+import { seconds } from "../core/container-status.ts";
 import { informedNode } from "./informed.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 
@@ -37,13 +37,16 @@ const LEASE_NAMESPACE = "kube-node-lease";
 
 const REGISTER_FAILED = "the node could not be registered; trying again";
 
-/** Registers the node (waiting for the API server if need be), then keeps node and lease fresh until the scope closes. */
+/**
+ * Registers the node (waiting for the API server if need be), then keeps node and lease fresh until the scope closes. Answers with who
+ * follows the Node object.
+ */
 export async function keepNode(
   ports: KubeletPorts,
   options: NodeOptions,
   informerPorts: InformerPorts,
   podCidr: (cidr: string) => void,
-): Promise<void> {
+): Promise<Informer<Node>> {
   const { scope } = informerPorts;
   const registered = (signal: AbortSignal): Promise<void> =>
     untilDone(ports, signal, REGISTER_FAILED, () => register(ports, options));
@@ -56,6 +59,7 @@ export async function keepNode(
   scope.run("node status", (signal) => keepStatus(ports, options, shown, signal));
   scope.run("node lease", (signal) => keepLease(ports, options, signal));
   ports.events.node("Normal", "Starting", "Starting kubelet.");
+  return informer;
 }
 
 async function register(ports: KubeletPorts, options: NodeOptions): Promise<void> {

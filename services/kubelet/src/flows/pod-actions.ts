@@ -1,13 +1,20 @@
 /** Carries out a pod's plan: one function per kind of action, each a span of the trace that woke the pod's worker. */
-import type { Container, Pod, Volume } from "@pilothouse/api/types/core-v1";
+import type { Container, EphemeralContainer, Pod, ResourceRequirements, Volume } from "@pilothouse/api/types/core-v1";
 import { sleep, withDeadline } from "@pilothouse/clock";
 import type { Mount } from "@pilothouse/runtime";
 import { span, type TraceContext } from "@pilothouse/telemetry";
-import { containerConfig, podLogDirectory, sandboxConfig } from "../core/container-config.ts";
+import {
+  containerConfig,
+  containerResources,
+  podLogDirectory,
+  sandboxConfig,
+  type ContainerInput,
+} from "../core/container-config.ts";
 import { hostsFile, podDns } from "../core/dns.ts";
-import { environmentOf, expand, type Whereabouts } from "../core/environment.ts";
+import { ConfigUnavailable, environmentOf, expandSubPath, type Whereabouts } from "../core/environment.ts";
 import type { Action } from "../core/pod-machine.ts";
-import { uidOf } from "../core/pod-runtime.ts";
+import { containerNamed, instancesOf, podLabels, uidOf, type PodRuntime } from "../core/pod-runtime.ts";
+import { memoryObstacle } from "../core/resize.ts";
 import { isRefreshed, planVolume } from "../core/volumes.ts";
 import { ensureImage } from "./images.ts";
 import { pullSecrets } from "./pull-secrets.ts";
@@ -33,6 +40,7 @@ export interface PodContext {
   readonly pod: Pod;
   readonly inputs: InputReader;
   readonly podIps: readonly string[];
+  readonly runtime: PodRuntime;
   readonly trace: TraceContext | undefined;
   /** Told of each container and sandbox before it can end, so that the event of its end finds its pod. */
   readonly made: (id: string) => void;
@@ -74,7 +82,18 @@ export class PodActions {
       const volumePaths = await this.ensureVolumes(context, inputs);
       const { mounts, terminationMessageFile } = await this.#mounts(context, action, volumePaths, env);
       const { places } = this.#settings;
-      return containerConfig({ pod, container, attempt, image, env, mounts, terminationMessageFile, places });
+      const target = targetOf(context, container);
+      return containerConfig({
+        pod,
+        container,
+        attempt,
+        image,
+        env,
+        mounts,
+        terminationMessageFile,
+        places,
+        ...target,
+      });
     });
     const dns = podDns(pod, this.#settings.clusterDns, (await this.#ports.files.hostFiles()).resolver);
     const sandbox = sandboxConfig(pod, 0, dns, this.#settings.places);
@@ -91,26 +110,55 @@ export class PodActions {
     return id;
   }
 
-  /** Runs the preStop hook within the grace, then asks the container to end. Resolves when it has. */
-  async stopContainer(context: PodContext, { containerId, name, graceSeconds }: StopContainer): Promise<void> {
+  /**
+   * Runs the preStop hook within the grace, waits until it is the container's turn to end, and asks it to. Resolves when it has.
+   * `turn` may come late or never: after the grace nobody waits any longer.
+   */
+  async stopContainer(context: PodContext, action: StopContainer, turn: Promise<void>): Promise<void> {
+    const { containerId, name, graceSeconds, after } = action;
     const { pod, trace, podIps } = context;
     const { clock, runtime } = this.#ports;
-    const container = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find((it) => it.name === name);
+    const container = containerNamed(pod, name);
     const hook = container?.lifecycle?.preStop;
+    const startMs = clock.monotonicMs();
+    // Upstream's minimum: even after a long hook, or a long wait, there is a moment to end in order.
+    const left = (): number => Math.max(2, Math.ceil(graceSeconds - (clock.monotonicMs() - startMs) / 1000));
     let leftSeconds = graceSeconds;
     if (container && hook && graceSeconds > 0) {
-      const startMs = clock.monotonicMs();
       const work = hook.sleep
         ? sleep(clock, Math.min(hook.sleep.seconds, graceSeconds) * 1000)
         : this.#hook(pod, { containerId, container, podIp: podIps[0] ?? "" }, hook, graceSeconds * 1000, "PreStop");
       await this.#span("kubelet.preStop", pod, trace, () => work.then(() => {}));
-      // Upstream's minimum: even after a long hook there is a moment to end in order.
-      leftSeconds = Math.max(2, Math.ceil(graceSeconds - (clock.monotonicMs() - startMs) / 1000));
+      leftSeconds = left();
+    }
+    if (after.length > 0 && graceSeconds > 0) {
+      const waitMs = Math.max(0, graceSeconds * 1000 - (clock.monotonicMs() - startMs));
+      await withDeadline(clock, waitMs, "turn", turn).catch(() => {});
+      leftSeconds = left();
     }
     await this.#span("cri.StopContainer", pod, trace, () => runtime.stopContainer(containerId, leftSeconds), {
       container: name,
       grace: leftSeconds,
     });
+  }
+
+  /** Changes the limits of a running container. Throws with why it cannot be. */
+  async resizeContainer(
+    context: PodContext,
+    container: Container,
+    containerId: string,
+    inForce: ResourceRequirements,
+  ): Promise<void> {
+    const { pod, trace } = context;
+    const { runtime } = this.#ports;
+    const stats = await runtime.listContainerStats({ labels: podLabels(pod, this.#settings.places.nodeName) });
+    const usedBytes = stats.find(({ id }) => id === containerId)?.memoryWorkingSetBytes;
+    const obstacle = memoryObstacle(container, inForce, usedBytes);
+    if (obstacle !== undefined) throw new Error(obstacle);
+    const resources = containerResources(pod, container, this.#settings.places.memoryBytes);
+    await this.#span("cri.UpdateContainerResources", pod, trace, () =>
+      runtime.updateContainerResources(containerId, resources),
+    );
   }
 
   /** Makes the volumes, or brings them up to date; their paths by name. Throws ConfigUnavailable. */
@@ -157,7 +205,7 @@ export class PodActions {
     for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
       const { name, mountPath, readOnly, subPath, subPathExpr, mountPropagation } = mount;
       const volumePath = volumePaths.get(name) ?? "";
-      const part = subPathExpr ? expand(subPathExpr, (variable) => env.get(variable)) : (subPath ?? "");
+      const part = subPathExpr ? expandSubPath(subPathExpr, env) : (subPath ?? "");
       mounts.push({
         containerPath: mountPath.startsWith("/") ? mountPath : `/${mountPath}`,
         hostPath:
@@ -242,3 +290,14 @@ export class PodActions {
 }
 
 const POST_START_MS = 600_000;
+
+/** An ephemeral container may see the processes of another: of the instance that runs now. */
+function targetOf({ runtime }: PodContext, container: Container): Pick<ContainerInput, "target"> {
+  const name = (container as EphemeralContainer).targetContainerName;
+  if (!name) return {};
+  const [instance] = instancesOf(runtime, name);
+  if (!instance) throw new ConfigUnavailable(`unable to find target container ${name}`);
+  if (instance.state !== "running")
+    throw new ConfigUnavailable(`target container ${name} of the ephemeral container is not running`);
+  return { target: { pid: "TARGET", targetId: instance.id } };
+}

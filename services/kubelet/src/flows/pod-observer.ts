@@ -2,14 +2,18 @@
 import type { Runtime, SandboxStatus } from "@pilothouse/runtime";
 import {
   ANNOTATION_TERMINATION_MESSAGE,
+  ANNOTATION_TERMINATION_POLICY,
   LABEL_POD_UID,
   type PodRuntime,
   type RuntimeContainer,
 } from "../core/pod-runtime.ts";
+import { lastWords } from "../core/cri-log.ts";
 import type { NodeFiles } from "./ports.ts";
 
 /** As much as upstream keeps of a container's last words. */
 const MESSAGE_BYTES = 4096;
+/** Enough of a log for its last words, with what the runtime writes before each line. */
+const LOG_BYTES = 16 * 1024;
 
 export interface ObserverPorts {
   readonly runtime: Runtime;
@@ -81,9 +85,14 @@ export class PodObserver {
     return status && { ...status, sandboxId };
   }
 
-  async #readMessage({ id, state, annotations }: RuntimeContainer, messages: Map<string, string>): Promise<void> {
+  async #readMessage(container: RuntimeContainer, messages: Map<string, string>): Promise<void> {
+    const { id, state, annotations, exitCode, reason, logPath } = container;
     if (state !== "exited" || messages.has(id)) return;
-    const message = await this.#ports.files.readTail(annotations[ANNOTATION_TERMINATION_MESSAGE] ?? "", MESSAGE_BYTES);
-    if (message !== "") messages.set(id, message);
+    const { files } = this.#ports;
+    const message = await files.readTail(annotations[ANNOTATION_TERMINATION_MESSAGE] ?? "", MESSAGE_BYTES);
+    const failed = exitCode !== 0 || reason === "OOMKilled";
+    const fromLog = failed && annotations[ANNOTATION_TERMINATION_POLICY] === "FallbackToLogsOnError";
+    const words = message === "" && fromLog ? lastWords(await files.readTail(logPath, LOG_BYTES)) : message;
+    if (words !== "") messages.set(id, words);
   }
 }

@@ -1,8 +1,11 @@
-import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { Pod, ResourceRequirements } from "@pilothouse/api/types/core-v1";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { Backoff } from "../core/backoff.ts";
+import type { Rejection } from "../core/admission.ts";
 import type { BackedHold } from "../core/holds.ts";
+import type { Hold } from "../core/pod-machine.ts";
+import { allocatedPod, type Allocation, type ResizeState } from "../core/resize.ts";
 import { nothingRuns, type PodRuntime } from "../core/pod-runtime.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import { InputReader } from "./pod-inputs.ts";
@@ -26,6 +29,16 @@ export interface PodRecord {
   /** By container; "" is the sandbox. */
   readonly holds: Map<string, BackedHold>;
   readonly stopping: Map<string, number>;
+  /** Ends that wait for others' ends, by container id. */
+  readonly turns: Map<string, Turn>;
+  /** Requests and limits in force, by container id; what is missing is as the container was made. */
+  readonly inForce: Map<string, ResourceRequirements>;
+  readonly resizeHolds: Map<string, Hold>;
+  /** What the node granted; undefined until it was looked at. */
+  allocation: Allocation | undefined;
+  resizePending: ResizeState["pending"];
+  /** Whether this node takes the pod; undefined until it was judged. */
+  admission: "taken" | Rejection | undefined;
   readonly messages: Map<string, string>;
   /** Aborts the starts under way when the pod is to end. */
   starts: AbortController;
@@ -33,6 +46,24 @@ export interface PodRecord {
   /** Containers that waited in a back-off when last looked at. */
   backingOff: ReadonlySet<string>;
   deleted: boolean;
+}
+
+export interface Turn {
+  /** Names of the containers that must have ended. */
+  readonly after: readonly string[];
+  readonly come: () => void;
+}
+
+/** The pod with what it was granted. */
+export function grantedPod({ pod, allocation }: PodRecord): Pod {
+  return allocation ? allocatedPod(pod, allocation) : pod;
+}
+
+/** Takes up room on the node: it was taken, now or by an earlier life of ours, and is not over. */
+export function holdsRoom({ pod, admission, vanished }: PodRecord): boolean {
+  const { phase, startTime } = pod.status ?? {};
+  const taken = admission === "taken" || (admission === undefined && startTime !== undefined);
+  return taken && !vanished && phase !== "Succeeded" && phase !== "Failed";
 }
 
 /** `wake` is called when a probe has a new verdict. */
@@ -54,6 +85,12 @@ export function newPodRecord(
     backoffs: new Map(),
     holds: new Map(),
     stopping: new Map(),
+    turns: new Map(),
+    inForce: new Map(),
+    resizeHolds: new Map(),
+    allocation: undefined,
+    resizePending: undefined,
+    admission: undefined,
     messages: new Map(),
     starts: new AbortController(),
     volumesRefreshAtMs: ports.clock.monotonicMs() + REFRESH_VOLUMES_MS,

@@ -3,6 +3,7 @@
  *
  * Restarting the kubelet touches no container: all that must be known is in the runtime and in the pod.
  */
+import type { Pod } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
 import { abortReason } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
@@ -11,19 +12,38 @@ import { RuntimeError } from "@pilothouse/runtime";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { ConfigUnavailable } from "../core/environment.ts";
 import { BACKOFF_SHOWN_MS, holdOfSandbox, holdOfStart, holdsShown } from "../core/holds.ts";
-import { graceOf, isOver, planPod, type Action, type Plan, type PodSituation } from "../core/pod-machine.ts";
-import { podTitle, uidOf } from "../core/pod-runtime.ts";
-import { podStatus } from "../core/status.ts";
+import { judgeAdmission } from "../core/admission.ts";
+import {
+  graceOf,
+  isOver,
+  planPod,
+  resizeStepOf,
+  type Action,
+  type Plan,
+  type PodSituation,
+} from "../core/pod-machine.ts";
+import { allContainers, instancesOf, podTitle, resourcesMadeWith, uidOf } from "../core/pod-runtime.ts";
+import { resizeMessage } from "../core/resize.ts";
+import { failedStatus, podStatus } from "../core/status.ts";
 import { isRefreshed } from "../core/volumes.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import { PodActions, StartFailed, type PodContext } from "./pod-actions.ts";
 import type { PodObserver } from "./pod-observer.ts";
-import { podIpsOf, REFRESH_VOLUMES_MS, type PodRecord } from "./pod-record.ts";
+import { grantedPod, podIpsOf, REFRESH_VOLUMES_MS, type PodRecord } from "./pod-record.ts";
+import { grantResize, RESIZE_RETRY_MS, resizeStateOf } from "./pod-resizes.ts";
 import { StatusPublisher } from "./status.ts";
 
 /** `again`: something was done, look again; `gone`: nothing is left of the pod, not even its object. */
 export type Round = "again" | "done" | "gone";
+
+/** A pod's round is not alone on its node. */
+export interface Company {
+  /** Asks for another look at a pod. */
+  wake(uid: string, afterMs: number): void;
+  /** All other pods that take up room on the node. */
+  othersThan(record: PodRecord): readonly PodRecord[];
+}
 
 export class PodRounds {
   readonly #ports: KubeletPorts;
@@ -32,21 +52,14 @@ export class PodRounds {
   readonly #actions: PodActions;
   readonly #status: StatusPublisher;
   readonly #observer: PodObserver;
-  readonly #wake: (uid: string, afterMs: number) => void;
+  readonly #company: Company;
 
-  /** `wake` asks for another look at a pod. */
-  constructor(
-    ports: KubeletPorts,
-    settings: NodeSettings,
-    scope: Scope,
-    observer: PodObserver,
-    wake: (uid: string, afterMs: number) => void,
-  ) {
+  constructor(ports: KubeletPorts, settings: NodeSettings, scope: Scope, observer: PodObserver, company: Company) {
     this.#ports = ports;
     this.#settings = settings;
     this.#scope = scope;
     this.#observer = observer;
-    this.#wake = wake;
+    this.#company = company;
     this.#actions = new PodActions(ports, settings);
     this.#status = new StatusPublisher({ ...ports, scope });
   }
@@ -56,21 +69,57 @@ export class PodRounds {
     const { clock } = this.#ports;
     record.runtime = await this.#observer.look(uidOf(record.pod), record.runtime, record.messages);
     const { pod, runtime } = record;
+    this.#giveTurns(record);
+    if (!this.#isTaken(record, trace)) return "done";
+    grantResize(this.#ports, record, this.#company.othersThan(record));
     const situation = this.#situation(record);
     const plan = planPod(situation);
-    const running = situation.terminating ? [] : runtime.containers.filter((it) => it.state === "running");
-    record.prober.watch(pod, running, podIpsOf(record)[0] ?? this.#settings.nodeIp);
-    if (!record.vanished) this.#tellStatus(record, plan, situation, trace);
+    const running = runtime.containers.filter((it) => it.state === "running");
+    const ending = situation.terminating !== undefined;
+    record.prober.watch(pod, running, podIpsOf(record)[0] ?? this.#settings.nodeIp, ending);
+    if (!record.vanished && record.admission === "taken") this.#tellStatus(record, plan, situation, trace);
     if (plan.finished && situation.terminating) return this.#finish(record, trace);
     await this.#refreshVolumes(record, trace);
     let acted = false;
     for (const action of plan.actions) acted = (await this.#act(record, action, trace)) || acted;
-    if (plan.wakeAtMs !== undefined) this.#wake(uidOf(pod), Math.max(0, plan.wakeAtMs - clock.now()) + 1);
+    if (plan.wakeAtMs !== undefined) this.#company.wake(uidOf(pod), Math.max(0, plan.wakeAtMs - clock.now()) + 1);
     return acted ? "again" : "done";
   }
 
+  /** False for a pod that the node does not take: it has failed before it began. A pod that has begun was taken by an earlier life. */
+  #isTaken(record: PodRecord, trace: TraceContext | undefined): boolean {
+    const { pod, vanished } = record;
+    const { clock, events, node } = this.#ports;
+    const known = node();
+    const begun = pod.status?.startTime !== undefined || record.runtime.sandboxes.length > 0;
+    if (vanished || begun || pod.metadata.deletionTimestamp !== undefined) record.admission ??= "taken";
+    if (record.admission === undefined && known) {
+      const others = this.#company.othersThan(record).map(grantedPod);
+      const { allowedUnsafeSysctls, pressures } = this.#settings;
+      record.admission =
+        judgeAdmission({ pod, node: known, others, allowedUnsafeSysctls, pressures: pressures() }) ?? "taken";
+      if (record.admission !== "taken") events.pod(pod, "Warning", record.admission.reason, record.admission.message);
+    }
+    if (record.admission === undefined) this.#company.wake(uidOf(pod), NODE_RETRY_MS);
+    if (record.admission === undefined || record.admission === "taken") return record.admission === "taken";
+    const { reason, message } = record.admission;
+    this.#status.publish(pod, failedStatus(pod, reason, `Pod was rejected: ${message}`, clock.now()), trace);
+    return pod.status?.phase === "Failed";
+  }
+
+  /** Containers whose end waited for others' ends are told when these have come. */
+  #giveTurns({ runtime, turns }: PodRecord): void {
+    const running = new Set(runtime.containers.filter((it) => it.state === "running").map(({ name }) => name));
+    for (const [id, { after, come }] of turns) {
+      if (after.some((name) => running.has(name))) continue;
+      turns.delete(id);
+      come();
+    }
+  }
+
   #situation(record: PodRecord): PodSituation {
-    const { pod, runtime, vanished } = record;
+    const { runtime, vanished } = record;
+    const pod = grantedPod(record);
     const ending = vanished || pod.metadata.deletionTimestamp !== undefined;
     const nowMs = this.#ports.clock.now();
     return {
@@ -80,21 +129,36 @@ export class PodRounds {
       nowMs,
       probes: record.prober.verdicts(),
       backoffs: record.backoffs,
+      inForce: record.inForce,
+      resizeHolds: record.resizeHolds,
       stopping: record.stopping,
       terminating: ending ? { graceSeconds: graceOf(pod) } : undefined,
     };
   }
 
   #tellStatus(record: PodRecord, plan: Plan, situation: PodSituation, trace: TraceContext | undefined): void {
-    const { pod, runtime, messages } = record;
+    const { runtime, messages } = record;
+    const { pod, inForce } = situation;
     const over = isOver(pod, runtime) || situation.terminating !== undefined;
     const terminal = plan.finished && over;
     const { probes, nowMs } = situation;
     const { waiting } = plan;
     this.#tellBackOffs(record, waiting);
     const hostIp = this.#settings.nodeIp;
-    const status = podStatus({ pod, runtime, probes, waiting, messages, terminal, hostIp, nowMs });
-    this.#status.publish(pod, status, trace);
+    const resize = resizeStateOf(record, situation);
+    const status = podStatus({
+      pod,
+      runtime,
+      probes,
+      waiting,
+      messages,
+      inForce,
+      resize,
+      terminal,
+      hostIp,
+      nowMs,
+    });
+    this.#status.publish(record.pod, status, trace);
   }
 
   /** An event when a container begins to wait because it keeps failing. */
@@ -120,6 +184,8 @@ export class PodRounds {
       case "stopContainer":
         this.#stopContainer(record, context, action);
         return false;
+      case "resizeContainer":
+        return this.#resizeContainer(record, context, action);
       case "stopSandbox":
         await runtime.stopPodSandbox(action.sandboxId);
         return true;
@@ -160,7 +226,8 @@ export class PodRounds {
     const { name } = action.container;
     if (signal.aborted) return false;
     try {
-      await orAborted(this.#actions.startContainer(context, action), signal);
+      const id = await orAborted(this.#actions.startContainer(context, action), signal);
+      record.inForce.set(id, action.container.resources ?? {});
       record.holds.delete(name);
       if (action.backoff) record.backoffs.set(name, action.backoff);
       return true;
@@ -177,8 +244,33 @@ export class PodRounds {
     const reason = error instanceof StartFailed ? error.reason : "CreateContainerError";
     const message = error instanceof Error ? error.message : String(error);
     record.holds.set(name, holdOfStart({ reason, message }, image, record.holds.get(name), this.#ports.clock.now()));
-    if (reason === "ErrImagePull") this.#wake(uidOf(record.pod), BACKOFF_SHOWN_MS + 1);
+    if (reason === "ErrImagePull") this.#company.wake(uidOf(record.pod), BACKOFF_SHOWN_MS + 1);
     else this.#ports.events.pod(record.pod, "Warning", "Failed", `Error: ${message}`, name);
+  }
+
+  async #resizeContainer(
+    record: PodRecord,
+    context: PodContext,
+    { container, containerId }: Extract<Action, { kind: "resizeContainer" }>,
+  ): Promise<boolean> {
+    const { clock, events } = this.#ports;
+    const last = record.runtime.containers.find(({ id }) => id === containerId);
+    const inForce = record.inForce.get(containerId) ?? (last && resourcesMadeWith(last)) ?? {};
+    try {
+      await this.#actions.resizeContainer(context, container, containerId, inForce);
+      record.inForce.set(containerId, container.resources ?? {});
+      record.resizeHolds.delete(containerId);
+      const pod = grantedPod(record);
+      if (Object.is(pod, record.pod) && isInForce(record, pod))
+        events.pod(record.pod, "Normal", "ResizeCompleted", resizeMessage("Pod resize completed", pod));
+    } catch (error) {
+      this.#throwIfDown(error);
+      const message = error instanceof Error ? error.message : String(error);
+      if (record.resizeHolds.get(containerId)?.message !== message)
+        events.pod(record.pod, "Warning", "ResizeError", resizeMessage("Pod resize error", record.pod, message));
+      record.resizeHolds.set(containerId, { untilMs: clock.now() + RESIZE_RETRY_MS, reason: "Error", message });
+    }
+    return true;
   }
 
   /** The end of a container takes its time; the worker goes on meanwhile and hears of it by the runtime's event. */
@@ -187,14 +279,16 @@ export class PodRounds {
     const { events, log } = this.#ports;
     if (!record.stopping.has(containerId)) events.pod(record.pod, "Normal", "Killing", why, name);
     record.stopping.set(containerId, graceSeconds);
+    const turn = Promise.withResolvers<void>();
+    if (action.after.length > 0) record.turns.set(containerId, { after: action.after, come: turn.resolve });
     this.#scope.run(`stop ${containerId}`, async () => {
       try {
-        await this.#actions.stopContainer(context, action);
+        await this.#actions.stopContainer(context, action, turn.promise);
       } catch (error) {
         log.warn("a container could not be stopped; it will be tried again", { container: containerId, error });
       }
       if (record.stopping.get(containerId) === graceSeconds) record.stopping.delete(containerId);
-      this.#wake(uidOf(record.pod), 0);
+      this.#company.wake(uidOf(record.pod), 0);
     });
   }
 
@@ -242,15 +336,27 @@ export class PodRounds {
   }
 
   #context(record: PodRecord, trace: TraceContext | undefined): PodContext {
-    const { pod, inputs } = record;
+    const { inputs, runtime } = record;
+    const pod = grantedPod(record);
     const podIps = pod.spec.hostNetwork ? [this.#settings.nodeIp] : podIpsOf(record);
-    return { pod, inputs, trace, podIps, made: (id) => this.#observer.made(id, uidOf(pod)) };
+    return { pod, inputs, runtime, trace, podIps, made: (id) => this.#observer.made(id, uidOf(pod)) };
   }
 
   /** A runtime that is down is nobody's failed start: the whole pod is tried again. */
   #throwIfDown(error: unknown): void {
     if (error instanceof RuntimeError && error.code === "Unavailable") throw error;
   }
+}
+
+/** How soon it is asked again whether the Node object is known. */
+const NODE_RETRY_MS = 500;
+
+function isInForce({ inForce, runtime }: PodRecord, pod: Pod): boolean {
+  const situation = { inForce, stopping: new Map<string, number>() };
+  return allContainers(pod).every((container) => {
+    const [last] = instancesOf(runtime, container.name);
+    return last?.state !== "running" || resizeStepOf(situation, container, last) === "none";
+  });
 }
 
 function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {

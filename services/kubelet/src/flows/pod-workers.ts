@@ -22,7 +22,7 @@ import {
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import { PodObserver } from "./pod-observer.ts";
-import { newPodRecord, type PodRecord } from "./pod-record.ts";
+import { holdsRoom, newPodRecord, type PodRecord } from "./pod-record.ts";
 import { PodRounds } from "./pod-rounds.ts";
 
 const RELIST_MS = 60_000;
@@ -45,8 +45,10 @@ export class PodWorkers {
     const { clock, tracer } = ports;
     this.#queue = new WorkQueue({ name: "pods", clock, tracer, baseDelayMs: 250, maxDelayMs: 30_000 });
     this.#observer = new PodObserver(ports);
-    const wake = (uid: string, afterMs: number): void => void this.#queue.addAfter(uid, afterMs);
-    this.#rounds = new PodRounds(ports, settings, scope, this.#observer, wake);
+    this.#rounds = new PodRounds(ports, settings, scope, this.#observer, {
+      wake: (uid, afterMs) => void this.#queue.addAfter(uid, afterMs),
+      othersThan: (record) => [...this.#records.values()].filter((it) => it !== record && holdsRoom(it)),
+    });
   }
 
   changed(pod: Pod, cause: TraceContext | undefined): void {
@@ -187,7 +189,11 @@ export class PodWorkers {
     const work = async (trace: TraceContext | undefined): Promise<void> => {
       let round = await this.#rounds.round(record, trace);
       while (round === "again") round = await this.#rounds.round(record, trace);
-      if (round === "gone") this.#records.delete(uid);
+      if (round !== "gone") return;
+      this.#records.delete(uid);
+      // There is room now for who waits for it.
+      for (const [other, { resizePending }] of this.#records)
+        if (resizePending?.is === "Deferred") this.#queue.add(other);
     };
     // A wake-up that nobody caused (a timer, our own status coming back) is not worth a span unless it does something.
     if (!parent) await work(record.cause);

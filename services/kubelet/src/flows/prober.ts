@@ -38,6 +38,7 @@ export class Prober {
   readonly #changed: () => void;
   readonly #states = new Map<string, Map<ProbeKind, ProbeState>>();
   readonly #loops = new Map<string, Scope>();
+  #ending = false;
 
   constructor(ports: ProberPorts, scope: Scope, changed: () => void) {
     this.#ports = ports;
@@ -54,8 +55,9 @@ export class Prober {
     );
   }
 
-  /** Probes exactly these from now on. */
-  watch(pod: Pod, running: readonly RuntimeContainer[], podIp: string): void {
+  /** Probes exactly these from now on. Of a pod that is `ending` only the readiness is still asked. */
+  watch(pod: Pod, running: readonly RuntimeContainer[], podIp: string, ending = false): void {
+    this.#ending = ending;
     const wanted = new Map(running.map((it) => [it.id, it]));
     for (const [id, loop] of this.#loops) {
       if (wanted.has(id)) continue;
@@ -98,7 +100,7 @@ export class Prober {
       const states = this.#states.get(target.containerId);
       const startup = states?.get("startup");
       const due = kind === "startup" ? startup?.verdict === "unknown" : !startup || startup.verdict === "success";
-      if (kind === "startup" && !due) return;
+      if ((kind === "startup" && !due) || (this.#ending && kind !== "readiness")) return;
       if (due) await this.#probeOnce(pod, target, kind, probe, signal);
       // Right after the start others wait for this probe's success; then look more often.
       await sleep(clock, due ? periodMs : Math.min(periodMs, 500), signal);

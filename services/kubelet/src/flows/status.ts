@@ -2,7 +2,7 @@
  * Tells the API server what became of pods: the latest status wins, at most one request per pod is under way, and what failed is
  * tried again until it is told or the pod is gone.
  */
-import type { Pod, PodStatus } from "@pilothouse/api/types/core-v1";
+import type { Pod, PodCondition, PodStatus } from "@pilothouse/api/types/core-v1";
 import { resources, type ApiClient } from "@pilothouse/client";
 import { isStatus } from "@pilothouse/errors";
 import type { Scope } from "@pilothouse/lifecycle";
@@ -124,10 +124,22 @@ function statusPatch({ pod, status }: Entry): object {
       ...Object.fromEntries(gone.map((key) => [key, null])),
       ...status,
       // Conditions are merged by type, and would keep the reason of the state before.
-      conditions: (status.conditions ?? []).map((condition) => ({ reason: null, message: null, ...condition })),
+      conditions: [
+        ...(status.conditions ?? []).map((condition) => ({ reason: null, message: null, ...condition })),
+        ...PASSING.filter((type) => has(old.conditions, type) && !has(status.conditions, type)).map((type) => {
+          return { $patch: "delete", type };
+        }),
+      ],
       ...(podIPs.length > 0 ? { podIPs } : {}),
     },
   };
+}
+
+/** Conditions that a pod has only while they hold. */
+const PASSING = ["PodResizePending", "PodResizeInProgress"] as const;
+
+function has(conditions: readonly PodCondition[] | undefined, type: string): boolean {
+  return conditions?.some((it) => it.type === type) ?? false;
 }
 
 const CLEARED = ["reason", "message", "podIP", "initContainerStatuses", "ephemeralContainerStatuses"] as const;
