@@ -248,7 +248,7 @@ export class Cluster {
           }),
           files: portOf(life, "files", files),
           logs: { read: noLogs },
-          network: { http: answers, tcp: answers },
+          network: { http: answers, tcp: answers, grpc: answers },
           telemetry: this.#telemetry(life),
           scope,
           bus: this.#bus.connect(life),

@@ -66,7 +66,8 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>): P
   const telemetry = memoryTelemetry({ clock, random });
   const startKubelet = async (): Promise<Scope> => {
     const scope = new Scope("kubelet", (task, error) => telemetry.log.error(task, { error }));
-    const network = { http: () => Promise.resolve(rig.network), tcp: () => Promise.resolve(rig.network) };
+    const ask = (): Promise<ProbeOutcome> => Promise.resolve(rig.network);
+    const network = { http: ask, tcp: ask, grpc: ask };
     const logs = { read: () => Readable.from([]) };
     const writeCniConfig = (): Promise<void> => Promise.resolve();
     const ports = { clock, random, client, runtime, files, telemetry, network, logs, writeCniConfig, scope };

@@ -56,7 +56,7 @@ export function kubeletWith({ images, firstFailsAfterMs }: Lives): Subject {
               }),
               files: portOf(life, "files", files),
               logs: { read: noLogs },
-              network: { http: isWell, tcp: isWell },
+              network: { http: isWell, tcp: isWell, grpc: isWell },
               writeCniConfig: () => Promise.resolve(),
             },
             nodeConfig(NODE, "198.51.100.21"),

@@ -48,6 +48,16 @@ export interface NodeFiles {
 export interface NetworkProbe {
   http(request: HttpProbe): Promise<ProbeOutcome>;
   tcp(host: string, port: number, timeoutMs: number): Promise<ProbeOutcome>;
+  /** By grpc.health.v1, without TLS. */
+  grpc(request: GrpcProbe): Promise<ProbeOutcome>;
+}
+
+export interface GrpcProbe {
+  readonly host: string;
+  readonly port: number;
+  /** "" = the server as a whole. */
+  readonly service: string;
+  readonly timeoutMs: number;
 }
 
 export interface HttpProbe {
@@ -63,6 +73,8 @@ export interface ProbeOutcome {
   readonly ok: boolean;
   /** What upstream's event says after `Readiness probe failed: `. */
   readonly detail: string;
+  /** Of a success that is worth an event. */
+  readonly warning?: string;
 }
 
 /** The runtime's log files. */

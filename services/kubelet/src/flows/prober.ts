@@ -114,16 +114,23 @@ export class Prober {
     if (signal.aborted || !states || !before) return;
     const after = observe(before, probe, outcome.ok);
     states.set(kind, after);
+    if (outcome.warning !== undefined) {
+      const message = `${titleOf(kind)} probe warning: ${outcome.warning}`;
+      this.#ports.events.pod(pod, "Warning", "ProbeWarning", message, target.container.name);
+    }
     if (!outcome.ok) {
-      const title = `${kind[0]?.toUpperCase()}${kind.slice(1)}`;
-      const message = `${title} probe failed: ${outcome.detail}`;
+      const message = `${titleOf(kind)} probe failed: ${outcome.detail}`;
       this.#ports.events.pod(pod, "Warning", "Unhealthy", message, target.container.name);
     }
     if (after.verdict !== before.verdict) this.#changed();
   }
 }
 
-/** Carries out an exec, httpGet or tcpSocket handler. Never throws. */
+function titleOf(kind: ProbeKind): string {
+  return `${kind[0]?.toUpperCase()}${kind.slice(1)}`;
+}
+
+/** Carries out an exec, httpGet, tcpSocket or grpc handler. Never throws. */
 export async function runHandler(
   ports: Pick<ProberPorts, "runtime" | "network">,
   { containerId, container, podIp }: Target,
@@ -151,7 +158,10 @@ export async function runHandler(
       const { host, port } = handler.tcpSocket;
       return await ports.network.tcp(host ? host : podIp, portNumber(container, port), timeoutMs);
     }
-    if (handler.grpc) return await ports.network.tcp(podIp, handler.grpc.port, timeoutMs);
+    if (handler.grpc) {
+      const { port, service = "" } = handler.grpc;
+      return await ports.network.grpc({ host: podIp, port, service, timeoutMs });
+    }
     return { ok: true, detail: "" };
   } catch (error) {
     return { ok: false, detail: error instanceof ExecTimeout ? error.message : String(error) };
