@@ -7,7 +7,7 @@ import { watchTls, type TlsTexts } from "@pilothouse/process/tls-files";
 import { criRuntime } from "@pilothouse/runtime-cri";
 import { nodeFiles } from "./adapters/files.ts";
 import { logFiles } from "./adapters/log-files.ts";
-import { machineFacts } from "./adapters/machine.ts";
+import { machineFacts, machineProbe } from "./adapters/machine.ts";
 import { networkProbe } from "./adapters/network-probe.ts";
 import { serveKubelet, type ServerTls } from "./adapters/server.ts";
 import { parseRegistration } from "./core/node.ts";
@@ -45,6 +45,10 @@ await runProcess({
     mtu: { type: "integer", help: "MTU of pods' interfaces.", min: 576, max: 65_535, default: 1500 },
     "node-labels": { type: "list", help: "Labels of a node that is registered anew: key=value." },
     "register-with-taints": { type: "list", help: "Taints of a node that is registered anew: key=value:effect." },
+    "allowed-unsafe-sysctls": {
+      type: "list",
+      help: "Sysctls beside the safe ones that pods may set; net.core.* allows all that begin so.",
+    },
     "cluster-dns": { type: "list", help: "Addresses of the cluster's DNS." },
     "cluster-domain": { type: "string", help: "Domain of the cluster's names.", default: "cluster.local" },
     "resolv-conf": { type: "string", help: "How the node itself resolves names.", default: "/etc/resolv.conf" },
@@ -66,6 +70,7 @@ await runProcess({
         files: nodeFiles({ rootDir, resolvConf: values["resolv-conf"] }),
         network: networkProbe(clock),
         logs: logFiles(clock),
+        machine: machineProbe(clock, rootDir, async () => (await runtime.imageFsInfo()).mountpoint),
         writeCniConfig: (text) => replaceFile(cniFile, text),
       },
       {
@@ -80,6 +85,7 @@ await runProcess({
         bridgeName: values["bridge-name"],
         mtu: values.mtu,
         ipamDir: join(rootDir, "ipam"),
+        allowedUnsafeSysctls: values["allowed-unsafe-sysctls"],
         registration: parseRegistration(values["node-labels"], values["register-with-taints"]),
       },
     );

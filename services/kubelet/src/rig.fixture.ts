@@ -9,6 +9,7 @@ import { Scope } from "@pilothouse/lifecycle";
 import { memoryRuntime, type ImageScript, type MemoryRuntime } from "@pilothouse/runtime/memory";
 import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/memory";
 import { memoryFiles, type MemoryFiles } from "./flows/memory-files.ts";
+import type { MachineUsage } from "./core/usage.ts";
 import type { ProbeOutcome } from "./flows/ports.ts";
 import { start, type KubeletConfig } from "./service.ts";
 
@@ -21,6 +22,8 @@ export interface Rig {
   readonly telemetry: MemoryTelemetry;
   /** What network probes answer from now on. */
   network: ProbeOutcome;
+  /** What the machine uses from now on; nobody looks at it unless it was there from the start. */
+  usage: MachineUsage | undefined;
   /** Ends the kubelet and starts another one on the same runtime. */
   restart(): Promise<void>;
   create(name: string, spec: Partial<PodSpec> & Pick<PodSpec, "containers">, metadata?: Pod["metadata"]): Promise<Pod>;
@@ -55,7 +58,7 @@ export const testConfig: KubeletConfig = {
   },
 };
 
-export async function startRig(images: Readonly<Record<string, ImageScript>>): Promise<Rig> {
+export async function startRig(images: Readonly<Record<string, ImageScript>>, usage?: MachineUsage): Promise<Rig> {
   const clock = manualClock();
   const random = seededRandom("kubelet");
   const ids = seededIds(random);
@@ -71,7 +74,8 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>): P
     const logs = { read: () => Readable.from([]) };
     const writeCniConfig = (): Promise<void> => Promise.resolve();
     const ports = { clock, random, client, runtime, files, telemetry, network, logs, writeCniConfig, scope };
-    const { ready } = start(ports, testConfig);
+    const machine = { usage: () => Promise.resolve(rig.usage as MachineUsage) };
+    const { ready } = start(usage ? { ...ports, machine } : ports, testConfig);
     await clock.advance(100);
     await ready;
     return scope;
@@ -85,6 +89,7 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>): P
     files,
     telemetry,
     network: { ok: true, detail: "" },
+    usage,
     async restart() {
       await kubelet.close();
       kubelet = await startKubelet();

@@ -12,6 +12,7 @@ import type { Scope } from "@pilothouse/lifecycle";
 import { allSynced, type Informer, type InformerPorts } from "@pilothouse/informer";
 import type { Runtime } from "@pilothouse/runtime";
 import type { Telemetry } from "@pilothouse/telemetry";
+import type { Pressure } from "./core/admission.ts";
 import { cniConfig } from "./core/cni.ts";
 import { allocatableOf, type MachineFacts, type Registration } from "./core/node.ts";
 import { eventRecorder } from "./flows/events.ts";
@@ -21,7 +22,8 @@ import { keepNode } from "./flows/node.ts";
 import type { NodeSettings } from "./flows/node-settings.ts";
 import { KubeletRequests } from "./flows/requests.ts";
 import { PodWorkers } from "./flows/pod-workers.ts";
-import type { LogFiles, NetworkProbe, NodeFiles, PodSource } from "./flows/ports.ts";
+import { NodeHealth } from "./flows/node-health.ts";
+import type { LogFiles, MachineProbe, NetworkProbe, NodeFiles, PodSource } from "./flows/ports.ts";
 
 export interface KubeletServicePorts {
   readonly clock: Clock;
@@ -31,6 +33,8 @@ export interface KubeletServicePorts {
   readonly files: NodeFiles;
   readonly network: NetworkProbe;
   readonly logs: LogFiles;
+  /** Absent: nobody looks whether the node runs short of anything. */
+  readonly machine?: MachineProbe;
   readonly telemetry: Telemetry;
   /** Owns all that the kubelet opens. */
   readonly scope: Scope;
@@ -56,6 +60,8 @@ export interface KubeletConfig {
   /** Where pod addresses in use are noted. */
   readonly ipamDir: string;
   readonly registration: Registration;
+  /** What `/configz` shows, in the shape of a KubeletConfiguration. */
+  readonly configuration?: Readonly<Record<string, unknown>>;
   /** Sysctls beside the safe ones that pods may set; `net.core.*` allows all that begin so. */
   readonly allowedUnsafeSysctls?: readonly string[];
 }
@@ -91,16 +97,28 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
     services: () => services.list(),
     node: () => node?.get("", config.nodeName),
   };
-  const workers = new PodWorkers(flowPorts, settingsOf(config), scope);
+  let health: NodeHealth | undefined;
+  const pressures = (): readonly Pressure[] => health?.pressures() ?? [];
+  const workers = new PodWorkers(flowPorts, settingsOf(config, pressures), scope);
+  if (ports.machine) health = new NodeHealth(flowPorts, ports.machine, workers, config.nodeName);
   const ready = Promise.withResolvers<void>();
   scope.run("begin", async () => {
-    node = await keepNode(flowPorts, config, informerPorts, cniWriter(ports, config));
+    node = await keepNode(flowPorts, { ...config, pressures }, informerPorts, cniWriter(ports, config));
     await allSynced([services, node], scope.signal);
     await (ports.pods ?? informedPods(informerPorts, config.nodeName)).start(workers);
     await workers.start();
+    health?.start(scope);
     ready.resolve();
   });
-  const requests = new KubeletRequests({ clock, runtime, workers, logs: ports.logs, metrics: telemetry.metrics });
+  const requests = new KubeletRequests({
+    clock,
+    runtime,
+    workers,
+    logs: ports.logs,
+    metrics: telemetry.metrics,
+    readStats: () => health?.read(),
+    configuration: config.configuration ?? {},
+  });
   return { workers, requests, ready: ready.promise, problems: () => problemsOf(runtime) };
 }
 
@@ -124,14 +142,14 @@ async function problemsOf(runtime: Runtime): Promise<readonly string[]> {
   }
 }
 
-function settingsOf(config: KubeletConfig): NodeSettings {
+function settingsOf(config: KubeletConfig, pressures: NodeSettings["pressures"]): NodeSettings {
   const { nodeName, nodeIp, clusterDomain, cgroupRoot, logsDir, machine } = config;
   return {
     places: { nodeName, clusterDomain, cgroupRoot, logsDir, memoryBytes: machine.memoryBytes },
     nodeIp,
     clusterDns: { servers: config.clusterDns, domain: clusterDomain },
     allowedUnsafeSysctls: config.allowedUnsafeSysctls ?? [],
-    pressures: () => [],
+    pressures,
     allocatable: allocatableOf(machine),
   };
 }

@@ -22,7 +22,7 @@ import {
   symlink,
   writeFile,
 } from "node:fs/promises";
-import { dirname, join, normalize } from "node:path";
+import { basename, dirname, join, normalize } from "node:path";
 import { promisify } from "node:util";
 import { parseResolvConf } from "../core/dns.ts";
 import { ConfigUnavailable } from "../core/environment.ts";
@@ -90,6 +90,12 @@ export function nodeFiles({ rootDir, resolvConf }: NodeFilesOptions): NodeFiles 
       return path;
     },
     readTail,
+    async volumeBytes(uid, volume) {
+      const { stdout } = await run("du", ["--summarize", "--bytes", "--one-file-system", volumeDir(uid, volume)]);
+      return Number.parseInt(stdout, 10) || 0;
+    },
+    logBytes: async (path) => (await lstat(path).catch(() => undefined))?.size ?? 0,
+    rotateLog,
     async ensureLogDirectory(path) {
       await mkdir(path, { recursive: true, mode: 0o755 });
     },
@@ -153,7 +159,7 @@ async function writeAtomically(path: string, files: readonly VolumeFile[], fsGro
     await writeFile(target, file.content);
     // The group must be able to read what it owns.
     await chmod(target, fsGroup === undefined ? file.mode : file.mode | 0o440);
-    if (fsGroup !== undefined) await chown(target, 0, fsGroup);
+    if (fsGroup !== undefined || file.uid !== undefined) await chown(target, file.uid ?? 0, fsGroup ?? 0);
   }
   const link = join(path, "..data_tmp");
   await rm(link, { force: true });
@@ -201,6 +207,17 @@ async function readTail(path: string, maxBytes: number): Promise<string> {
   } catch {
     return "";
   }
+}
+
+/** The newest stays as it is, since the runtime may still write to it; older ones are packed. */
+async function rotateLog(path: string, stamp: string, maxFiles: number): Promise<void> {
+  const [folder, name] = [dirname(path), basename(path)];
+  const rotated = (await readdir(folder)).filter((it) => it.startsWith(`${name}.`)).toSorted();
+  for (const old of rotated.filter((it) => !it.endsWith(".gz"))) await run("gzip", ["--force", join(folder, old)]);
+  const packed = (await readdir(folder)).filter((it) => it.startsWith(`${name}.`)).toSorted();
+  const excess = packed.slice(0, Math.max(0, packed.length - (maxFiles - 2)));
+  for (const old of excess) await rm(join(folder, old), { force: true });
+  await rename(path, `${path}.${stamp}`);
 }
 
 async function readText(path: string): Promise<string> {

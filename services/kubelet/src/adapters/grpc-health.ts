@@ -78,7 +78,8 @@ function outcomeOf(headers: IncomingHttpHeaders, body: Buffer, seconds: string):
   }
   if (status === DEADLINE_EXCEEDED)
     return { ok: false, detail: `timeout: health rpc did not complete within ${seconds}` };
-  if (status !== "0") return { ok: false, detail: `error: health rpc probe failed: ${message || `status ${status}`}` };
+  if (status !== "0")
+    return { ok: false, detail: `error: health rpc probe failed: ${message || `status ${String(status)}`}` };
   const serving = servingStatus(body);
   if (serving === "SERVING") return { ok: true, detail: "" };
   return { ok: false, detail: `service unhealthy (responded with "${serving}")` };

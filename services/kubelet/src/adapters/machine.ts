@@ -1,7 +1,10 @@
-/** What this machine is, as its kernel says. */
+/** What this machine is and what it uses, as its kernel says. */
 import { readFile, statfs } from "node:fs/promises";
 import { arch, cpus, hostname, release } from "node:os";
+import type { Clock } from "@pilothouse/clock";
 import type { MachineFacts } from "../core/node.ts";
+import type { FsUsage } from "../core/usage.ts";
+import type { MachineProbe } from "../flows/ports.ts";
 
 const MAX_PODS = 110;
 
@@ -26,4 +29,45 @@ export async function machineFacts(dir: string): Promise<MachineFacts> {
     osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? "Linux",
     hostname: hostname(),
   };
+}
+
+const NS_PER_TICK = 10_000_000;
+/** Of /proc/stat: what idles, and what waits for a disk, uses no core. */
+const IDLE_FIELDS: readonly number[] = [3, 4];
+
+/** `podsDir` is where pods write; `imagesDir` says where images are, once that is known. */
+export function machineProbe(clock: Clock, podsDir: string, imagesDir: () => Promise<string>): MachineProbe {
+  return {
+    async usage() {
+      const [memory, stat, load, pidMax, nodeFs] = await Promise.all([
+        readFile("/proc/meminfo", "utf8"),
+        readFile("/proc/stat", "utf8"),
+        readFile("/proc/loadavg", "utf8"),
+        readFile("/proc/sys/kernel/pid_max", "utf8").catch(() => "32768"),
+        fsUsage(podsDir),
+      ]);
+      const kibibytes = (name: string): number =>
+        Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(memory)?.[1] ?? 0);
+      // user, nice, system, idle, iowait, irq, softirq, steal; what guests use is in user already.
+      const ticks = (/^cpu +(.*)$/m.exec(stat)?.[1] ?? "").split(" ").slice(0, 8).map(Number);
+      const busy = ticks.filter((_, index) => !IDLE_FIELDS.includes(index)).reduce((sum, it) => sum + it, 0);
+      const images = await imagesDir().catch(() => "");
+      return {
+        atMs: clock.now(),
+        cpuUsageNs: busy * NS_PER_TICK,
+        bootedAtMs: Number(/^btime (\d+)$/m.exec(stat)?.[1] ?? 0) * 1000,
+        memoryCapacityBytes: kibibytes("MemTotal") * 1024,
+        memoryAvailableBytes: kibibytes("MemAvailable") * 1024,
+        processes: Number(/\/(\d+) /.exec(load)?.[1] ?? 0),
+        maxProcesses: Number(pidMax.trim()),
+        nodeFs,
+        imageFs: images === "" ? nodeFs : await fsUsage(images).catch(() => nodeFs),
+      };
+    },
+  };
+}
+
+async function fsUsage(path: string): Promise<FsUsage> {
+  const { blocks, bavail, bsize, files, ffree } = await statfs(path);
+  return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize, inodes: files, inodesFree: ffree };
 }

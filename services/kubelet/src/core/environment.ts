@@ -12,6 +12,7 @@ import type {
   Service,
 } from "@pilothouse/api/types/core-v1";
 import { parseQuantity } from "@pilothouse/quantity";
+import { allContainers } from "./pod-runtime.ts";
 
 /** What a pod may read besides itself. Undefined = there is no such object. */
 export interface PodSources {
@@ -137,7 +138,7 @@ function sourcedValue(
   if (from.fieldRef) return fieldValue(pod, from.fieldRef, whereabouts);
   if (from.resourceFieldRef) {
     const named = from.resourceFieldRef.containerName;
-    const all = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+    const all = allContainers(pod);
     const of = named === undefined || named === "" ? container : all.find((it) => it.name === named);
     return resourceValue(of ?? container, from.resourceFieldRef, whereabouts);
   }

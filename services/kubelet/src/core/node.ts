@@ -2,6 +2,7 @@
 import type { NodeCondition, NodeStatus, Taint } from "@pilothouse/api/types/core-v1";
 import { parseQuantity } from "@pilothouse/quantity";
 import type { RuntimeCondition } from "@pilothouse/runtime";
+import type { Pressure } from "./admission.ts";
 
 export interface MachineFacts {
   readonly cpus: number;
@@ -137,14 +138,24 @@ export function nodeConditions(
   runtime: readonly RuntimeCondition[],
   before: readonly NodeCondition[],
   now: string,
+  pressures: readonly Pressure[] = [],
 ): NodeCondition[] {
   const fine = (type: string, reason: string, message: string): Omit<NodeCondition, "lastTransitionTime"> => {
     return { type, status: "False", reason, message };
   };
+  const short = (type: Pressure, reason: string, message: string): Omit<NodeCondition, "lastTransitionTime"> => {
+    return { type, status: "True", reason, message };
+  };
   const found = [
-    fine("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-    fine("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    fine("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    pressures.includes("MemoryPressure")
+      ? short("MemoryPressure", "KubeletHasInsufficientMemory", "kubelet has insufficient memory available")
+      : fine("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+    pressures.includes("DiskPressure")
+      ? short("DiskPressure", "KubeletHasDiskPressure", "kubelet has disk pressure")
+      : fine("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+    pressures.includes("PIDPressure")
+      ? short("PIDPressure", "KubeletHasInsufficientPID", "kubelet has insufficient PID available")
+      : fine("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     readyCondition(runtime),
   ];
   return found.map((condition) => {

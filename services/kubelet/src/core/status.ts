@@ -64,6 +64,25 @@ export function failedStatus(pod: Pod, reason: string, message: string, nowMs: n
   };
 }
 
+/** Told beside the rest when the node itself ends a pod, so that controllers do not count it as the pod's own failure. */
+export function withDisruption(status: PodStatus, message: string, nowMs: number): PodStatus {
+  const condition: PodCondition = {
+    type: "DisruptionTarget",
+    status: "True",
+    reason: "TerminationByKubelet",
+    message,
+    lastTransitionTime: seconds(nowMs),
+  };
+  const others = (status.conditions ?? []).filter(({ type }) => type !== condition.type);
+  return { ...status, conditions: [...others, condition] };
+}
+
+/** What was told of it before stays. */
+export function withDisruptionOf({ status: before }: Pod, status: PodStatus): PodStatus {
+  const told = (before?.conditions ?? []).filter(({ type }) => type === "DisruptionTarget");
+  return { ...status, conditions: [...(status.conditions ?? []), ...told] };
+}
+
 const DEADLINE_EXCEEDED: Pick<PodStatus, "reason" | "message"> = {
   reason: "DeadlineExceeded",
   message: "Pod was active on the node longer than the specified deadline",

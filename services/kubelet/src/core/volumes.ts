@@ -32,6 +32,8 @@ export interface VolumeFile {
   readonly path: string;
   readonly mode: number;
   readonly content: Uint8Array;
+  /** Who owns it; root if absent. */
+  readonly uid?: number;
 }
 
 export interface VolumeSources extends PodSources {
@@ -45,6 +47,7 @@ export interface TokenRequest {
 }
 
 const DEFAULT_MODE = 0o644;
+const PRIVATE_MODE = 0o600;
 const DEFAULT_TOKEN_SECONDS = 3600;
 
 /** Throws ConfigUnavailable when something is missing (yet), or is of a kind that we do not have. */
@@ -53,12 +56,28 @@ export function planVolume(pod: Pod, volume: Volume, sources: VolumeSources, whe
   if (volume.emptyDir) {
     const limit = volume.emptyDir.sizeLimit;
     if (volume.emptyDir.medium !== "Memory") return { kind: "directory", name };
-    return { kind: "memory", name, sizeBytes: limit === undefined ? 0 : Number(parseQuantity(limit).value()) };
+    return { kind: "memory", name, sizeBytes: memoryVolumeBytes(pod, limit) };
   }
   if (volume.hostPath) return { kind: "host", name, path: volume.hostPath.path, type: volume.hostPath.type ?? "" };
   const files = volumeFiles(pod, volume, sources, where);
   if (!files) throw new ConfigUnavailable(`volume "${name}" is of a kind that is not supported`);
   return { kind: "files", name, files };
+}
+
+/** No more than the pod may use: its own limit counts as the volume's where that is smaller. 0 = neither says anything. */
+function memoryVolumeBytes({ spec }: Pod, sizeLimit: string | undefined): number {
+  const bytes = (text: string | undefined): number => (text === undefined ? 0 : Number(parseQuantity(text).value()));
+  const limits = spec.containers.map((container) => bytes(container.resources?.limits?.["memory"]));
+  const ofPod = limits.every((limit) => limit > 0) ? limits.reduce((sum, limit) => sum + limit, 0) : 0;
+  const wanted = [ofPod, bytes(sizeLimit)].filter((limit) => limit > 0);
+  return wanted.length === 0 ? 0 : Math.min(...wanted);
+}
+
+/** The user that all containers of the pod run as, if that is one and the pod says so. */
+function commonUser({ spec }: Pod): number | undefined {
+  const containers = [...spec.containers, ...(spec.initContainers ?? [])];
+  const users = new Set(containers.map((it) => it.securityContext?.runAsUser ?? spec.securityContext?.runAsUser));
+  return users.size === 1 ? [...users][0] : undefined;
 }
 
 /** The tokens that the pod's volumes ask for. */
@@ -153,7 +172,12 @@ function projectedFiles(
   if (!serviceAccountToken) return [];
   const token = sources.token(tokenRequest(serviceAccountToken));
   if (token === undefined) throw new ConfigUnavailable("the service account token is not there yet");
-  return [{ path: serviceAccountToken.path, mode: mode ?? DEFAULT_MODE, content: new TextEncoder().encode(token) }];
+  const content = new TextEncoder().encode(token);
+  const uid = commonUser(pod);
+  const isOnes = uid !== undefined || pod.spec.securityContext?.fsGroup !== undefined;
+  // Nobody else is to read it, where it is known who is to.
+  const own = isOnes ? PRIVATE_MODE : (mode ?? DEFAULT_MODE);
+  return [{ path: serviceAccountToken.path, mode: own, content, ...(uid === undefined ? {} : { uid }) }];
 }
 
 function tokenRequest(projection: { readonly audience?: string; readonly expirationSeconds?: number }): TokenRequest {

@@ -29,6 +29,13 @@ export function memoryFiles(): MemoryFiles {
       return Promise.resolve(path);
     },
     readTail: (path, maxBytes) => Promise.resolve((files.get(path) ?? "").slice(-maxBytes)),
+    volumeBytes: (uid, volume) => Promise.resolve(files.get(`/pods/${uid}/volumes/${volume}/size`)?.length ?? 0),
+    logBytes: (path) => Promise.resolve((files.get(path) ?? "").length),
+    rotateLog(path, stamp) {
+      files.set(`${path}.${stamp}`, files.get(path) ?? "");
+      files.delete(path);
+      return Promise.resolve();
+    },
     ensureLogDirectory: () => Promise.resolve(),
     hostFiles: () => Promise.resolve({ hosts: "", resolver: { servers: [], searches: [], options: [] } }),
     removePod(uid) {

@@ -5,6 +5,7 @@ import { sleep } from "@pilothouse/clock";
 import { resources } from "@pilothouse/client";
 import { isStatus } from "@pilothouse/errors";
 import type { Informer, InformerPorts } from "@pilothouse/informer";
+import type { Pressure } from "../core/admission.ts";
 import {
   isTold,
   nodeConditions,
@@ -24,6 +25,8 @@ export interface NodeOptions {
   readonly port: number;
   readonly machine: MachineFacts;
   readonly registration: Registration;
+  /** What runs short now. */
+  readonly pressures?: () => readonly Pressure[];
 }
 
 const LEASE_SECONDS = 40;
@@ -121,7 +124,9 @@ async function currentStatus(
   const { nodeIp, nodeName, port, machine } = options;
   const runtimeVersion = version ? `${version.name}://${version.version}` : "";
   const own = withExtended(nodeStatus({ nodeIp, nodeName, port, machine, runtimeVersion }), before);
-  return { ...own, conditions: nodeConditions(conditions, before?.conditions ?? [], seconds(ports.clock.now())) };
+  const now = seconds(ports.clock.now());
+  const told = nodeConditions(conditions, before?.conditions ?? [], now, options.pressures?.());
+  return { ...own, conditions: told };
 }
 
 async function patchStatus({ client }: KubeletPorts, nodeName: string, status: NodeStatus): Promise<void> {

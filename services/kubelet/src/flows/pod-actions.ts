@@ -1,7 +1,7 @@
 /** Carries out a pod's plan: one function per kind of action, each a span of the trace that woke the pod's worker. */
 import type { Container, EphemeralContainer, Pod, ResourceRequirements, Volume } from "@pilothouse/api/types/core-v1";
-import { sleep, withDeadline } from "@pilothouse/clock";
-import type { Mount } from "@pilothouse/runtime";
+import { abortReason, sleep, withDeadline } from "@pilothouse/clock";
+import type { Image, Mount } from "@pilothouse/runtime";
 import { span, type TraceContext } from "@pilothouse/telemetry";
 import {
   containerConfig,
@@ -42,6 +42,10 @@ export interface PodContext {
   readonly podIps: readonly string[];
   readonly runtime: PodRuntime;
   readonly trace: TraceContext | undefined;
+  /** Aborted when nothing of the pod is to start any more. */
+  readonly signal: AbortSignal;
+  /** Runs what the pod's end must wait for. */
+  readonly during: <T>(work: Promise<T>) => Promise<T>;
   /** Told of each container and sandbox before it can end, so that the event of its end finds its pod. */
   readonly made: (id: string) => void;
 }
@@ -70,13 +74,23 @@ export class PodActions {
 
   /** Throws StartFailed. Returns the new container's id. */
   async startContainer(context: PodContext, action: StartContainer): Promise<string> {
-    const { pod, trace } = context;
-    const { runtime, events } = this.#ports;
-    const { container, sandboxId, attempt } = action;
+    const { pod, trace, signal } = context;
+    const { container } = action;
     const inputs = await this.#step("CreateContainerConfigError", () => context.inputs.read(pod, trace));
     const image = await this.#step("ErrImagePull", () =>
       ensureImage(this.#ports, pod, container, pullSecrets(pod, inputs.sources), trace),
     );
+    // A pull takes its time, and the pod may be gone by now.
+    if (signal.aborted) throw abortReason(signal);
+    const id = await context.during(this.#make(context, action, inputs, image));
+    await this.#postStart(context, container, id);
+    return id;
+  }
+
+  async #make(context: PodContext, action: StartContainer, inputs: PodInputs, image: Image): Promise<string> {
+    const { pod, trace } = context;
+    const { runtime, events } = this.#ports;
+    const { container, sandboxId, attempt } = action;
     const config = await this.#step("CreateContainerConfigError", async () => {
       const env = environmentOf({ pod, container, ...inputs, whereabouts: this.whereabouts(context.podIps) });
       const volumePaths = await this.ensureVolumes(context, inputs);
@@ -106,7 +120,6 @@ export class PodActions {
       this.#span("cri.StartContainer", pod, trace, () => runtime.startContainer(id), { container: container.name }),
     );
     events.pod(pod, "Normal", "Started", `Started container ${container.name}`, container.name);
-    await this.#postStart(context, container, id);
     return id;
   }
 

@@ -29,6 +29,8 @@ export interface PodRecord {
   /** By container; "" is the sandbox. */
   readonly holds: Map<string, BackedHold>;
   readonly stopping: Map<string, number>;
+  /** Containers being made, after their images are there. */
+  readonly making: Set<Promise<unknown>>;
   /** Ends that wait for others' ends, by container id. */
   readonly turns: Map<string, Turn>;
   /** Requests and limits in force, by container id; what is missing is as the container was made. */
@@ -37,6 +39,8 @@ export interface PodRecord {
   /** What the node granted; undefined until it was looked at. */
   allocation: Allocation | undefined;
   resizePending: ResizeState["pending"];
+  /** Set when the node ends the pod for its own sake. */
+  eviction: { readonly message: string; readonly graceSeconds: number } | undefined;
   /** Whether this node takes the pod; undefined until it was judged. */
   admission: "taken" | Rejection | undefined;
   readonly messages: Map<string, string>;
@@ -85,12 +89,14 @@ export function newPodRecord(
     backoffs: new Map(),
     holds: new Map(),
     stopping: new Map(),
+    making: new Set(),
     turns: new Map(),
     inForce: new Map(),
     resizeHolds: new Map(),
     allocation: undefined,
     resizePending: undefined,
     admission: undefined,
+    eviction: undefined,
     messages: new Map(),
     starts: new AbortController(),
     volumesRefreshAtMs: ports.clock.monotonicMs() + REFRESH_VOLUMES_MS,

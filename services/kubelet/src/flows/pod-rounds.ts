@@ -3,7 +3,7 @@
  *
  * Restarting the kubelet touches no container: all that must be known is in the runtime and in the pod.
  */
-import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { Pod, PodStatus } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
 import { abortReason } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
@@ -24,7 +24,7 @@ import {
 } from "../core/pod-machine.ts";
 import { allContainers, instancesOf, podTitle, resourcesMadeWith, uidOf } from "../core/pod-runtime.ts";
 import { resizeMessage } from "../core/resize.ts";
-import { failedStatus, podStatus } from "../core/status.ts";
+import { failedStatus, podStatus, withDisruption, withDisruptionOf } from "../core/status.ts";
 import { isRefreshed } from "../core/volumes.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
@@ -78,7 +78,7 @@ export class PodRounds {
     const ending = situation.terminating !== undefined;
     record.prober.watch(pod, running, podIpsOf(record)[0] ?? this.#settings.nodeIp, ending);
     if (!record.vanished && record.admission === "taken") this.#tellStatus(record, plan, situation, trace);
-    if (plan.finished && situation.terminating) return this.#finish(record, trace);
+    if (plan.finished && isDeleted(record)) return this.#finish(record, trace);
     await this.#refreshVolumes(record, trace);
     let acted = false;
     for (const action of plan.actions) acted = (await this.#act(record, action, trace)) || acted;
@@ -118,9 +118,9 @@ export class PodRounds {
   }
 
   #situation(record: PodRecord): PodSituation {
-    const { runtime, vanished } = record;
+    const { runtime } = record;
     const pod = grantedPod(record);
-    const ending = vanished || pod.metadata.deletionTimestamp !== undefined;
+    const ending = isDeleted(record);
     const nowMs = this.#ports.clock.now();
     return {
       pod,
@@ -132,7 +132,7 @@ export class PodRounds {
       inForce: record.inForce,
       resizeHolds: record.resizeHolds,
       stopping: record.stopping,
-      terminating: ending ? { graceSeconds: graceOf(pod) } : undefined,
+      terminating: ending ? { graceSeconds: graceOf(pod) } : record.eviction,
     };
   }
 
@@ -158,7 +158,17 @@ export class PodRounds {
       hostIp,
       nowMs,
     });
-    this.#status.publish(record.pod, status, trace);
+    const told = record.eviction ? this.#evicted(record, status, terminal) : status;
+    this.#status.publish(record.pod, told, trace);
+  }
+
+  /** A pod that the node ends has failed once nothing of it runs, whatever its containers say of it. */
+  #evicted({ pod, eviction }: PodRecord, status: PodStatus, terminal: boolean): PodStatus {
+    const before = pod.status?.phase;
+    if (before === "Failed" || before === "Succeeded") return withDisruptionOf(pod, status);
+    if (!terminal) return { ...status, phase: before ?? "Pending" };
+    const [nowMs, message] = [this.#ports.clock.now(), eviction?.message ?? ""];
+    return failedStatus({ ...pod, status: withDisruption(status, message, nowMs) }, "Evicted", message, nowMs);
   }
 
   /** An event when a container begins to wait because it keeps failing. */
@@ -299,6 +309,8 @@ export class PodRounds {
     const { name = "", namespace = "" } = pod.metadata;
     if (record.deleted && !record.vanished) return "done";
     if (!record.vanished) await this.#status.flushed(uid);
+    // What was begun before the end was heard of must not leave anything after it.
+    await Promise.allSettled(record.making);
     for (const { id } of runtime.sandboxes) await this.#ports.runtime.removePodSandbox(id);
     await this.#actions.removePod(pod);
     this.#observer.forget(uid);
@@ -339,13 +351,22 @@ export class PodRounds {
     const { inputs, runtime } = record;
     const pod = grantedPod(record);
     const podIps = pod.spec.hostNetwork ? [this.#settings.nodeIp] : podIpsOf(record);
-    return { pod, inputs, runtime, trace, podIps, made: (id) => this.#observer.made(id, uidOf(pod)) };
+    const { signal } = record.starts;
+    const during = async <T>(work: Promise<T>): Promise<T> => {
+      record.making.add(work);
+      return await work.finally(() => record.making.delete(work));
+    };
+    return { pod, inputs, runtime, trace, podIps, signal, during, made: (id) => this.#observer.made(id, uidOf(pod)) };
   }
 
   /** A runtime that is down is nobody's failed start: the whole pod is tried again. */
   #throwIfDown(error: unknown): void {
     if (error instanceof RuntimeError && error.code === "Unavailable") throw error;
   }
+}
+
+function isDeleted({ pod, vanished }: PodRecord): boolean {
+  return vanished || pod.metadata.deletionTimestamp !== undefined;
 }
 
 /** How soon it is asked again whether the Node object is known. */

@@ -18,11 +18,12 @@ import {
   podTitle,
   uidOf,
   type PodRuntime,
+  type RuntimeContainer,
 } from "../core/pod-runtime.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import { PodObserver } from "./pod-observer.ts";
-import { holdsRoom, newPodRecord, type PodRecord } from "./pod-record.ts";
+import { grantedPod, holdsRoom, newPodRecord, type PodRecord } from "./pod-record.ts";
 import { PodRounds } from "./pod-rounds.ts";
 
 const RELIST_MS = 60_000;
@@ -64,6 +65,8 @@ export class PodWorkers {
     // Our own status writes come back as changes too; they are nobody's wish.
     const wish = before.generation !== pod.metadata.generation || (ending && before.deletionTimestamp === undefined);
     if (wish) record.cause = cause ?? record.cause;
+    // What a pod reads of itself follows at once.
+    if (toldToItself(record.pod) !== toldToItself(pod)) record.volumesRefreshAtMs = 0;
     if (ending) record.starts.abort(new Error("the pod is being deleted"));
     record.pod = pod;
     this.#queue.add(uid, wish ? cause : undefined);
@@ -89,6 +92,35 @@ export class PodWorkers {
 
   pods(): readonly Pod[] {
     return [...this.#records.values()].map((it) => it.pod);
+  }
+
+  /** Pods that were taken and of which something runs or will. */
+  alive(): readonly Pod[] {
+    return [...this.#records.values()].filter((it) => holdsRoom(it) && !it.eviction).map(grantedPod);
+  }
+
+  /** Containers that run now. */
+  running(): readonly RuntimeContainer[] {
+    return [...this.#records.values()].flatMap(({ runtime }) =>
+      runtime.containers.filter((it) => it.state === "running"),
+    );
+  }
+
+  /** Ends a pod for the node's sake: it fails, and is told why. */
+  evict(pod: Pod, message: string, graceSeconds: number): void {
+    const record = this.#records.get(uidOf(pod));
+    if (!record || record.eviction) return;
+    record.eviction = { message, graceSeconds };
+    record.starts.abort(new Error("the pod is evicted"));
+    this.#ports.events.pod(pod, "Warning", "Evicted", message);
+    this.#queue.add(uidOf(pod));
+  }
+
+  /** True while a pod that is evicted still holds what the node lacks. */
+  isEvicting(): boolean {
+    return [...this.#records.values()].some(
+      ({ eviction, runtime }) => eviction && runtime.containers.some((it) => it.state === "running"),
+    );
   }
 
   /** What runs of a pod, by its name. */
@@ -199,4 +231,9 @@ export class PodWorkers {
     if (!parent) await work(record.cause);
     else await span(this.#ports.tracer, "kubelet.sync", options, ({ context }) => work(context));
   }
+}
+
+/** Of a pod's own labels and annotations, as its volumes may show them. */
+function toldToItself({ metadata }: Pod): string {
+  return JSON.stringify([metadata.labels ?? {}, metadata.annotations ?? {}]);
 }

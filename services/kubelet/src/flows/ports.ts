@@ -2,6 +2,7 @@
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { ResolverConfig } from "../core/dns.ts";
+import type { MachineUsage } from "../core/usage.ts";
 import type { VolumePlan } from "../core/volumes.ts";
 
 /** The pods of this node, as the API server has them. */
@@ -38,10 +39,21 @@ export interface NodeFiles {
   readTail(path: string, maxBytes: number): Promise<string>;
   ensureLogDirectory(path: string): Promise<void>;
   hostFiles(): Promise<{ readonly hosts: string; readonly resolver: ResolverConfig }>;
+  /** What a volume of the pod takes on disk. */
+  volumeBytes(uid: string, volume: string): Promise<number>;
+  /** 0 when there is no such file. */
+  logBytes(path: string): Promise<number>;
+  /** Moves a log aside as `<path>.<stamp>`, and keeps at most so many files of it, itself among them. */
+  rotateLog(path: string, stamp: string, maxFiles: number): Promise<void>;
   /** Unmounts and removes all the pod had, its cgroups and logs too. */
   removePod(uid: string, places: { readonly cgroup: string; readonly logDirectory: string }): Promise<void>;
   /** Uids of pods that have a directory here. */
   listPods(): Promise<readonly string[]>;
+}
+
+/** What the machine uses. */
+export interface MachineProbe {
+  usage(): Promise<MachineUsage>;
 }
 
 /** Looks whether somebody answers. */

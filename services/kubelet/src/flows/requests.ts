@@ -6,7 +6,8 @@ import type { Metrics } from "@pilothouse/telemetry";
 import { ACCEPTED_PROTOCOLS, carriageOf, STREAM_VERBS, type Offer, type StreamVerb } from "../core/carriage.ts";
 import { LogFormatter } from "../core/cri-log.ts";
 import { logInstance, parseLogRequest } from "../core/log-request.ts";
-import { instancesOf, podTitle, type PodRuntime } from "../core/pod-runtime.ts";
+import { containerNamed, instancesOf, podTitle, type PodRuntime } from "../core/pod-runtime.ts";
+import { resourceMetrics, statsSummary, type StatsReading } from "../core/summary.ts";
 import type { PodWorkers } from "./pod-workers.ts";
 import type { LogFiles } from "./ports.ts";
 import { pumpCommand, type Channels } from "./remote-command.ts";
@@ -17,6 +18,9 @@ export interface RequestPorts {
   readonly workers: PodWorkers;
   readonly logs: LogFiles;
   readonly metrics: Metrics;
+  /** Undefined where nobody reads the machine. */
+  readonly readStats: () => Promise<StatsReading> | undefined;
+  readonly configuration: Readonly<Record<string, unknown>>;
 }
 
 export interface Answer {
@@ -56,12 +60,22 @@ export class KubeletRequests {
     switch (route.verb) {
       case "containerLogs":
         return this.#logs(route, signal);
-      case "pods": {
-        const list = { kind: "PodList", apiVersion: "v1", metadata: {}, items: workers.pods() };
-        return { status: 200, contentType: "application/json", body: JSON.stringify(list) };
+      case "pods":
+        return json({ kind: "PodList", apiVersion: "v1", metadata: {}, items: workers.pods() });
+      case "runningpods":
+        return json({ kind: "PodList", apiVersion: "v1", metadata: {}, items: workers.pods().filter(runsNow) });
+      case "stats": {
+        const reading = await this.#ports.readStats();
+        return route.namespace === "summary" && reading ? json(statsSummary(reading)) : text(404, "404 page not found");
       }
-      case "metrics":
-        return text(200, await metrics.expose());
+      case "metrics": {
+        if (route.namespace === "") return text(200, await metrics.expose());
+        const reading = await this.#ports.readStats();
+        if (route.namespace !== "resource" || !reading) return text(404, "404 page not found");
+        return { ...text(200, resourceMetrics(reading)), contentType: PROMETHEUS };
+      }
+      case "configz":
+        return json({ kubeletconfig: this.#ports.configuration });
       case "healthz":
         return text(200, "ok");
       case "exec":
@@ -147,7 +161,7 @@ function streamRequest(
     return { kind: verb, containerId: running.id, options };
   }
   // Whether a process has a terminal is settled when it starts: the client's wish counts for a new one only.
-  const spec = [...pod.spec.containers, ...(pod.spec.initContainers ?? [])].find(({ name }) => name === container);
+  const spec = containerNamed(pod, container);
   return { kind: verb, containerId: running.id, options: streamOptions(query, spec?.tty === true) };
 }
 
@@ -167,6 +181,16 @@ function isSet(query: URLSearchParams, ...names: readonly string[]): boolean {
 
 function refused(status: number, body: string): StreamAnswer {
   return { how: "refuse", answer: text(status, body) };
+}
+
+const PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8";
+
+function runsNow({ status }: Pod): boolean {
+  return (status?.containerStatuses ?? []).some(({ state }) => state?.running);
+}
+
+function json(value: object): Answer {
+  return { status: 200, contentType: "application/json", body: JSON.stringify(value) };
 }
 
 function text(status: number, body: string): Answer {

@@ -158,7 +158,11 @@ export function* namedBy(pod: Pod): Generator<readonly [NamedResource, string]> 
       if (source.configMap?.name) yield ["configmaps", source.configMap.name];
     }
   }
-  for (const container of [...(spec.containers ?? []), ...(spec.initContainers ?? [])]) {
+  for (const container of [
+    ...(spec.containers ?? []),
+    ...(spec.initContainers ?? []),
+    ...(spec.ephemeralContainers ?? []),
+  ]) {
     for (const { secretRef, configMapRef } of container.envFrom ?? []) {
       if (secretRef?.name) yield ["secrets", secretRef.name];
       if (configMapRef?.name) yield ["configmaps", configMapRef.name];

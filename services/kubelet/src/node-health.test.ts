@@ -1,0 +1,68 @@
+/** Stories of a node that runs short of something. */
+import type { Node } from "@pilothouse/api/types/core-v1";
+import { afterEach, expect, test } from "vitest";
+import type { MachineUsage } from "./core/usage.ts";
+import { startRig, type Rig } from "./rig.fixture.ts";
+
+let rig: Rig;
+afterEach(() => rig.close());
+
+const MIB = 2 ** 20;
+const fs = { capacityBytes: 100_000 * MIB, availableBytes: 50_000 * MIB, inodes: 1_000, inodesFree: 500 };
+const well: MachineUsage = {
+  atMs: 0,
+  cpuUsageNs: 0,
+  bootedAtMs: 0,
+  memoryCapacityBytes: 8_000 * MIB,
+  memoryAvailableBytes: 4_000 * MIB,
+  processes: 100,
+  maxProcesses: 32_768,
+  nodeFs: fs,
+  imageFs: fs,
+};
+const web = { name: "web", image: "web" };
+const greedy = { name: "greedy", image: "greedy" };
+const condition = (type: string): unknown =>
+  (rig.api.peek("nodes", "node-1") as Node | undefined)?.status?.conditions?.find((it) => it.type === type)?.status;
+
+test("while memory runs short the greediest pod ends, and the node says so until it is over", async () => {
+  rig = await startRig({ web: { memoryBytes: MIB }, greedy: { memoryBytes: 500 * MIB, stopMs: 1_000 } }, well);
+  await rig.create("modest", { containers: [web] });
+  await rig.create("greedy", { containers: [greedy] });
+  rig.usage = { ...well, memoryAvailableBytes: 50 * MIB };
+  await rig.clock.advance(11_000);
+  rig.usage = well;
+  await rig.clock.advance(30_000);
+  expect(rig.status("modest")?.phase).toBe("Running");
+  const status = rig.status("greedy");
+  expect(status).toMatchObject({ phase: "Failed", reason: "Evicted" });
+  expect(status?.message).toContain(
+    "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi.",
+  );
+  expect(status?.conditions).toContainEqual(
+    expect.objectContaining({ type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet" }),
+  );
+  expect(rig.runtime.journal).toContain("stop sandbox greedy");
+  expect(condition("MemoryPressure")).toBe("True");
+  await rig.clock.advance(301_000);
+  expect(condition("MemoryPressure")).toBe("False");
+});
+
+test("a pod that fills its own volume beyond the limit ends, and a log that grows is put aside", async () => {
+  rig = await startRig({ web: {} }, well);
+  const volumes = [{ name: "v", emptyDir: { sizeLimit: "10" } }];
+  const { metadata } = await rig.create("full", { containers: [web], volumes });
+  const { metadata: other } = await rig.create("loud", { containers: [web] });
+  rig.files.write(`/pods/${metadata.uid}/volumes/v/size`, "x".repeat(11));
+  const log = `/logs/default_loud_${other.uid}/web/0.log`;
+  rig.files.write(log, "x".repeat(10 * MIB + 1));
+  await rig.clock.advance(25_000);
+  expect(rig.status("full")).toMatchObject({
+    phase: "Failed",
+    reason: "Evicted",
+    message: 'Usage of EmptyDir volume "v" exceeds the limit "10". ',
+  });
+  expect([...rig.files.files.keys()].filter((path) => path.startsWith(log))).toEqual([
+    expect.stringMatching(/0\.log\.\d{8}-\d{6}$/),
+  ]);
+});
