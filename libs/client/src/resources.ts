@@ -5,6 +5,7 @@ import type * as certificatesV1 from "@pilothouse/api/types/certificates-v1";
 import type * as coordinationV1 from "@pilothouse/api/types/coordination-v1";
 import type * as coreV1 from "@pilothouse/api/types/core-v1";
 import type * as discoveryV1 from "@pilothouse/api/types/discovery-v1";
+import type * as nodeV1 from "@pilothouse/api/types/node-v1";
 import type * as policyV1 from "@pilothouse/api/types/policy-v1";
 import type * as rbacV1 from "@pilothouse/api/types/rbac-v1";
 import type * as storageV1 from "@pilothouse/api/types/storage-v1";
@@ -59,4 +60,5 @@ export const resources = {
   clusterRoles: grouped<rbacV1.ClusterRole>(RBAC, "clusterroles", "ClusterRole", false),
   clusterRoleBindings: grouped<rbacV1.ClusterRoleBinding>(RBAC, "clusterrolebindings", "ClusterRoleBinding", false),
   storageClasses: grouped<storageV1.StorageClass>("storage.k8s.io", "storageclasses", "StorageClass", false),
+  runtimeClasses: grouped<nodeV1.RuntimeClass>("node.k8s.io", "runtimeclasses", "RuntimeClass", false),
 } as const;

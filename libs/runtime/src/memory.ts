@@ -113,7 +113,7 @@ class InMemory implements MemoryRuntime {
     };
   }
 
-  async runPodSandbox(config: SandboxConfig): Promise<string> {
+  async runPodSandbox(config: SandboxConfig, handler = ""): Promise<string> {
     await this.#call();
     for (const { config: other } of this.#sandboxes.values()) {
       if (other.uid === config.uid && other.attempt === config.attempt)
@@ -128,7 +128,7 @@ class InMemory implements MemoryRuntime {
       config,
       status: { id, name, namespace, uid, attempt, labels, annotations, state: "ready", createdAtMs, ips },
     });
-    this.#tell("run sandbox", config.name);
+    this.#tell("run sandbox", handler === "" ? config.name : `${config.name} with ${handler}`);
     this.#emit({ kind: "started", containerId: id });
     return id;
   }

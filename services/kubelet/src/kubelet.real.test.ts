@@ -68,6 +68,34 @@ test("limits are the cgroup's", async () => {
   expect(await readdir(`/sys/fs/cgroup/cpu${cgroup}`)).toContain("cpu.cfs_quota_us");
 });
 
+test("a resize changes the cgroup of the container that runs", async () => {
+  const containers = [{ name: "writer", resources: { limits: { memory: "96Mi", cpu: "250m" } } }];
+  const before = (await node.client.get(resources.pods, "default", "pair")).spec.containers;
+  const changed = before.map((it) => ({ ...it, ...containers.find(({ name }) => name === it.name) }));
+  const body = { spec: { containers: changed } };
+  await node.client.patch(resources.pods, "default", "pair", { type: "application/merge-patch+json", body });
+  await until("it is told", () => node.container("pair", "writer")?.resources?.limits?.["memory"] === "96Mi");
+  const read = (file: string): Promise<string> => node.output("pair", "writer", `cat /sys/fs/cgroup/${file}`);
+  expect(await read("memory/memory.limit_in_bytes")).toBe(`${96 * 2 ** 20}\n`);
+  expect(await read("cpu/cpu.cfs_quota_us")).toBe("25000\n");
+  expect(node.container("pair", "writer")?.restartCount).toBe(0);
+});
+
+test("an ephemeral container sees the processes of its target, and a failing container's log is its last word", async () => {
+  const debug = {
+    name: "debug",
+    image: TOOLBOX,
+    command: ["sh", "-c", "echo $(cat /proc/1/comm); exit 5"],
+    targetContainerName: "reader",
+    terminationMessagePolicy: "FallbackToLogsOnError",
+  };
+  const body = { spec: { ephemeralContainers: [debug] } };
+  await node.client.patch(resources.pods, "default", "pair", { type: "application/merge-patch+json", body });
+  const ended = () => node.status("pair")?.ephemeralContainerStatuses?.[0]?.state?.terminated;
+  await until("it has ended", () => ended() !== undefined);
+  expect(ended()).toMatchObject({ exitCode: 5, message: "sleep\n" });
+});
+
 test("a container that is killed comes back, at once", async () => {
   await node.containerd.ctr("tasks", "kill", "-s", "KILL", node.containerId("pair", "writer"));
   await until(

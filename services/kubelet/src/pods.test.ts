@@ -261,6 +261,20 @@ describe("ending", () => {
   });
 });
 
+describe("a pod of a runtime class", () => {
+  test("runs under the class's handler, and waits until there is such a class", async () => {
+    rig = await startRig({ web: {} });
+    await rig.create("a", { containers: [web], runtimeClassName: "small" });
+    expect(events()).toContain(
+      'FailedCreatePodSandBox: Failed to create pod sandbox: failed to get sandbox runtime: runtimeclasses.node.k8s.io "small" not found',
+    );
+    await rig.client.create(resources.runtimeClasses, { metadata: { name: "small" }, handler: "crun" });
+    await rig.clock.advance(5_000);
+    expect(rig.status("a")?.phase).toBe("Running");
+    expect(rig.runtime.journal[0]).toBe("run sandbox a with crun");
+  });
+});
+
 describe("last words", () => {
   test("come from the log when a container that failed left none, if it says so", async () => {
     rig = await startRig({ web: { exitAfterMs: 100, exitCode: 1 }, good: { exitAfterMs: 100 } });

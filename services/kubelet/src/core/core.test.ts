@@ -1,11 +1,11 @@
-import type { Container, NodeStatus, Pod } from "@pilothouse/api/types/core-v1";
+import type { Container, NodeStatus, Pod, PodSpec } from "@pilothouse/api/types/core-v1";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { goDuration, nextBackoff, remainingMs } from "./backoff.ts";
 import { containerResources } from "./container-config.ts";
 import { LogFormatter } from "./cri-log.ts";
-import { hostsFile, podDns } from "./dns.ts";
-import { environmentOf, expand, type PodSources } from "./environment.ts";
+import { hostnameOf, hostsFile, kernelHostname, podDns } from "./dns.ts";
+import { environmentOf, expand, expandSubPath, type PodSources } from "./environment.ts";
 import { isTold, nodeConditions, nodeStatus, parseRegistration, withExtended } from "./node.ts";
 import { initialState, observe } from "./probes.ts";
 import { decodeFrame } from "./remote-command.ts";
@@ -49,6 +49,53 @@ test("a verdict changes once the threshold of equal outcomes is reached", () => 
 test("$(NAME) is expanded where it has a value, and $$ is a dollar", () => {
   const lookup = (name: string): string | undefined => ({ A: "1", B: "" })[name];
   expect(expand("$(A) $(B)| $(C) $$(A) $$$(A) $A $(", lookup)).toBe("1 | $(C) $(A) $1 $A $(");
+});
+
+test("a part of a volume waits until each of its variables has a value", () => {
+  const env = new Map([
+    ["A", "x"],
+    ["B", ""],
+  ]);
+  expect(expandSubPath("$(A)/$$(B)", env)).toBe("x/$(B)");
+  expect(() => expandSubPath("$(C)/$(A)/$(B)", env)).toThrow("missing value for B, C");
+});
+
+test("what the kernel calls a pod: its name, its full name if it wants that, or another altogether", () => {
+  const named = { ...pod({ hostname: "web", subdomain: "shop", containers: [] }) };
+  const full = { ...named, spec: { ...named.spec, setHostnameAsFQDN: true } };
+  expect([kernelHostname(named, "local"), kernelHostname(full, "local")]).toEqual(["web", "web.shop.shop.svc.local"]);
+  const long = { ...full, spec: { ...full.spec, hostname: "w".repeat(50) } };
+  expect(() => kernelHostname(long, "local")).toThrow(
+    "is too long (64 characters is the max, 70 characters requested)",
+  );
+  const other = { ...full, spec: { ...full.spec, hostnameOverride: "elsewhere" } };
+  expect([kernelHostname(other, "local"), hostnameOf(other, "local").fqdn]).toEqual(["elsewhere", undefined]);
+});
+
+test("a token belongs to the one user that reads it, and memory volumes are no larger than their pod", () => {
+  const source = { serviceAccountToken: { path: "token", expirationSeconds: 600 } };
+  const volume = { name: "v", projected: { sources: [source], defaultMode: 0o644 } };
+  const sources = { ...nothing, token: () => "t" };
+  const fileOf = (spec: Partial<PodSpec>): unknown => {
+    const plan = planVolume(pod({ containers: [{ name: "c" }], ...spec }), volume, sources, where);
+    return plan.kind === "files" && plan.files.map(({ mode, uid }) => [mode, uid]);
+  };
+  expect(fileOf({})).toEqual([[0o644, undefined]]);
+  expect(fileOf({ securityContext: { runAsUser: 1000 } })).toEqual([[0o600, 1000]]);
+  expect(fileOf({ securityContext: { fsGroup: 7 } })).toEqual([[0o600, undefined]]);
+  const limited = pod({ containers: [{ name: "c", resources: { limits: { memory: "1Mi" } } }] });
+  const memory = (sizeLimit?: string): unknown =>
+    planVolume(
+      limited,
+      { name: "m", emptyDir: { medium: "Memory", ...(sizeLimit ? { sizeLimit } : {}) } },
+      sources,
+      where,
+    );
+  expect([memory(), memory("64Ki"), memory("1Gi")]).toMatchObject([
+    { sizeBytes: 2 ** 20 },
+    { sizeBytes: 2 ** 16 },
+    { sizeBytes: 2 ** 20 },
+  ]);
 });
 
 test("the environment: Services, then envFrom, then env, each seeing those before it", () => {

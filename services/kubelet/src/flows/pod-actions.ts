@@ -1,5 +1,6 @@
 /** Carries out a pod's plan: one function per kind of action, each a span of the trace that woke the pod's worker. */
 import type { Container, EphemeralContainer, Pod, ResourceRequirements, Volume } from "@pilothouse/api/types/core-v1";
+import { resources } from "@pilothouse/client";
 import { abortReason, sleep, withDeadline } from "@pilothouse/clock";
 import type { Image, Mount } from "@pilothouse/runtime";
 import { span, type TraceContext } from "@pilothouse/telemetry";
@@ -69,7 +70,20 @@ export class PodActions {
     const dns = podDns(pod, this.#settings.clusterDns, resolver);
     const config = sandboxConfig(pod, attempt, dns, this.#settings.places);
     await this.#ports.files.ensureLogDirectory(config.logDirectory);
-    context.made(await this.#span("cri.RunPodSandbox", pod, trace, () => this.#ports.runtime.runPodSandbox(config)));
+    const handler = await this.#runtimeHandler(pod, trace);
+    const run = (): Promise<string> => this.#ports.runtime.runPodSandbox(config, handler);
+    context.made(await this.#span("cri.RunPodSandbox", pod, trace, run));
+  }
+
+  /** What the runtime calls the class that the pod wants; "" = its default. */
+  async #runtimeHandler({ spec }: Pod, trace: TraceContext | undefined): Promise<string> {
+    if (!spec.runtimeClassName) return "";
+    try {
+      return (await this.#ports.client.get(resources.runtimeClasses, "", spec.runtimeClassName, { trace })).handler;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Error(`failed to get sandbox runtime: ${why}`, { cause: error });
+    }
   }
 
   /** Throws StartFailed. Returns the new container's id. */
