@@ -9,10 +9,15 @@ import { environmentOf, expand, expandSubPath, type PodSources } from "./environ
 import { isTold, nodeConditions, nodeStatus, parseRegistration, withExtended } from "./node.ts";
 import { initialState, observe } from "./probes.ts";
 import { decodeFrame } from "./remote-command.ts";
-import { planVolume } from "./volumes.ts";
+import { planVolume, type VolumeSources } from "./volumes.ts";
 
 const MINUTE = 60_000;
-const nothing: PodSources = { configMap: () => undefined, secret: () => undefined };
+const nothing: VolumeSources = {
+  claimed: () => undefined,
+  token: () => undefined,
+  configMap: () => undefined,
+  secret: () => undefined,
+};
 const where = {
   nodeName: "n",
   hostIp: "198.51.100.1",
@@ -274,4 +279,29 @@ test("labels and taints of a new node are read as upstream's kubelet reads them;
   ]);
   expect(() => parseRegistration(["zone"], [])).toThrow('--node-labels: "zone" is not key=value');
   expect(() => parseRegistration([], ["a=b:Never"])).toThrow('"a=b:Never" is not key=value:effect');
+});
+
+test("a claim is as good as the volume that it has, and says why it is none yet", () => {
+  const pod: Pod = { metadata: { name: "web", namespace: "default" }, spec: { containers: [] } };
+  const volume = { name: "data", persistentVolumeClaim: { claimName: "c" } };
+  const claim = {
+    metadata: { name: "c", uid: "u", annotations: { "pv.kubernetes.io/bind-completed": "yes" } },
+    spec: { volumeName: "v" },
+  };
+  const held = { metadata: { name: "v" }, spec: { claimRef: { uid: "u" }, local: { path: "/disks/1" } } };
+  const planned = (claimed: ReturnType<VolumeSources["claimed"]>): unknown => {
+    try {
+      return planVolume(pod, volume, { ...nothing, claimed: () => claimed }, where);
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  expect(planned({ claim, volume: held })).toEqual({ kind: "host", name: "data", path: "/disks/1", type: "Directory" });
+  const onHost = { ...held, spec: { ...held.spec, local: undefined, hostPath: { path: "/data" } } } as never;
+  expect(planned({ claim, volume: onHost })).toEqual({ kind: "host", name: "data", path: "/data", type: "" });
+  expect(planned(undefined)).toBe('persistentvolumeclaim "c" not found');
+  expect(planned({ claim, volume: undefined })).toBe('PVC "c" is not bound');
+  expect(planned({ claim: { ...claim, spec: {} }, volume: undefined })).toBe('PVC "c" is not bound');
+  const anothers = { ...held, spec: { ...held.spec, claimRef: { uid: "another" } } };
+  expect(planned({ claim, volume: anothers })).toBe('PV "v" is not bound to PVC "c"');
 });

@@ -4,11 +4,14 @@ import type {
   Container,
   DownwardAPIVolumeFile,
   KeyToPath,
+  PersistentVolume,
+  PersistentVolumeClaim,
   Pod,
   Secret,
   Volume,
   VolumeProjection,
 } from "@pilothouse/api/types/core-v1";
+import { isBound, isHeldBy } from "@pilothouse/kinds/core/volume-binding";
 import { parseQuantity } from "@pilothouse/quantity";
 import {
   bytesOfBase64,
@@ -37,6 +40,10 @@ export interface VolumeFile {
 }
 
 export interface VolumeSources extends PodSources {
+  /** The claim of this name, and the volume that it has. */
+  claimed(
+    name: string,
+  ): { readonly claim: PersistentVolumeClaim; readonly volume: PersistentVolume | undefined } | undefined;
   /** Tokens by what was asked for, got before planning. */
   token(projection: TokenRequest): string | undefined;
 }
@@ -59,9 +66,32 @@ export function planVolume(pod: Pod, volume: Volume, sources: VolumeSources, whe
     return { kind: "memory", name, sizeBytes: memoryVolumeBytes(pod, limit) };
   }
   if (volume.hostPath) return { kind: "host", name, path: volume.hostPath.path, type: volume.hostPath.type ?? "" };
+  const claimName = claimNameOf(pod, volume);
+  if (claimName !== undefined) return { ...planClaimed(claimName, sources), name };
   const files = volumeFiles(pod, volume, sources, where);
   if (!files) throw new ConfigUnavailable(`volume "${name}" is of a kind that is not supported`);
   return { kind: "files", name, files };
+}
+
+function claimNameOf({ metadata }: Pod, { name, persistentVolumeClaim, ephemeral }: Volume): string | undefined {
+  return persistentVolumeClaim?.claimName ?? (ephemeral ? `${metadata.name ?? ""}-${name}` : undefined);
+}
+
+/** A claim is as good as the volume that it has; those on this machine are paths of it. */
+function planClaimed(claimName: string, sources: VolumeSources): VolumePlan {
+  const found = sources.claimed(claimName);
+  if (!found) throw new ConfigUnavailable(`persistentvolumeclaim "${claimName}" not found`);
+  const { claim, volume } = found;
+  const { hostPath, local, volumeMode } = volume?.spec ?? {};
+  if (!volume || !isBound(claim)) throw new ConfigUnavailable(`PVC "${claimName}" is not bound`);
+  if (!isHeldBy(volume, claim)) {
+    throw new ConfigUnavailable(`PV "${volume.metadata.name ?? ""}" is not bound to PVC "${claimName}"`);
+  }
+  if (volumeMode === "Block")
+    throw new ConfigUnavailable(`volume "${claimName}" is a raw device, which is not supported`);
+  if (hostPath) return { kind: "host", name: claimName, path: hostPath.path, type: hostPath.type ?? "" };
+  if (local) return { kind: "host", name: claimName, path: local.path, type: "Directory" };
+  throw new ConfigUnavailable(`PV "${volume.metadata.name ?? ""}" is of a kind that is not supported`);
 }
 
 /** No more than the pod may use: its own limit counts as the volume's where that is smaller. 0 = neither says anything. */

@@ -228,7 +228,10 @@ export class PodActions {
     const { files } = this.#ports;
     const uid = uidOf(pod);
     const mounts: Mount[] = [];
-    const fromApi = new Set((pod.spec.volumes ?? []).filter(isRefreshed).map(({ name }) => name));
+    const onlyRead = (pod.spec.volumes ?? []).filter(
+      (volume) => isRefreshed(volume) || volume.persistentVolumeClaim?.readOnly === true,
+    );
+    const readOnlyVolumes = new Set(onlyRead.map(({ name }) => name));
     for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
       const { name, mountPath, readOnly, subPath, subPathExpr, mountPropagation } = mount;
       const volumePath = volumePaths.get(name) ?? "";
@@ -239,8 +242,8 @@ export class PodActions {
           part === ""
             ? volumePath
             : await files.subPath(uid, { volume: name, container: container.name, index, volumePath, subPath: part }),
-        // The kubelet itself writes and deletes in these: nobody in the pod may put links in its way.
-        readOnly: fromApi.has(name) || (readOnly ?? false),
+        // In what comes from the API the kubelet itself writes and deletes: nobody in the pod may put links in its way.
+        readOnly: readOnlyVolumes.has(name) || (readOnly ?? false),
         propagation: (mountPropagation ?? "None") as Mount["propagation"],
       });
     }

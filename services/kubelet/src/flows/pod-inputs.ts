@@ -1,8 +1,16 @@
 /** What a pod needs from the API before its containers can be made: ConfigMaps, Secrets, tokens, Services. Read when needed, never kept. */
-import type { ConfigMap, Pod, Secret, Service } from "@pilothouse/api/types/core-v1";
+import type {
+  ConfigMap,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  Secret,
+  Service,
+} from "@pilothouse/api/types/core-v1";
 import { resources, type ApiClient, type KubernetesObject, type ResourceType } from "@pilothouse/client";
 import type { Clock } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
+import { claimsOf } from "@pilothouse/kinds/core/volume-binding";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { referencedObjects, tokenRequests, type TokenRequest, type VolumeSources } from "../core/volumes.ts";
 
@@ -38,16 +46,22 @@ export class InputReader {
 
   async read(pod: Pod, trace: TraceContext | undefined): Promise<PodInputs> {
     const wanted = referencedObjects(pod);
-    const [configMaps, secrets, tokens] = await Promise.all([
+    const [configMaps, secrets, claims, tokens] = await Promise.all([
       this.#readAll<ConfigMap>(resources.configMaps, pod, wanted.configMaps, trace),
       this.#readAll<Secret>(resources.secrets, pod, wanted.secrets, trace),
+      this.#readAll<PersistentVolumeClaim>(resources.persistentVolumeClaims, pod, claimsOf(pod), trace),
       this.#readTokens(pod, trace),
     ]);
+    const volumes = await this.#readVolumes([...claims.values()], trace);
     return {
       services: this.#ports.services(),
       sources: {
         configMap: (name) => configMaps.get(name),
         secret: (name) => secrets.get(name),
+        claimed: (name) => {
+          const claim = claims.get(name);
+          return claim && { claim, volume: volumes.get(claim.spec.volumeName ?? "") };
+        },
         token: (request) => tokens.get(keyOf(request)),
       },
     };
@@ -68,6 +82,26 @@ export class InputReader {
       }
     };
     await Promise.all(names.map(read));
+    return found;
+  }
+
+  /** Volumes belong to no namespace. Those that are not there yet are left out. */
+  async #readVolumes(
+    claims: readonly PersistentVolumeClaim[],
+    trace: TraceContext | undefined,
+  ): Promise<ReadonlyMap<string, PersistentVolume>> {
+    const found = new Map<string, PersistentVolume>();
+    for (const { spec } of claims) {
+      if (!spec.volumeName) continue;
+      try {
+        found.set(
+          spec.volumeName,
+          await this.#ports.client.get(resources.persistentVolumes, "", spec.volumeName, { trace }),
+        );
+      } catch (error) {
+        if (!isStatus(error, "NotFound")) throw error;
+      }
+    }
     return found;
   }
 

@@ -69,7 +69,9 @@ describe("RBAC", () => {
 
 describe("a kubelet", () => {
   const pods: NamedByPods = {
-    names: (resource, _, name) => resource === "secrets" && name === "s",
+    names: (resource, _, name) =>
+      `${resource}/${name}` === "secrets/s" || `${resource}/${name}` === "persistentvolumeclaims/c",
+    claimOf: (volume) => ({ "volume-of-c": { namespace: "default", name: "c" }, other: { name: "d" } })[volume],
   };
   const may = (over: Partial<Attributes>): boolean => nodeMay(asked(over), "n1", pods);
 
@@ -77,6 +79,9 @@ describe("a kubelet", () => {
     expect(may({ resource: "secrets", name: "s" })).toBe(true);
     expect(may({ resource: "secrets", name: "t" })).toBe(false);
     expect(may({ resource: "secrets", verb: "list", name: "" })).toBe(false);
+    expect(may({ resource: "persistentvolumes", name: "volume-of-c" })).toBe(true);
+    expect(may({ resource: "persistentvolumes", name: "other" })).toBe(false);
+    expect(may({ resource: "persistentvolumes", name: "nobody's" })).toBe(false);
     expect(may({ resource: "nodes", subresource: "status", verb: "patch", name: "n1" })).toBe(true);
     expect(may({ resource: "nodes", subresource: "status", verb: "patch", name: "n2" })).toBe(false);
     expect(may({ resource: "pods", subresource: "status", verb: "patch", name: "mine" })).toBe(true);

@@ -12,6 +12,8 @@ import type { Attributes } from "./authorize.ts";
 export interface NamedByPods {
   /** Does a pod of this node name the object `namespace/name` of this resource? */
   names(resource: NamedResource, namespace: string, name: string): boolean;
+  /** The claim that a volume belongs to. */
+  claimOf(volume: string): { readonly namespace?: string; readonly name?: string } | undefined;
 }
 
 export type NamedResource = "secrets" | "configmaps" | "persistentvolumeclaims" | "serviceaccounts";
@@ -40,6 +42,7 @@ const ROWS: readonly Row[] = [
   { resources: ["secrets"], verbs: READ, when: isNamed("secrets") },
   { resources: ["configmaps"], verbs: READ, when: isNamed("configmaps") },
   { resources: ["persistentvolumeclaims"], verbs: ["get"], when: isNamed("persistentvolumeclaims") },
+  { resources: ["persistentvolumes"], verbs: ["get"], when: isVolumeOfNamedClaim },
   { resources: ["serviceaccounts/token"], verbs: ["create"], when: isNamed("serviceaccounts") },
   { resources: ["services"], verbs: READ },
   { resources: ["certificatesigningrequests.certificates.k8s.io"], verbs: ["create", ...READ] },
@@ -65,6 +68,13 @@ const ROWS: readonly Row[] = [
     verbs: ["create"],
   },
 ];
+
+/** The volume itself is named by nobody: its claim is. */
+function isVolumeOfNamedClaim({ name: volume }: Attributes, _node: string, pods: NamedByPods): boolean {
+  const claim = pods.claimOf(volume);
+  if (!claim?.name) return false;
+  return pods.names("persistentvolumeclaims", claim.namespace ?? "", claim.name);
+}
 
 /** True when the node's kubelet may make this request. */
 export function nodeMay(attributes: Attributes, node: string, pods: NamedByPods): boolean {

@@ -139,5 +139,6 @@ function podsOf(cached: CachedObjects, node: string): NamedByPods {
       }
       return false;
     },
+    claimOf: (volume) => cached.get(known.persistentVolumes, "", volume)?.spec?.claimRef,
   };
 }
