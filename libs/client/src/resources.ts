@@ -51,6 +51,8 @@ export const resources = {
   leases: grouped<coordinationV1.Lease>("coordination.k8s.io", "leases", "Lease"),
   replicaSets: grouped<appsV1.ReplicaSet>("apps", "replicasets", "ReplicaSet"),
   statefulSets: grouped<appsV1.StatefulSet>("apps", "statefulsets", "StatefulSet"),
+  daemonSets: grouped<appsV1.DaemonSet>("apps", "daemonsets", "DaemonSet"),
+  controllerRevisions: grouped<appsV1.ControllerRevision>("apps", "controllerrevisions", "ControllerRevision"),
   deployments: grouped<appsV1.Deployment>("apps", "deployments", "Deployment"),
   jobs: grouped<batchV1.Job>("batch", "jobs", "Job"),
   cronJobs: grouped<batchV1.CronJob>("batch", "cronjobs", "CronJob"),

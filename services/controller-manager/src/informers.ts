@@ -42,6 +42,8 @@ export function startInformers(ports: InformerPorts) {
     deployments: start({ type: resources.deployments, indexes: { [BY_NAMESPACE]: byNamespace } }),
     jobs: start({ type: resources.jobs, indexes: byOwnership }),
     cronJobs: start({ type: resources.cronJobs }),
+    statefulSets: start({ type: resources.statefulSets, indexes: { [BY_NAMESPACE]: byNamespace } }),
+    controllerRevisions: start({ type: resources.controllerRevisions, indexes: byOwnership }),
     services: start({ type: resources.services, indexes: { [BY_NAMESPACE]: byNamespace } }),
     endpointSlices: start({ type: resources.endpointSlices, indexes: byOwnership }),
     endpoints: start({ type: resources.endpoints }),

@@ -32,6 +32,7 @@ import { startResourceQuotaController } from "./controllers/resourcequota/reconc
 import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
 import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
 import { startTtlAfterFinishedController } from "./controllers/ttl-after-finished/reconcile.ts";
+import { startStatefulSetController } from "./controllers/statefulset/reconcile.ts";
 import type { ControllerManagerConfig, ControllerPorts } from "./controller-ports.ts";
 import { Executor } from "./executor.ts";
 import { startInformers } from "./informers.ts";
@@ -62,6 +63,7 @@ export const controllers: Readonly<Record<string, StartController>> = {
   job: startJobController,
   cronjob: startCronJobController,
   "ttl-after-finished": startTtlAfterFinishedController,
+  statefulset: startStatefulSetController,
   endpointslice: startEndpointSliceController,
   "endpointslice-mirroring": startEndpointSliceMirroringController,
   endpoints: startEndpointsController,

@@ -1,4 +1,5 @@
 /** Small questions about API values. Pure. */
+import { sameValue } from "@pilothouse/kinds/field-errors";
 
 /** JSON with sorted keys. */
 export function canonicalJson(value: unknown): string {
@@ -19,4 +20,13 @@ export function scaledValue(value: number | string | undefined, total: number, r
 /** `2026-01-01T00:00:00Z` */
 export function timestampOf(nowMs: number): string {
   return new Date(nowMs).toISOString().replace(/\.\d+Z$/, "Z");
+}
+
+/** The same, as the API stores counts: a 0 may be left out. */
+export function sameCounts(a: object | undefined, b: object | undefined): boolean {
+  return sameValue(withoutZeros(a), withoutZeros(b));
+}
+
+function withoutZeros(fields: object = {}): object {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== 0));
 }

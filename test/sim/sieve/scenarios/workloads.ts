@@ -1,5 +1,5 @@
 /** What keeps pods running, whose pods a hand starts and ends as kubelets would. */
-import type { Deployment, ReplicaSet } from "@pilothouse/api/types/apps-v1";
+import type { ControllerRevision, Deployment, ReplicaSet, StatefulSet } from "@pilothouse/api/types/apps-v1";
 import type { Pod, ReplicationController } from "@pilothouse/api/types/core-v1";
 import { resources, type ApiClient, type KubernetesObject } from "@pilothouse/client";
 import type { Scenario } from "../scenario.ts";
@@ -15,6 +15,8 @@ const template = (image: string) => ({
   // Its volume would have a random name.
   spec: { automountServiceAccountToken: false, containers: [{ name: "web", image }] },
 });
+
+const claimed = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } };
 
 const scaleReplicaSet = (replicas: number) => (client: ApiClient) =>
   client.patch(resources.replicaSets, NAMESPACE, "web", merge({ spec: { replicas } }));
@@ -46,6 +48,9 @@ const running = {
   phase: "Running",
   conditions: [{ type: "Ready", status: "True", lastTransitionTime: "2026-01-01T00:00:00Z" }],
 };
+
+const changeStatefulSet = (spec: object) => (client: ApiClient) =>
+  client.patch(resources.statefulSets, NAMESPACE, "web", merge({ spec }));
 
 const deleteOnePod = async (client: ApiClient): Promise<void> => {
   const { items } = await client.list(resources.pods, NAMESPACE, { labelSelector: "app=web" });
@@ -134,15 +139,59 @@ export const workloads: readonly Scenario[] = [
       { afterMs: 4_000, does: "rolls back", run: changeDeployment({ template: template("web:v1") }) },
     ],
   },
+  {
+    name: "statefulset",
+    subject: controllerManager("statefulset"),
+    others: playKubelet,
+    end: exceptHistory,
+    steps: [
+      { afterMs: 0, does: "makes the account that pods run as", run: account },
+      {
+        afterMs: 200,
+        does: "makes a StatefulSet of 2, with a claim each",
+        run: (client) =>
+          client.create<StatefulSet>(resources.statefulSets, {
+            metadata: { name: "web", namespace: NAMESPACE },
+            spec: {
+              replicas: 2,
+              serviceName: "web",
+              selector: { matchLabels: { app: "web" } },
+              template: template("web:v1"),
+              volumeClaimTemplates: [{ metadata: { name: "data" }, spec: claimed }],
+            },
+          }),
+      },
+      { afterMs: 4_000, does: "rolls to v2", run: changeStatefulSet({ template: template("web:v2") }) },
+      { afterMs: 5_000, does: "deletes a pod", run: deleteOnePod },
+      { afterMs: 3_000, does: "scales to 1", run: changeStatefulSet({ replicas: 1 }) },
+    ],
+  },
 ];
 
-/** Whether a template was ever tried, and as which revision, is history: what was not seen leaves no trace. */
+/**
+ * Whether a template was ever tried, and as which revision, is history: what was not seen leaves no trace. So are the claims of
+ * pods that were there for a time only.
+ */
 function exceptHistory(objects: readonly KubernetesObject[]): readonly KubernetesObject[] {
-  const isInUse = (object: KubernetesObject): boolean =>
-    object.kind !== "ReplicaSet" || (object as ReplicaSet).spec.replicas !== 0;
-  return objects.filter(isInUse).map((object) => {
-    const { annotations = {}, ...metadata } = object.metadata;
-    const kept = Object.entries(annotations).filter(([name]) => !name.startsWith("deployment.kubernetes.io/revision"));
-    return { ...object, metadata: { ...metadata, annotations: Object.fromEntries(kept) } };
-  });
+  const pods = objects.flatMap((object) => (object.kind === "Pod" ? [object as Pod] : []));
+  const claims = pods
+    .flatMap(({ spec }) => spec.volumes ?? [])
+    .map((volume) => volume.persistentVolumeClaim?.claimName);
+  const revisions = pods.map(({ metadata }) => metadata.labels?.["controller-revision-hash"]);
+  const isInUse = (object: KubernetesObject): boolean => {
+    const { name = "", labels } = object.metadata;
+    if (object.kind === "ReplicaSet") return (object as ReplicaSet).spec.replicas !== 0;
+    if (object.kind === "PersistentVolumeClaim") return claims.includes(name);
+    if (object.kind === "ControllerRevision")
+      return [name, labels?.["controller-revision-hash"]].some((revision) => revisions.includes(revision));
+    return true;
+  };
+  return objects.filter(isInUse).map(withoutRevision);
+}
+
+function withoutRevision(object: KubernetesObject): KubernetesObject {
+  const { annotations = {}, ...metadata } = object.metadata;
+  const kept = Object.entries(annotations).filter(([name]) => !name.startsWith("deployment.kubernetes.io/revision"));
+  const { revision: _number, ...others } = object as ControllerRevision;
+  return { ...others, metadata: { ...metadata, annotations: Object.fromEntries(kept) } };
 }

@@ -5,7 +5,7 @@ import type { KubernetesObject } from "@pilothouse/client";
 import type { Informer } from "@pilothouse/informer";
 import type { Informers } from "../../informers.ts";
 
-export type WithStatus = KubernetesObject & { readonly status?: unknown };
+export type WithStatus = KubernetesObject & { readonly status?: object };
 
 export interface Family<T extends WithStatus> {
   /** Of the queue, and in metrics. */

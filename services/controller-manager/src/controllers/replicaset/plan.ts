@@ -7,7 +7,8 @@
 import type { ReplicaSet, ReplicaSetCondition, ReplicaSetStatus } from "@pilothouse/api/types/apps-v1";
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
-import { claim, controllerReference } from "../../core/ownership.ts";
+import { claim } from "../../core/ownership.ts";
+import { podFromTemplate } from "../../core/pod-from-template.ts";
 import { hasPodEnded, isPodActive, isPodReady, podAvailableAtMs } from "../../core/pods.ts";
 import { timestampOf } from "../../core/values.ts";
 import { inDeletionOrder } from "./rules.ts";
@@ -88,24 +89,6 @@ export function nextAvailabilityMs({ spec }: ReplicaSet, active: readonly Pod[],
   return times.length === 0 ? undefined : Math.min(...times);
 }
 
-/** A pod as the template describes it, without its name. The owner is a ReplicaSet unless it says another kind. */
-export function podFromTemplate(replicaSet: ReplicaSet): Pod {
-  const { metadata: { labels, annotations, finalizers } = {}, spec } = replicaSet.spec.template ?? {};
-  const { name = "", namespace = "" } = replicaSet.metadata;
-  const { apiVersion = "apps/v1", kind = "ReplicaSet" } = replicaSet;
-  return {
-    metadata: {
-      generateName: `${name}-`,
-      namespace,
-      ...(labels ? { labels } : {}),
-      ...(annotations ? { annotations } : {}),
-      ...(finalizers ? { finalizers } : {}),
-      ownerReferences: [controllerReference({ ...replicaSet, apiVersion, kind })],
-    },
-    spec: spec ?? { containers: [] },
-  };
-}
-
 function scaling(
   replicaSet: ReplicaSet,
   active: readonly Pod[],
@@ -117,7 +100,8 @@ function scaling(
     // A template that its own selector does not match would make pods for ever; validation forbids it, a race may not.
     if (!matchesLabels(labelSelectorOf(replicaSet.spec.selector), replicaSet.spec.template?.metadata?.labels))
       return [];
-    const pod = podFromTemplate(replicaSet);
+    const { apiVersion = "apps/v1", kind = "ReplicaSet" } = replicaSet;
+    const pod = podFromTemplate(replicaSet.spec.template, { ...replicaSet, apiVersion, kind });
     return Array.from({ length: Math.min(-surplus, BURST) }, () => ({ do: "create", pod }));
   }
   if (surplus === 0) return [];

@@ -4,7 +4,6 @@ import type { Pod } from "@pilothouse/api/types/core-v1";
 import { done, followChanges, inParallel, OwnWrites, requeueAfter, slowStart } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
 import { keyOf, splitKey } from "@pilothouse/informer";
-import { sameValue } from "@pilothouse/kinds/field-errors";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
@@ -16,6 +15,7 @@ import { isNamespaceLeaving } from "../../core/namespace-leaving.ts";
 import { nameSuffix } from "../../core/names.ts";
 import { controllerOf } from "../../core/ownership.ts";
 import { isPodActive } from "../../core/pods.ts";
+import { sameCounts } from "../../core/values.ts";
 import type { Cause } from "../../executor.ts";
 import { BY_CONTROLLER, BY_NAMESPACE, BY_ORPHAN_NAMESPACE } from "../../informers.ts";
 import { replicaSets, replicationControllers, type Family, type WithStatus } from "./families.ts";
@@ -171,7 +171,7 @@ class ReplicasController<T extends WithStatus> {
 
   async #tellStatus(owner: T, status: ReplicaSetStatus, cause: Cause): Promise<void> {
     const told = this.#family.withStatus(owner, status);
-    if (!sameValue(told.status, owner.status)) {
+    if (!sameCounts(told.status, owner.status)) {
       await this.#ports.executor.updateStatus(this.#family.informer, told, cause);
     }
   }
