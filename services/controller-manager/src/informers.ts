@@ -43,6 +43,7 @@ export function startInformers(ports: InformerPorts) {
     jobs: start({ type: resources.jobs, indexes: byOwnership }),
     cronJobs: start({ type: resources.cronJobs }),
     statefulSets: start({ type: resources.statefulSets, indexes: { [BY_NAMESPACE]: byNamespace } }),
+    daemonSets: start({ type: resources.daemonSets, indexes: { [BY_NAMESPACE]: byNamespace } }),
     controllerRevisions: start({ type: resources.controllerRevisions, indexes: byOwnership }),
     services: start({ type: resources.services, indexes: { [BY_NAMESPACE]: byNamespace } }),
     endpointSlices: start({ type: resources.endpointSlices, indexes: byOwnership }),

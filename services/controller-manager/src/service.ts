@@ -13,6 +13,7 @@ import { startCronJobController } from "./controllers/cronjob/reconcile.ts";
 import { startCsrApprovingController } from "./controllers/csr-approving/reconcile.ts";
 import { startCsrCleanerController } from "./controllers/csr-cleaner/reconcile.ts";
 import { startCsrSigningController } from "./controllers/csr-signing/reconcile.ts";
+import { startDaemonSetController } from "./controllers/daemonset/reconcile.ts";
 import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
 import { startDisruptionController } from "./controllers/disruption/reconcile.ts";
 import { startGarbageCollector } from "./controllers/garbage-collector/reconcile.ts";
@@ -64,6 +65,7 @@ export const controllers: Readonly<Record<string, StartController>> = {
   cronjob: startCronJobController,
   "ttl-after-finished": startTtlAfterFinishedController,
   statefulset: startStatefulSetController,
+  daemonset: startDaemonSetController,
   endpointslice: startEndpointSliceController,
   "endpointslice-mirroring": startEndpointSliceMirroringController,
   endpoints: startEndpointsController,

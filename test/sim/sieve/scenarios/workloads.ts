@@ -1,6 +1,6 @@
 /** What keeps pods running, whose pods a hand starts and ends as kubelets would. */
-import type { ControllerRevision, Deployment, ReplicaSet, StatefulSet } from "@pilothouse/api/types/apps-v1";
-import type { Pod, ReplicationController } from "@pilothouse/api/types/core-v1";
+import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "@pilothouse/api/types/apps-v1";
+import type { Node, Pod, ReplicationController } from "@pilothouse/api/types/core-v1";
 import { resources, type ApiClient, type KubernetesObject } from "@pilothouse/client";
 import type { Scenario } from "../scenario.ts";
 import { controllerManager } from "../subjects.ts";
@@ -51,6 +51,12 @@ const running = {
 
 const changeStatefulSet = (spec: object) => (client: ApiClient) =>
   client.patch(resources.statefulSets, NAMESPACE, "web", merge({ spec }));
+
+const changeDaemonSet = (spec: object) => (client: ApiClient) =>
+  client.patch(resources.daemonSets, NAMESPACE, "web", merge({ spec }));
+
+const makeNode = (name: string) => (client: ApiClient) =>
+  client.create<Node>(resources.nodes, { metadata: { name }, spec: {} });
 
 const deleteOnePod = async (client: ApiClient): Promise<void> => {
   const { items } = await client.list(resources.pods, NAMESPACE, { labelSelector: "app=web" });
@@ -164,6 +170,34 @@ export const workloads: readonly Scenario[] = [
       { afterMs: 4_000, does: "rolls to v2", run: changeStatefulSet({ template: template("web:v2") }) },
       { afterMs: 5_000, does: "deletes a pod", run: deleteOnePod },
       { afterMs: 3_000, does: "scales to 1", run: changeStatefulSet({ replicas: 1 }) },
+    ],
+  },
+  {
+    name: "daemonset",
+    subject: controllerManager("daemonset"),
+    others: playKubelet,
+    end: exceptHistory,
+    steps: [
+      { afterMs: 0, does: "makes the account that pods run as", run: account },
+      { afterMs: 100, does: "makes a node", run: makeNode("n1") },
+      {
+        afterMs: 200,
+        does: "makes a DaemonSet",
+        run: (client) =>
+          client.create<DaemonSet>(resources.daemonSets, {
+            metadata: { name: "web", namespace: NAMESPACE },
+            spec: { selector: { matchLabels: { app: "web" } }, template: template("web:v1") },
+          }),
+      },
+      { afterMs: 2_000, does: "makes another node", run: makeNode("n2") },
+      { afterMs: 2_000, does: "rolls to v2", run: changeDaemonSet({ template: template("web:v2") }) },
+      { afterMs: 4_000, does: "deletes a pod", run: deleteOnePod },
+      {
+        afterMs: 2_000,
+        does: "taints a node",
+        run: (client) =>
+          client.patch(resources.nodes, "", "n1", merge({ spec: { taints: [{ key: "mine", effect: "NoExecute" }] } })),
+      },
     ],
   },
 ];
