@@ -17,7 +17,9 @@ async function hooked(t: Trial, when: "postStart" | "preStop", how: "exec" | "ht
   const [web] = server["spec"].containers as [Loose];
   const script = `mkdir /w; cat > /w/answer <<'END'
 #!/bin/sh
-read -r line; echo "$line" >> /w/heard; echo "HTTP/1.0 200 OK"; echo
+read -r first; echo "$first" >> /w/heard
+while read -r line; do [ "\${#line}" -le 1 ] && break; done
+printf 'HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\nConnection: close\\r\\n\\r\\nok\\n'
 END
 chmod +x /w/answer; exec nc -lllllllll -p 80 -e /w/answer`;
   Object.assign(web, { image: TOOLBOX_IMAGE, command: ["sh", "-c", script], env: [] });
@@ -86,6 +88,11 @@ function sizedPod(sizes: Sizes): Loose {
   return pod;
 }
 
+/** In the words of cgroup v2, also where the machine has v1. */
+const CPU_LIMIT =
+  "if [ -f cpu.max ]; then cat cpu.max; else echo $(cat cpu/cpu.cfs_quota_us) $(cat cpu/cpu.cfs_period_us); fi";
+const MEMORY_LIMIT = "if [ -f memory.max ]; then cat memory.max; else cat memory/memory.limit_in_bytes; fi";
+
 /** The status tells the new sizes, the cgroups have them, and nothing was restarted. */
 async function becomes(t: Trial, sizes: Sizes): Promise<void> {
   const pod = await t.until("the resize is done", async () => {
@@ -101,16 +108,16 @@ async function becomes(t: Trial, sizes: Sizes): Promise<void> {
   });
   for (const status of pod["status"].containerStatuses as Loose[]) assert.equal(status["restartCount"], 0);
   for (const [name, { cpu = "-/-", memory = "-/-" }] of Object.entries(sizes)) {
-    const read = async (file: string): Promise<string> =>
-      (await t.kubectl("exec", "resized", "-c", name, "--", "cat", `/sys/fs/cgroup/${file}`)).trim();
+    const read = async (script: string): Promise<string> =>
+      (await t.kubectl("exec", "resized", "-c", name, "--", "sh", "-c", `cd /sys/fs/cgroup; ${script}`)).trim();
     const [cpuLimit, memoryLimit] = [cpu.split("/")[1] ?? "-", memory.split("/")[1] ?? "-"];
     if (cpuLimit !== "-") {
       const quota = Math.max(1_000, Number(cpuLimit.replace("m", "")) * 100);
-      await t.until(`${name} has its share`, async () => (await read("cpu.max")) === `${quota} 100000`);
+      await t.until(`${name} has its share`, async () => (await read(CPU_LIMIT)) === `${quota} 100000`);
     }
     if (memoryLimit !== "-") {
       const bytes = Number(memoryLimit.replace("Mi", "")) * 2 ** 20;
-      await t.until(`${name} has its memory`, async () => (await read("memory.max")) === String(bytes));
+      await t.until(`${name} has its memory`, async () => (await read(MEMORY_LIMIT)) === String(bytes));
     }
   }
 }

@@ -56,9 +56,10 @@ const cat = { exec: { command: ["cat", "/tmp/health"] } };
 /** A server that answers 200 for ten seconds and 500 from then on. */
 const failingServer = `mkdir -p /srv; cat > /srv/answer <<'END'
 #!/bin/sh
-read -r line
-if [ -f /srv/sick ]; then echo "HTTP/1.0 500 sick"; else echo "HTTP/1.0 200 OK"; fi
-echo
+read -r first
+while read -r line; do [ "\${#line}" -le 1 ] && break; done
+status='200 OK'; [ -f /srv/sick ] && status='500 sick'
+printf 'HTTP/1.1 %s\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n' "$status"
 END
 chmod +x /srv/answer; (sleep 10; touch /srv/sick) & exec nc -lllllllll -p 8080 -e /srv/answer`;
 const healthz = { httpGet: { path: "/healthz", port: 8080 } };
