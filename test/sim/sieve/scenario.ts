@@ -36,6 +36,8 @@ export interface Step {
 /** The process under test. */
 export interface Subject {
   readonly machine: string;
+  /** The names of the controllers that it runs, if it is a controller-manager. */
+  readonly controllers?: readonly string[];
   /** Its machine in a new world, with all that outlives the process. */
   prepare(world: World): Prepared;
 }

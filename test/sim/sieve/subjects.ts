@@ -13,6 +13,7 @@ export function controllerManager(...toStart: readonly (string | StartController
   const started = toStart.map((one) => (typeof one === "string" ? controllerNamed(one) : one));
   return {
     machine: "controller-manager-1",
+    controllers: toStart.filter((one) => typeof one === "string"),
     prepare: () => ({
       start: (life, scope, wires) =>
         void startControllerManager(
