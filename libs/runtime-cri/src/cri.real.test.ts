@@ -70,6 +70,29 @@ test("a session that is closed takes its command with it", async () => {
   expect(text(stdout)).not.toContain("4242");
 });
 
+test("whoever hears of an end finds it in the status, also of what ends as soon as it starts", async () => {
+  const own = connectTo(containerd);
+  const imageRef = (await own.imageStatus(TOOLBOX))?.id ?? "";
+  const sandboxConfig = plainSandbox("brief", `${containerd.directory}/logs`, containerd.cgroupParent);
+  const sandboxId = await own.runPodSandbox(sandboxConfig);
+  const seen: (string | undefined)[] = [];
+  const stop = own.subscribe((event) => {
+    if (event.kind !== "exited" || event.containerId === sandboxId) return;
+    void own.containerStatus(event.containerId).then((status) => seen.push(status?.state));
+  });
+  const brief = async (attempt: number): Promise<void> => {
+    const config = { ...plainContainer(`brief-${attempt}`, imageRef, "brief"), command: ["true"] };
+    await own.startContainer(await own.createContainer(sandboxId, config, sandboxConfig));
+  };
+  for (let round = 0; round < 10; round++) await Promise.all([0, 1, 2].map((which) => brief(3 * round + which)));
+  await until("all ends are told", () => seen.length === 30, 30_000);
+  expect(seen).toEqual(Array.from({ length: 30 }, () => "exited"));
+  stop();
+  await own.stopPodSandbox(sandboxId);
+  await own.removePodSandbox(sandboxId);
+  await own.close();
+});
+
 test("after containerd was killed and came back the container runs on and its end is told", async () => {
   const ended: string[] = [];
   let resyncs = 0;

@@ -13,7 +13,7 @@ const BEAT_MS = 10_000;
 const SILENCE_MS = 25_000;
 const REOPEN_MS = 500;
 const FIRST_LOOK_MS = 2;
-const LAST_LOOK_MS = 5_000;
+const LONGEST_WAIT_MS = 1_000;
 
 interface Envelope {
   readonly topic: string;
@@ -25,19 +25,19 @@ export class EventFeed {
   readonly #clock: Clock;
   readonly #connection: Connection;
   readonly #namespace: string;
-  readonly #stillRuns: (containerId: string) => Promise<boolean>;
+  readonly #isOver: (containerId: string) => Promise<boolean>;
   #abort: AbortController | undefined;
   #running: Promise<void> = Promise.resolve();
 
-  /** `stillRuns` asks the CRI whether it holds the container (or sandbox) to be running. */
+  /** `isOver` asks the CRI whether it holds the container (or sandbox) to have ended; one that it does not know has. */
   constructor(
     clock: Clock,
     connection: Connection,
     namespace: string,
-    stillRuns: (containerId: string) => Promise<boolean>,
+    isOver: (containerId: string) => Promise<boolean>,
   ) {
     this.#clock = clock;
-    this.#stillRuns = stillRuns;
+    this.#isOver = isOver;
     this.#connection = connection;
     this.#namespace = namespace;
   }
@@ -135,18 +135,15 @@ export class EventFeed {
 
   /**
    * TRAP: containerd's CRI plugin hears of an end from the same event as we do, and for a few milliseconds it still says that
-   * the container runs. Nothing is told before it says otherwise.
+   * the container runs, or has only been created; on a busy machine for longer. Nothing is told before it says otherwise:
+   * who looked too early would not look again.
    */
   async #tell(event: RuntimeEvent, signal: AbortSignal): Promise<void> {
     if (event.kind === "exited") {
       let waitMs = FIRST_LOOK_MS;
-      while (
-        waitMs < LAST_LOOK_MS &&
-        !signal.aborted &&
-        (await this.#stillRuns(event.containerId).catch(() => false))
-      ) {
+      while (!signal.aborted && !(await this.#isOver(event.containerId).catch(() => true))) {
         await sleep(this.#clock, waitMs, signal).catch(() => {});
-        waitMs *= 2;
+        waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
       }
     }
     this.#emit(event);

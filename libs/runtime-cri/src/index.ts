@@ -76,7 +76,7 @@ class CriRuntime implements Runtime {
   constructor(options: CriOptions) {
     this.#options = options;
     this.#connection = connect(options.clock, options.socketPath, NAMESPACE);
-    this.#events = new EventFeed(options.clock, this.#connection, NAMESPACE, (id) => this.#stillRuns(id));
+    this.#events = new EventFeed(options.clock, this.#connection, NAMESPACE, (id) => this.#isOver(id));
   }
 
   async version(): ReturnType<Runtime["version"]> {
@@ -216,10 +216,11 @@ class CriRuntime implements Runtime {
     this.#connection.close();
   }
 
-  async #stillRuns(id: string): Promise<boolean> {
+  /** One that ends as soon as it starts is "created" before it is said to run: that is no end either. */
+  async #isOver(id: string): Promise<boolean> {
     const container = await this.containerStatus(id);
-    if (container) return container.state === "running";
-    return (await this.podSandboxStatus(id))?.state === "ready";
+    if (container) return container.state === "exited";
+    return (await this.podSandboxStatus(id))?.state !== "ready";
   }
 
   #runtime<Response>(method: string, request: object, deadlineMs = CALL_MS): Promise<Response> {
