@@ -1,4 +1,5 @@
 import type { ControllerRevision } from "@pilothouse/api/types/apps-v1";
+import type { OwnerReference } from "@pilothouse/api/types/meta-v1";
 import { AGE, shown } from "../columns.ts";
 import { firstErrors, immutable, notNegative, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
@@ -35,6 +36,8 @@ function* rules({ data, revision }: ControllerRevision): FieldErrors {
 function controllerText({ metadata }: ControllerRevision): string {
   const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
   if (!owner) return "<none>";
-  const [group] = owner.apiVersion.includes("/") ? owner.apiVersion.split("/") : [""];
-  return `${[owner.kind, group].filter(Boolean).join(".").toLowerCase()}/${owner.name}`;
+  // Not judged yet: anything may be missing.
+  const { apiVersion = "", kind = "", name = "" }: Partial<OwnerReference> = owner;
+  const [group] = apiVersion.includes("/") ? apiVersion.split("/") : [""];
+  return `${[kind, group].filter(Boolean).join(".").toLowerCase()}/${name}`;
 }

@@ -181,11 +181,12 @@ export const sets: Behaviours = {
     await readyCount(t, "ordered", 3);
     const made = watch.told.filter(({ type }) => type === "ADDED").map(({ object }) => object.metadata.name);
     assert.deepEqual(made, ["ordered-1", "ordered-2"]);
-    await sick(t, "ordered-0", true);
-    await t.until("it is not ready", async () => (await all.get("ordered"))["status"].readyReplicas === 2);
+    const everyPod = ["ordered-0", "ordered-1", "ordered-2"];
+    for (const pod of everyPod) await sick(t, pod, true);
+    await t.until("none is ready", async () => ((await all.get("ordered"))["status"].readyReplicas ?? 0) === 0);
     await scale(all, "ordered", 0);
     await staysAt(t, "ordered", 3);
-    await sick(t, "ordered-0", false);
+    for (const pod of everyPod) await sick(t, pod, false);
     await readyCount(t, "ordered", 0);
     const gone = watch.told.filter(({ type }) => type === "DELETED").map(({ object }) => object.metadata.name);
     assert.deepEqual(gone, ["ordered-2", "ordered-1", "ordered-0"]);
