@@ -34,10 +34,11 @@ function* rules({ data, revision }: ControllerRevision): FieldErrors {
 
 /** `statefulset.apps/web` */
 function controllerText({ metadata }: ControllerRevision): string {
-  const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
-  if (!owner) return "<none>";
   // Not judged yet: anything may be missing.
-  const { apiVersion = "", kind = "", name = "" }: Partial<OwnerReference> = owner;
+  const owners: readonly Partial<OwnerReference>[] = metadata.ownerReferences ?? [];
+  const owner = owners.find(({ controller }) => controller === true);
+  if (!owner) return "<none>";
+  const { apiVersion = "", kind = "", name = "" } = owner;
   const [group] = apiVersion.includes("/") ? apiVersion.split("/") : [""];
   return `${[kind, group].filter(Boolean).join(".").toLowerCase()}/${name}`;
 }
