@@ -130,7 +130,9 @@ trace
 
 pilot
   .command("why <object>")
-  .description("why a pod does not run, what or whom it waits for, and the command that helps: pod/NAME, deployment/NAME, …")
+  .description(
+    "why a pod does not run, what or whom it waits for, and the command that helps: pod/NAME, deployment/NAME, …",
+  )
   .option("-n, --namespace <namespace>", "the object's namespace", "default")
   .action((what: string, { namespace }: { namespace: string }) =>
     withCluster(async ({ access }) => {

@@ -40,7 +40,7 @@ export async function why(api: ApiClient, what: string, namespace: string): Prom
   const known = WORKLOADS.find(({ names }) => names.includes(kind));
   const workload = known && (await find(api, known.type, namespace, name));
   if (!known || !workload) throw unknown(what, namespace);
-  return whyWorkload(api, known.type, workload as Workload);
+  return whyWorkload(api, known.type, workload);
 }
 
 async function whyPod(api: ApiClient, pod: Pod): Promise<readonly string[]> {
@@ -71,7 +71,7 @@ async function whyNoPod(api: ApiClient, namespace: string, name: string): Promis
     const { items } = await api.list(type, namespace);
     const owner = items.find(({ metadata }) => name === metadata.name || name.startsWith(`${metadata.name ?? ""}-`));
     if (!owner) continue;
-    return [`There is no pod ${namespace}/${name}.`, ...(await whyWorkload(api, type, owner as Workload))];
+    return [`There is no pod ${namespace}/${name}.`, ...(await whyWorkload(api, type, owner))];
   }
   throw unknown(`pod/${name}`, namespace);
 }
