@@ -108,6 +108,22 @@ test("a leader cut off from the store steps down before its lease can have ended
   await world.stop();
 });
 
+test("after a store that was lost for long somebody leads at once, though the old lease goes on", async () => {
+  const world = new World();
+  const all = ["a", "b", "c"].map((name) => world.candidate(name));
+  await world.pass(6_000);
+  const leaseId = (await world.truth.get(KEY)).entry?.leaseId ?? "";
+  for (const one of all) one.faults.call = () => ({ outMs: 0, backMs: 0, end: "refused" });
+  await world.pass(12_000);
+  expect(all.filter((one) => one.leading)).toEqual([]);
+  // A new leader of etcd gives every lease its whole time again.
+  await world.truth.keepLeaseAlive(leaseId);
+  for (const one of all) one.faults.call = answered;
+  await world.pass(1_000);
+  expect(all.map((one) => one.leading !== undefined)).toEqual([true, false, false]);
+  await world.stop();
+});
+
 test("a leader that was paused finds its fence gone, and learns that it has lost", async () => {
   const world = new World();
   const a = world.candidate("a");

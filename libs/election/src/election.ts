@@ -154,7 +154,7 @@ class ElectionRunner {
       try {
         const { entry, revision } = await store.get(electionKey(name));
         this.#follow(revision + 1);
-        this.#tell({ type: "key", key: entry && seenKey(entry), revision });
+        this.#tellKey(entry && seenKey(entry), revision);
         return;
       } catch {
         await this.#pause();
@@ -174,9 +174,12 @@ class ElectionRunner {
   }
 
   #tellChange(change: StoreChange): void {
-    if (change.type === "put") {
-      this.#tell({ type: "key", key: seenKey(change.entry), revision: change.entry.modRevision });
-    } else this.#tell({ type: "key", key: undefined, revision: change.modRevision });
+    if (change.type === "put") this.#tellKey(seenKey(change.entry), change.entry.modRevision);
+    else this.#tellKey(undefined, change.modRevision);
+  }
+
+  #tellKey(key: SeenKey | undefined, revision: number): void {
+    this.#tell({ type: "key", key, revision, isOwn: key?.identity === this.#options.identity });
   }
 
   async #create(): Promise<void> {
@@ -193,7 +196,12 @@ class ElectionRunner {
   }
 
   async #remove(createRevision: number): Promise<void> {
-    const removed = await removeKey(this.#candidate, createRevision).catch(() => false);
+    let removed = false;
+    try {
+      removed = await removeKey(this.#candidate, createRevision);
+    } catch {
+      await this.#pause();
+    }
     this.#tell(removed ? { type: "removed" } : { type: "failed" });
   }
 

@@ -27,12 +27,25 @@ test("a beat or probe of another leader says nothing of this one", () => {
   expect(nextStep(standby, other, 2_000)).toEqual({ state: standby, actions: [] });
 });
 
+const seen = { type: "key", isOwn: false } as const;
+
+test("a key of our own by which we do not lead is taken away, whenever it is met", () => {
+  const own = { ...seen, key: { ...leader, createRevision: 8 }, revision: 8, isOwn: true };
+  for (const state of [{ role: "looking" } as const, standby])
+    expect(nextStep(state, own, 10)).toEqual({
+      state: { role: "takingOver" },
+      actions: [{ do: "remove", createRevision: 8 }],
+    });
+  const creating: ElectionState = { role: "creating" };
+  expect(nextStep(creating, own, 10)).toEqual({ state: creating, actions: [] });
+});
+
 test("old news of the key does not depose a leader, new news does", () => {
-  expect(nextStep(leading, { type: "key", key: undefined, revision: 6 }, 10).state).toEqual(leading);
-  expect(nextStep(leading, { type: "key", key: leader, revision: 9 }, 10).state).toEqual(leading);
-  expect(nextStep(leading, { type: "key", key: undefined, revision: 8 }, 10).state.role).toBe("ending");
+  expect(nextStep(leading, { ...seen, key: undefined, revision: 6 }, 10).state).toEqual(leading);
+  expect(nextStep(leading, { ...seen, key: leader, revision: 9 }, 10).state).toEqual(leading);
+  expect(nextStep(leading, { ...seen, key: undefined, revision: 8 }, 10).state.role).toBe("ending");
   const next = { ...leader, createRevision: 8 };
-  expect(nextStep(leading, { type: "key", key: next, revision: 8 }, 10).actions).toEqual([
+  expect(nextStep(leading, { ...seen, key: next, revision: 8 }, 10).actions).toEqual([
     { do: "lose", why: "a has taken over" },
   ]);
 });

@@ -39,7 +39,7 @@ export type ElectionState =
       readonly heardOnce: boolean;
       readonly probing: boolean;
     }
-  /** Removing the key of a leader that is silent and dead. */
+  /** Removing the key of a leader that is silent and dead, or one of our own by which we do not lead. */
   | { readonly role: "takingOver" }
   | {
       readonly role: "leading";
@@ -54,8 +54,8 @@ export type ElectionState =
   | { readonly role: "stopped" };
 
 export type ElectionInput =
-  /** The key at this revision of the store; undefined where there is none. */
-  | { readonly type: "key"; readonly key: SeenKey | undefined; readonly revision: number }
+  /** The key at this revision of the store; undefined where there is none. `isOwn`: this very incarnation made it. */
+  | { readonly type: "key"; readonly key: SeenKey | undefined; readonly revision: number; readonly isOwn: boolean }
   | {
       readonly type: "created";
       readonly createRevision: number;
@@ -109,7 +109,7 @@ type Table = {
 
 const table: Table = {
   looking: {
-    key: (_, { key }, nowMs) => (key ? standBy(key, nowMs) : create()),
+    key: (_, seen, nowMs) => meet(seen, nowMs),
     stop: () => stopped(),
   },
   creating: {
@@ -119,10 +119,8 @@ const table: Table = {
     stop: () => stopped(),
   },
   standby: {
-    key: (state, { key }, nowMs) => {
-      if (!key) return create();
-      return key.createRevision === state.leader.createRevision ? stay(state) : standBy(key, nowMs);
-    },
+    key: (state, seen, nowMs) =>
+      seen.key?.createRevision === state.leader.createRevision ? stay(state) : meet(seen, nowMs),
     beat: (state, beat, nowMs) =>
       beat.createRevision === state.leader.createRevision
         ? stay({ ...state, heardMs: nowMs, heardOnce: true })
@@ -219,6 +217,17 @@ function create(): ElectionStep {
 
 function stopped(): ElectionStep {
   return stay({ role: "stopped" });
+}
+
+/**
+ * What a candidate does about the key that it finds. Its own is left from a leadership that it gave up while the store did not
+ * answer, or from a creation whose answer was lost. Others find this process alive and would wait for the lease, which a new
+ * leader of etcd prolongs by its whole length: so who made it takes it away.
+ */
+function meet({ key, isOwn }: InputOf<"key">, nowMs: number): ElectionStep {
+  if (!key) return create();
+  const { createRevision } = key;
+  return isOwn ? { state: { role: "takingOver" }, actions: [{ do: "remove", createRevision }] } : standBy(key, nowMs);
 }
 
 function standBy(leader: SeenKey, nowMs: number): ElectionStep {
