@@ -33,7 +33,8 @@ options:
     elements: dict
     default: []
   links:
-    description: Symbolic links, each with I(path) and I(target).
+    description:
+      - Symbolic links, each with I(path) and I(target), and optionally I(once), a path without which the link is not made yet.
     type: list
     elements: dict
     default: []
@@ -51,6 +52,11 @@ changed_paths:
   type: list
   elements: str
   returned: always
+waiting_paths:
+  description: Links whose time has not come.
+  type: list
+  elements: str
+  returned: always
 """
 
 
@@ -58,6 +64,7 @@ class Files:
     def __init__(self, check_mode):
         self.check_mode = check_mode
         self.changed_paths = []
+        self.waiting_paths = []
         self.diffs = []
 
     def note(self, path, before, after):
@@ -83,7 +90,10 @@ class Files:
             replace(path, wanted)
         self.own(path, mode, owner, group)
 
-    def link(self, path, target):
+    def link(self, path, target, once=None):
+        if once and not os.path.exists(once):
+            self.waiting_paths.append(path)
+            return
         actual = os.readlink(path) if os.path.islink(path) else None
         if actual == target:
             return
@@ -187,7 +197,12 @@ def main():
             files.remove(path)
     except (OSError, TypeError, ValueError) as error:
         module.fail_json(msg=str(error), changed_paths=files.changed_paths)
-    module.exit_json(changed=bool(files.changed_paths), changed_paths=files.changed_paths, diff=files.diffs)
+    module.exit_json(
+        changed=bool(files.changed_paths),
+        changed_paths=files.changed_paths,
+        waiting_paths=files.waiting_paths,
+        diff=files.diffs,
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ def load(path):
 
 
 preflight = load("action_plugins/preflight.py")
+machine_command = load("action_plugins/machine_command.py")
 systemd = load("filter_plugins/systemd.py")
 identities = load("filter_plugins/identities.py")
 networks = load("filter_plugins/networks.py")
@@ -132,6 +133,26 @@ class Filters(unittest.TestCase):
         self.assertEqual([bus.bus_token(name) for name in ("master-1", "a.b", "")], ["master-1", "a=2eb", "_"])
 
 
+class MachineCommand(unittest.TestCase):
+    def test_what_went_well_is_told_without_its_last_line_end(self):
+        told = machine_command.outcome({"rc": 0, "stdout": "one\ntwo\n", "stderr": ""})
+        self.assertEqual((told["changed"], told["rc"], told["stdout"], told["stderr"]), (True, 0, "one\ntwo", ""))
+        self.assertEqual(told["stdout_lines"], ["one", "two"])
+
+    def test_what_failed_says_why(self):
+        told = machine_command.outcome({"rc": 1, "stdout": "  ✘ etcd: not running\n", "stderr": ""})
+        self.assertEqual((told["failed"], told["msg"]), (True, "✘ etcd: not running"))
+        self.assertIn("said nothing", machine_command.outcome({"rc": 7, "stdout": "", "stderr": ""})["msg"])
+
+
+class Clock(unittest.TestCase):
+    def test_the_clock_is_asked_again_only_while_the_answer_is_unsure(self):
+        self.assertTrue(preflight.is_sure((3.0, 20.0), 500))
+        self.assertFalse(preflight.is_sure((3.0, 80.0), 500))
+        # So near to the limit that the error decides.
+        self.assertFalse(preflight.is_sure((490.0, 20.0), 500))
+
+
 class MachineFiles(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -156,6 +177,14 @@ class MachineFiles(unittest.TestCase):
         files.folder(os.path.join(self.folder.name, "other"), owner=self.owner)
         self.assertEqual(len(files.changed_paths), 2)
         self.assertEqual(os.listdir(self.folder.name), [])
+
+    def test_a_link_waits_for_what_must_come_first(self):
+        files = machine_files.Files(False)
+        files.link(self.path, "release", once=self.path + ".VERSION")
+        self.assertEqual((files.changed_paths, files.waiting_paths), ([], [self.path]))
+        files.file(self.path + ".VERSION", "1\n", owner=self.owner)
+        files.link(self.path, "release", once=self.path + ".VERSION")
+        self.assertEqual(os.readlink(self.path), "release")
 
     def test_what_must_not_be_there_goes(self):
         files = machine_files.Files(False)
