@@ -2,11 +2,13 @@
 import { sleep, type Clock, type Random } from "@pilothouse/clock";
 import type { Lab } from "../../deploy/lab/layout.ts";
 import { judgeAvailability, type Sample, type Span } from "./checkers/availability.ts";
-import { judgeHealed, type DeploymentObject, type NodeObject } from "./checkers/healed.ts";
+import { judgeHealed, type DeploymentObject, type JobObject, type NodeObject } from "./checkers/healed.ts";
+import { identityFigures, judgeIdentities } from "./checkers/identities.ts";
 import { judgeLeadership, leadershipFigures } from "./checkers/leadership.ts";
 import { judgeOrphans, type ClusterObjects } from "./checkers/orphans.ts";
 import { judgeSlopes, slopesOf } from "./checkers/slopes.ts";
 import type { Finding } from "./finding.ts";
+import { readEvidence, removeEvidence } from "./machines/evidence.ts";
 import { sampleProcesses } from "./machines/sampling.ts";
 import { answerOf } from "./machines/ssh.ts";
 import { TRACES_SCRIPT, tracesOf } from "./machines/traces.ts";
@@ -16,10 +18,12 @@ import type { SoakOutcome } from "./report/outcome.ts";
 import { askAny, getJson, type Access } from "./workload/access.ts";
 import { createStable, NODE_PORT, useDeployments } from "./workload/deployments.ts";
 import { runEpisode, type EpisodeResult } from "./workload/episodes.ts";
-import { followSurges } from "./workload/followers.ts";
+import { followWorkloads } from "./workload/followers.ts";
 import { inflictPlan, type Inflicted } from "./workload/inflict.ts";
+import { useJobs } from "./workload/jobs.ts";
 import { Leaders } from "./workload/leaders.ts";
 import { probeApi, probeService } from "./workload/probes.ts";
+import { useStatefulSets } from "./workload/stateful-sets.ts";
 
 export interface SoakOptions {
   readonly access: Access;
@@ -56,7 +60,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakOutcome> {
   const note = (sample: Sample): void => void samples.push(sample);
   const leaders = new Leaders(access, startMs);
   await leaders.begin();
-  const surges = followSurges(access, namespace, random.fork("followers"), following.signal);
+  const monitors = followWorkloads(access, namespace, random.fork("followers"), following.signal);
   await createStable(access, namespace);
   const maps = `/api/v1/namespaces/${namespace}/configmaps`;
   for (const name of ["probe", "fenced-kube-scheduler", "fenced-kube-controller-manager"])
@@ -77,18 +81,25 @@ export async function runSoak(options: SoakOptions): Promise<SoakOutcome> {
     }),
   ];
   const episodes = runEpisodes(options, `${namespace}-maps`, using);
-  const deployments = useDeployments(access, namespace, random.fork("deployments"), using);
+  const users = Promise.all([
+    useDeployments(access, namespace, random.fork("deployments"), using),
+    useStatefulSets(access, namespace, random.fork("stateful sets"), using),
+    useJobs(access, namespace, random.fork("jobs"), using),
+  ]);
   const faults = lab ? await inflictPlan(lab, plan, clock, startMs, tell, options.signal) : [];
-  const [results, deploymentFigures] = await Promise.all([episodes, deployments]);
+  const results = await episodes;
+  const [deploymentFigures, statefulSetFigures, jobFigures] = await users;
   tell("the workload is over: waiting until all is well");
   const unhealed = await healed(access, namespace, clock);
   stop();
   await Promise.all([...probing, leading, reading]);
-  const monitor = await surges;
+  const { surges, jobs } = await monitors;
   const processSamples = await processes;
   const lastedMs = clock.monotonicMs() - startMs;
   await askAny(access, "DELETE", `/api/v1/namespaces/${namespace}`).catch(() => undefined);
   const orphans = lab ? await orphansOf(access, lab, namespace, clock) : [];
+  const { runs, done } = await readEvidence(lab?.machines ?? [], namespace);
+  await removeEvidence(lab?.machines ?? [], namespace);
   await leaders.readOn();
   const losses = quorumLosses(faults, lab?.machines ?? []);
   const slopes = slopesOf(processSamples);
@@ -98,7 +109,9 @@ export async function runSoak(options: SoakOptions): Promise<SoakOutcome> {
     lastedMs,
     findings: [
       ...results.flatMap(({ findings }) => findings),
-      ...monitor.findings,
+      ...surges.findings,
+      ...judgeIdentities(runs),
+      ...(lab ? jobs.judge(done) : jobs.findings),
       ...judgeLeadership(leaders),
       ...judgeAvailability(samples, rulesFor(nodes, faults, losses)),
       ...faults.flatMap(({ text, failure }) =>
@@ -111,7 +124,9 @@ export async function runSoak(options: SoakOptions): Promise<SoakOutcome> {
     ],
     figures: {
       histories: historyFigures(results),
-      deployments: { ...deploymentFigures, ...monitor.figures },
+      Deployments: { ...deploymentFigures, ...surges.figures },
+      StatefulSets: { ...statefulSetFigures, ...identityFigures(runs) },
+      Jobs: { ...jobFigures, ...jobs.figures },
       leadership: leadershipFigures(leaders),
       ...probeFigures(samples),
     },
@@ -196,9 +211,13 @@ function rulesFor(nodes: readonly Node[], faults: readonly Inflicted[], losses: 
 async function healed(access: Access, namespace: string, clock: Clock): Promise<Finding[]> {
   return untilNone(clock, HEALED_WITHIN_MS, async () => {
     const { items: nodes } = await getJson<{ readonly items: readonly NodeObject[] }>(access, "/api/v1/nodes");
-    const path = `/apis/apps/v1/namespaces/${namespace}/deployments`;
-    const { items: deployments } = await getJson<{ readonly items: readonly DeploymentObject[] }>(access, path);
-    return judgeHealed(nodes, deployments);
+    const inNamespace = async <T>(group: string, plural: string): Promise<readonly T[]> =>
+      (await getJson<{ readonly items: readonly T[] }>(access, `/apis/${group}/namespaces/${namespace}/${plural}`))
+        .items;
+    const deployments = await inNamespace<DeploymentObject>("apps/v1", "deployments");
+    const statefulSets = await inNamespace<DeploymentObject>("apps/v1", "statefulsets");
+    const jobs = await inNamespace<JobObject>("batch/v1", "jobs");
+    return judgeHealed({ nodes, deployments, statefulSets, jobs });
   });
 }
 

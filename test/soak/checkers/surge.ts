@@ -10,12 +10,12 @@ export interface WorkloadEvent {
   readonly revision: number;
   /** When it was seen. */
   readonly atMs: number;
-  readonly kind: "Deployment" | "ReplicaSet" | "Pod";
+  readonly kind: "Deployment" | "ReplicaSet" | "Pod" | "Job";
   readonly type: "ADDED" | "MODIFIED" | "DELETED";
   readonly object: WorkloadObject;
 }
 
-/** As much of the three kinds as matters here. */
+/** As much of these kinds as matters here. */
 export interface WorkloadObject {
   readonly metadata: {
     readonly name: string;
@@ -27,8 +27,16 @@ export interface WorkloadObject {
   readonly spec?: {
     readonly replicas?: number;
     readonly strategy?: { readonly type?: string; readonly rollingUpdate?: { readonly maxSurge?: number | string } };
+    readonly parallelism?: number;
+    readonly completions?: number;
+    readonly completionMode?: string;
   };
-  readonly status?: { readonly phase?: string };
+  readonly status?: {
+    readonly phase?: string;
+    readonly succeeded?: number;
+    readonly completedIndexes?: string;
+    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+  };
 }
 
 /** How long a controller may act on what it has not heard of being changed. */
@@ -45,13 +53,13 @@ export class SurgeMonitor {
   /** The living pods of each ReplicaSet. */
   readonly #pods = new Map<string, Set<string>>();
 
-  /** In the order of their revisions. */
+  /** In the order of their revisions. Other kinds are passed over. */
   observe(event: WorkloadEvent): void {
     const { kind, type, object, atMs } = event;
     const { uid } = object.metadata;
     if (kind === "Deployment") this.#want(this.#wantedOf(this.#deployments, uid), atMs, type, mostOf(object));
     else if (kind === "ReplicaSet") this.#replicaSet(event);
-    else this.#pod(event);
+    else if (kind === "Pod") this.#pod(event);
   }
 
   #replicaSet({ revision, atMs, type, object }: WorkloadEvent): void {

@@ -1,37 +1,52 @@
-/** Follows Deployments, ReplicaSets and pods through the apiservers, and shows them to the monitor of surges as they happened. */
+/** Follows Deployments, ReplicaSets, Jobs and pods through the apiservers, and shows them to the monitors as they happened. */
 import { sleep, type Random } from "@pilothouse/clock";
 import type { WatchRequest } from "../../history/history.ts";
 import { watchEvents, watchRequest, type Collection } from "../../history/watch-requests.ts";
 import type { Door } from "../../history/writers.ts";
 import { InOrder } from "../checkers/in-order.ts";
+import { JobMonitor } from "../checkers/jobs.ts";
 import { SurgeMonitor, type WorkloadEvent, type WorkloadObject } from "../checkers/surge.ts";
 import type { Access } from "./access.ts";
 
-const KINDS = { Deployment: "deployments", ReplicaSet: "replicasets", Pod: "pods" } as const;
+/** Where each is, before and after its namespace. */
+const KINDS = {
+  Deployment: ["/apis/apps/v1", "deployments"],
+  ReplicaSet: ["/apis/apps/v1", "replicasets"],
+  Job: ["/apis/batch/v1", "jobs"],
+  Pod: ["/api/v1", "pods"],
+} as const;
 const STREAM_SECONDS = 5;
 const SILENCE_MS = 3_000;
 const RETRY_MS = 200;
 
+export interface Monitors {
+  readonly surges: SurgeMonitor;
+  readonly jobs: JobMonitor;
+}
+
 /** Until the signal. */
-export async function followSurges(
+export async function followWorkloads(
   access: Access,
   namespace: string,
   random: Random,
   signal: AbortSignal,
-): Promise<SurgeMonitor> {
-  const monitor = new SurgeMonitor();
+): Promise<Monitors> {
+  const monitors: Monitors = { surges: new SurgeMonitor(), jobs: new JobMonitor() };
   const order = new InOrder<WorkloadEvent>(Object.keys(KINDS));
-  const show = (events: readonly WorkloadEvent[]): void => events.forEach((event) => monitor.observe(event));
+  const show = (events: readonly WorkloadEvent[]): void =>
+    events.forEach((event) =>
+      Object.values(monitors).forEach((monitor: SurgeMonitor | JobMonitor) => monitor.observe(event)),
+    );
   await Promise.all(
     (Object.keys(KINDS) as (keyof typeof KINDS)[]).map((kind) =>
       follow(access, kind, namespace, random.fork(kind), signal, {
         event: (event) => show(order.offer(kind, event)),
         bookmark: (revision) => show(order.advance(kind, revision)),
-        lost: (message) => void monitor.findings.push({ checker: "replicas + surge", message: `${kind}: ${message}` }),
+        lost: (message) => void monitors.surges.findings.push({ checker: "workloads", message: `${kind}: ${message}` }),
       }),
     ),
   );
-  return monitor;
+  return monitors;
 }
 
 interface Listener {
@@ -49,10 +64,10 @@ async function follow(
   signal: AbortSignal,
   listener: Listener,
 ): Promise<void> {
-  const group = kind === "Pod" ? "/api/v1" : "/apis/apps/v1";
+  const [group, plural] = KINDS[kind];
   const collection: Collection = {
     namespace,
-    path: `${group}/namespaces/${namespace}/${KINDS[kind]}`,
+    path: `${group}/namespaces/${namespace}/${plural}`,
     storePrefix: "",
   };
   let place: number | undefined;
