@@ -8,6 +8,7 @@ import { criRuntime } from "@pilothouse/runtime-cri";
 import { nodeFiles } from "./adapters/files.ts";
 import { logFiles } from "./adapters/log-files.ts";
 import { machineFacts, machineProbe } from "./adapters/machine.ts";
+import { manifestFiles } from "./adapters/manifest-files.ts";
 import { networkProbe } from "./adapters/network-probe.ts";
 import { serveKubelet, type ServerTls } from "./adapters/server.ts";
 import { parseRegistration } from "./core/node.ts";
@@ -33,6 +34,11 @@ await runProcess({
       type: "string",
       help: "Where volumes and files of pods live.",
       default: "/var/lib/pilothouse/kubelet",
+    },
+    "static-pod-path": {
+      type: "string",
+      help: "A directory of manifests, or one file: the node's own pods, which run without the API server too.",
+      default: "",
     },
     "container-runtime-endpoint": {
       type: "string",
@@ -71,6 +77,7 @@ await runProcess({
         network: networkProbe(clock),
         logs: logFiles(clock),
         machine: machineProbe(clock, rootDir, async () => (await runtime.imageFsInfo()).mountpoint),
+        manifests: values["static-pod-path"] === "" ? undefined : manifestFiles(values["static-pod-path"]),
         writeCniConfig: (text) => replaceFile(cniFile, text),
       },
       {

@@ -10,7 +10,7 @@ import { memoryRuntime, type ImageScript, type MemoryRuntime } from "@pilothouse
 import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/memory";
 import { memoryFiles, type MemoryFiles } from "./flows/memory-files.ts";
 import type { MachineUsage } from "./core/usage.ts";
-import type { ProbeOutcome } from "./flows/ports.ts";
+import type { ManifestFiles, ProbeOutcome } from "./flows/ports.ts";
 import { start, type KubeletConfig } from "./service.ts";
 
 export interface Rig {
@@ -24,6 +24,10 @@ export interface Rig {
   network: ProbeOutcome;
   /** What the machine uses from now on; nobody looks at it unless it was there from the start. */
   usage: MachineUsage | undefined;
+  /** The node's manifests by path; the kubelet hears of a change by `wrote`. */
+  readonly manifests: Map<string, string>;
+  /** Says that manifests changed. */
+  wrote(): Promise<void>;
   /** Ends the kubelet and starts another one on the same runtime. */
   restart(): Promise<void>;
   create(name: string, spec: Partial<PodSpec> & Pick<PodSpec, "containers">, metadata?: Pod["metadata"]): Promise<Pod>;
@@ -75,10 +79,24 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>, us
     const writeCniConfig = (): Promise<void> => Promise.resolve();
     const ports = { clock, random, client, runtime, files, telemetry, network, logs, writeCniConfig, scope };
     const machine = { usage: () => Promise.resolve(rig.usage as MachineUsage) };
-    const { ready } = start(usage ? { ...ports, machine } : ports, testConfig);
+    const found = { ...ports, manifests: manifestFiles };
+    const { ready } = start(usage ? { ...found, machine } : found, testConfig);
     await clock.advance(100);
-    await ready;
+    // Without an API it is not ready, and runs its own pods all the same.
+    if (api.intercept === undefined) await ready;
     return scope;
+  };
+  const manifests = new Map<string, string>();
+  const heard = new Set<() => void>();
+  const manifestFiles: ManifestFiles = {
+    read: () => {
+      const sorted = [...manifests].toSorted(([a], [b]) => (a < b ? -1 : 1));
+      return Promise.resolve(sorted.map(([path, text]) => ({ path, content: new TextEncoder().encode(text) })));
+    },
+    watch(changed) {
+      heard.add(changed);
+      return () => void heard.delete(changed);
+    },
   };
   let kubelet: Scope;
   const rig: Rig = {
@@ -90,6 +108,11 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>, us
     telemetry,
     network: { ok: true, detail: "" },
     usage,
+    manifests,
+    async wrote() {
+      for (const changed of heard) changed();
+      await clock.advance(50);
+    },
     async restart() {
       await kubelet.close();
       kubelet = await startKubelet();

@@ -12,9 +12,9 @@ import type { Scope } from "@pilothouse/lifecycle";
 import { allSynced, type Informer, type InformerPorts } from "@pilothouse/informer";
 import type { Runtime } from "@pilothouse/runtime";
 import type { Telemetry } from "@pilothouse/telemetry";
-import type { Pressure } from "./core/admission.ts";
+import { isStatic, type Pressure } from "./core/admission.ts";
 import { cniConfig } from "./core/cni.ts";
-import { allocatableOf, type MachineFacts, type Registration } from "./core/node.ts";
+import { allocatableOf, initialNode, type MachineFacts, type Registration } from "./core/node.ts";
 import { eventRecorder } from "./flows/events.ts";
 import { informedPods, informedServices } from "./flows/informed.ts";
 import type { KubeletPorts } from "./flows/kubelet-ports.ts";
@@ -23,7 +23,8 @@ import type { NodeSettings } from "./flows/node-settings.ts";
 import { KubeletRequests } from "./flows/requests.ts";
 import { PodWorkers } from "./flows/pod-workers.ts";
 import { NodeHealth } from "./flows/node-health.ts";
-import type { LogFiles, MachineProbe, NetworkProbe, NodeFiles, PodSource } from "./flows/ports.ts";
+import type { LogFiles, MachineProbe, ManifestFiles, NetworkProbe, NodeFiles, PodSource } from "./flows/ports.ts";
+import { StaticPods } from "./flows/static-pods.ts";
 
 export interface KubeletServicePorts {
   readonly clock: Clock;
@@ -42,6 +43,8 @@ export interface KubeletServicePorts {
   readonly bus?: Bus;
   /** Where pods come from, if not from the API server. */
   readonly pods?: PodSource;
+  /** The node's own pods; absent: it has none. */
+  readonly manifests?: ManifestFiles | undefined;
   /** Gives the runtime its network configuration once the node's share is known. */
   readonly writeCniConfig: (text: string) => Promise<void>;
 }
@@ -84,6 +87,8 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
   const informerPorts: InformerPorts = { client, bus, clock, random, telemetry, scope };
   const services = informedServices(informerPorts);
   let node: Informer<Node> | undefined;
+  // The API's pods are judged beside each other, and none before all are known.
+  let known = false;
   const flowPorts: KubeletPorts = {
     clock,
     random,
@@ -95,18 +100,25 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
     tracer,
     log,
     services: () => services.list(),
-    node: () => node?.get("", config.nodeName),
+    node: () => (known ? node?.get("", config.nodeName) : undefined),
+    shownAs: (pod) => (isStatic(pod) ? statics.mirrorOf(pod) : pod),
   };
   let health: NodeHealth | undefined;
   const pressures = (): readonly Pressure[] => health?.pressures() ?? [];
   const workers = new PodWorkers(flowPorts, settingsOf(config, pressures), scope);
   if (ports.machine) health = new NodeHealth(flowPorts, ports.machine, workers, config.nodeName);
+  const staticPorts = { ...flowPorts, scope, manifests: ports.manifests };
+  const statics: StaticPods = new StaticPods(staticPorts, config.nodeName, workers);
   const ready = Promise.withResolvers<void>();
   scope.run("begin", async () => {
+    // A node's own pods run before there is an API: they may be what the API needs.
+    await statics.start();
+    workers.start();
     node = await keepNode(flowPorts, { ...config, pressures }, informerPorts, cniWriter(ports, config));
     await allSynced([services, node], scope.signal);
-    await (ports.pods ?? informedPods(informerPorts, config.nodeName)).start(workers);
-    await workers.start();
+    await statics.source(ports.pods ?? informedPods(informerPorts, config.nodeName)).start(workers);
+    known = true;
+    await workers.adoptOrphans();
     health?.start(scope);
     ready.resolve();
   });
@@ -150,6 +162,7 @@ function settingsOf(config: KubeletConfig, pressures: NodeSettings["pressures"])
     clusterDns: { servers: config.clusterDns, domain: clusterDomain },
     allowedUnsafeSysctls: config.allowedUnsafeSysctls ?? [],
     pressures,
+    initialNode: initialNode({ ...config, runtimeVersion: "" }, config.registration),
     allocatable: allocatableOf(machine),
   };
 }

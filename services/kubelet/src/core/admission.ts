@@ -7,6 +7,7 @@ import { clashes, hostPortsOf } from "@pilothouse/kinds/core/host-ports";
 import { matchesRequiredAffinity } from "@pilothouse/kinds/core/node-selector";
 import { nodeAllocatable, podRequests } from "@pilothouse/kinds/core/pod-resources";
 import { tolerates } from "@pilothouse/kinds/core/tolerations";
+import { ANNOTATION_SOURCE } from "./static-pods.ts";
 import { forbiddenSysctl } from "./sysctls.ts";
 
 export interface Rejection {
@@ -27,7 +28,6 @@ export interface AdmissionInput {
 
 export type Pressure = "MemoryPressure" | "DiskPressure" | "PIDPressure";
 
-const STATIC_SOURCE = "kubernetes.io/config.source";
 const SYSTEM_CRITICAL = 2_000_000_000;
 
 /** Undefined: it is taken. */
@@ -53,7 +53,7 @@ const RULES: readonly Rule[] = [
 ];
 
 export function isStatic({ metadata }: Pod): boolean {
-  const source = metadata.annotations?.[STATIC_SOURCE];
+  const source = metadata.annotations?.[ANNOTATION_SOURCE];
   return source !== undefined && source !== "api";
 }
 

@@ -1,5 +1,5 @@
 /** What a Node object says of its machine. Pure. */
-import type { NodeCondition, NodeStatus, Taint } from "@pilothouse/api/types/core-v1";
+import type { Node, NodeCondition, NodeStatus, Taint } from "@pilothouse/api/types/core-v1";
 import { parseQuantity } from "@pilothouse/quantity";
 import type { RuntimeCondition } from "@pilothouse/runtime";
 import type { Pressure } from "./admission.ts";
@@ -103,6 +103,18 @@ export function nodeStatus({ nodeName, nodeIp, port, machine, runtimeVersion }: 
       operatingSystem: "linux",
       architecture: machine.architecture,
     },
+  };
+}
+
+/** The Node object of a machine that nobody has heard of yet. */
+export function initialNode(input: NodeInput, { labels, taints }: Registration): Node {
+  const { nodeName, machine } = input;
+  return {
+    kind: "Node",
+    apiVersion: "v1",
+    metadata: { name: nodeName, labels: { ...labels, ...nodeLabels(nodeName, machine) } },
+    spec: taints.length === 0 ? {} : { taints: [...taints] },
+    status: nodeStatus(input),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Node, Service } from "@pilothouse/api/types/core-v1";
+import type { Node, Pod, Service } from "@pilothouse/api/types/core-v1";
 import type { ApiClient } from "@pilothouse/client";
 import type { Clock, Random } from "@pilothouse/clock";
 import type { Runtime } from "@pilothouse/runtime";
@@ -19,6 +19,8 @@ export interface KubeletPorts {
   readonly services: () => readonly Service[];
   /** The Node object of this machine, as it is shown; undefined before it is known. */
   readonly node: () => Node | undefined;
+  /** The pod that the API shows in this one's place: a static pod's mirror, else the pod itself. Undefined while there is none. */
+  readonly shownAs: (pod: Pod) => Pod | undefined;
   readonly tracer: Tracer;
   readonly log: Logger;
 }

@@ -1,3 +1,4 @@
+import type { Node } from "@pilothouse/api/types/core-v1";
 import type { Pressure } from "../core/admission.ts";
 import type { NodePlaces } from "../core/container-config.ts";
 import type { ClusterDns } from "../core/dns.ts";
@@ -11,5 +12,7 @@ export interface NodeSettings {
   readonly allowedUnsafeSysctls: readonly string[];
   /** What runs short on the node now. */
   readonly pressures: () => readonly Pressure[];
+  /** The node as it will be registered: static pods are judged by it before the API has been heard of. */
+  readonly initialNode: Node;
   readonly allocatable: { readonly cpu: string; readonly memory: string };
 }

@@ -7,9 +7,9 @@ import { isStatus } from "@pilothouse/errors";
 import type { Informer, InformerPorts } from "@pilothouse/informer";
 import type { Pressure } from "../core/admission.ts";
 import {
+  initialNode,
   isTold,
   nodeConditions,
-  nodeLabels,
   nodeStatus,
   withExtended,
   type MachineFacts,
@@ -68,12 +68,10 @@ export async function keepNode(
 async function register(ports: KubeletPorts, options: NodeOptions): Promise<void> {
   const { client } = ports;
   const { nodeName, registration } = options;
-  const labels = { ...registration.labels, ...nodeLabels(nodeName, options.machine) };
-  const status = await currentStatus(ports, options, undefined);
-  const spec = registration.taints.length === 0 ? {} : { taints: [...registration.taints] };
-  const node: Node = { kind: "Node", apiVersion: "v1", metadata: { name: nodeName, labels }, spec, status };
+  const initial = initialNode({ ...options, runtimeVersion: "" }, registration);
+  const { labels } = initial.metadata;
   try {
-    await client.create(resources.nodes, node);
+    await client.create(resources.nodes, { ...initial, status: await currentStatus(ports, options, undefined) });
   } catch (error) {
     if (!isStatus(error, "AlreadyExists")) throw error;
     const patch = { type: "application/strategic-merge-patch+json" as const, body: { metadata: { labels } } };

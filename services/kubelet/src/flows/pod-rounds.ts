@@ -12,7 +12,7 @@ import { RuntimeError } from "@pilothouse/runtime";
 import type { TraceContext } from "@pilothouse/telemetry";
 import { ConfigUnavailable } from "../core/environment.ts";
 import { BACKOFF_SHOWN_MS, holdOfSandbox, holdOfStart, holdsShown } from "../core/holds.ts";
-import { judgeAdmission } from "../core/admission.ts";
+import { isStatic, judgeAdmission } from "../core/admission.ts";
 import {
   graceOf,
   isOver,
@@ -90,7 +90,7 @@ export class PodRounds {
   #isTaken(record: PodRecord, trace: TraceContext | undefined): boolean {
     const { pod, vanished } = record;
     const { clock, events, node } = this.#ports;
-    const known = node();
+    const known = node() ?? (isStatic(pod) ? this.#settings.initialNode : undefined);
     const begun = pod.status?.startTime !== undefined || record.runtime.sandboxes.length > 0;
     if (vanished || begun || pod.metadata.deletionTimestamp !== undefined) record.admission ??= "taken";
     if (record.admission === undefined && known) {

@@ -38,6 +38,8 @@ export class PodWorkers {
   readonly #queue: WorkQueue;
   readonly #records = new Map<string, PodRecord>();
   readonly #observer: PodObserver;
+  /** Who waits for the end of a pod, by its uid. */
+  readonly #mourners = new Map<string, (() => void)[]>();
 
   constructor(ports: KubeletPorts, settings: NodeSettings, scope: Scope) {
     this.#ports = ports;
@@ -79,6 +81,14 @@ export class PodWorkers {
     record.cause = cause ?? record.cause;
     record.starts.abort(new Error("the pod is gone"));
     this.#queue.add(uidOf(pod), cause);
+  }
+
+  /** Resolves once nothing is left of the pod; at once for one that is not known. */
+  whenGone(uid: string): Promise<void> {
+    if (!this.#records.has(uid)) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#mourners.set(uid, [...(this.#mourners.get(uid) ?? []), resolve]);
+    });
   }
 
   runtimeEvent(event: RuntimeEvent): void {
@@ -131,9 +141,8 @@ export class PodWorkers {
     return found.find((it) => !it.vanished) ?? found[0];
   }
 
-  /** Begins to work; the pods that the API has must have been told. */
-  async start(): Promise<void> {
-    await this.#adoptOrphans();
+  /** Begins to work: whatever pods are told of from now on are looked after. */
+  start(): void {
     this.#scope.defer(() => this.#queue.shutDown());
     this.#scope.defer(this.#ports.runtime.subscribe((event) => this.runtimeEvent(event)));
     this.#scope.run("pods", async () => {
@@ -141,8 +150,8 @@ export class PodWorkers {
     });
   }
 
-  /** What runs here of pods that the API does not know any more becomes pods that vanished. */
-  async #adoptOrphans(): Promise<void> {
+  /** What runs here of pods that nobody knows any more becomes pods that vanished. All pods must have been told. */
+  async adoptOrphans(): Promise<void> {
     const filter = { labels: { [LABEL_NODE]: this.#settings.places.nodeName } };
     const sandboxes = await this.#ports.runtime.listPodSandboxes(filter);
     const orphans = new Map(sandboxes.map((it) => [it.uid, it.labels]));
@@ -223,6 +232,8 @@ export class PodWorkers {
       while (round === "again") round = await this.#rounds.round(record, trace);
       if (round !== "gone") return;
       this.#records.delete(uid);
+      for (const resolve of this.#mourners.get(uid) ?? []) resolve();
+      this.#mourners.delete(uid);
       // There is room now for who waits for it.
       for (const [other, { resizePending }] of this.#records)
         if (resizePending?.is === "Deferred") this.#queue.add(other);

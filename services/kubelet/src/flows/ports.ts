@@ -2,6 +2,7 @@
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { ResolverConfig } from "../core/dns.ts";
+import type { Manifest } from "../core/static-pods.ts";
 import type { MachineUsage } from "../core/usage.ts";
 import type { VolumePlan } from "../core/volumes.ts";
 
@@ -15,6 +16,14 @@ export interface PodListener {
   changed(pod: Pod, cause: TraceContext | undefined): void;
   /** The object is gone, whatever its containers do. */
   removed(pod: Pod, cause: TraceContext | undefined): void;
+}
+
+/** The files that describe the node's own pods. */
+export interface ManifestFiles {
+  /** All of them, in the order of their names; none when there is no such directory. */
+  read(): Promise<readonly Manifest[]>;
+  /** Calls back soon after something changed, perhaps too often and perhaps not at all. Returns what ends it. */
+  watch(changed: () => void): () => void;
 }
 
 export interface VolumePart {

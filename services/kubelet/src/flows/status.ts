@@ -17,11 +17,20 @@ export interface StatusPorts {
   readonly tracer: Tracer;
   readonly log: Logger;
   readonly scope: Scope;
+  /** The pod that the API shows in this one's place, for a static pod its mirror; undefined while there is none. */
+  readonly shownAs: (pod: Pod) => Pod | undefined;
 }
 
 interface Entry {
+  /** As the API shows it. */
   readonly pod: Pod;
   readonly status: PodStatus;
+  readonly text: string;
+}
+
+interface Told {
+  /** The uid of what was told of. */
+  readonly of: string;
   readonly text: string;
 }
 
@@ -30,7 +39,7 @@ export class StatusPublisher {
   readonly #queue: WorkQueue;
   readonly #wanted = new Map<string, Entry>();
   /** What the API server was last told, by uid. */
-  readonly #told = new Map<string, string>();
+  readonly #told = new Map<string, Told>();
   readonly #waiters = new Map<string, (() => void)[]>();
 
   constructor(ports: StatusPorts) {
@@ -49,9 +58,15 @@ export class StatusPublisher {
   publish(pod: Pod, status: PodStatus, cause: TraceContext | undefined): void {
     const uid = uidOf(pod);
     const text = JSON.stringify(status);
-    if (this.#wanted.get(uid)?.text === text) return;
-    if (!this.#wanted.has(uid) && (this.#told.get(uid) ?? JSON.stringify(pod.status)) === text) return;
-    this.#wanted.set(uid, { pod, status, text });
+    // Nobody can be told yet: when somebody can, the pod is looked at anew.
+    const shown = this.#ports.shownAs(pod);
+    if (!shown) return;
+    const told = this.#told.get(uid);
+    const known = told?.of === uidOf(shown) ? told.text : JSON.stringify(shown.status);
+    const wanted = this.#wanted.get(uid);
+    if (wanted?.text === text && uidOf(wanted.pod) === uidOf(shown)) return;
+    if (!wanted && known === text) return;
+    this.#wanted.set(uid, { pod: shown, status, text });
     this.#queue.add(uid, cause);
   }
 
@@ -100,7 +115,7 @@ export class StatusPublisher {
       // Gone, or another pod of this name by now: nobody is left to be told.
       if (!isStatus(error, "NotFound") && !isStatus(error, "Conflict")) throw error;
     }
-    this.#told.set(uid, entry.text);
+    this.#told.set(uid, { of: uidOf(entry.pod), text: entry.text });
     if (this.#wanted.get(uid) === entry) this.#settle(uid);
     else this.#queue.add(uid, parent);
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { PolicyRule } from "@pilothouse/api/types/rbac-v1";
+import type { ApiObject } from "@pilothouse/kinds/kind";
 import { covers, isAllowed, type Attributes, type RbacPolicy } from "./authorize.ts";
 import { nodeDeleteProblem, nodeMay, nodeWriteProblem, type NamedByPods } from "./node-authorizer.ts";
 
@@ -105,10 +106,33 @@ describe("a kubelet", () => {
     );
   });
 
+  it("gives itself no rights by a mirror pod that names what it wants to read", () => {
+    const metadata = {
+      annotations: { "kubernetes.io/config.mirror": "x" },
+      ownerReferences: [{ apiVersion: "v1", kind: "Node", name: "n1", uid: "u", controller: true }],
+    };
+    const spec = { nodeName: "n1", containers: [], volumes: [{ name: "v", secret: { secretName: "anybody's" } }] };
+    expect(nodeWriteProblem("n1", "pods", { metadata, spec }, undefined)).toBe(
+      'node "n1" can not create pods that reference secrets',
+    );
+  });
+
   it("makes mirror pods on itself only, and does not lift its own taints", () => {
-    const pod = { metadata: { annotations: { "kubernetes.io/config.mirror": "x" } }, spec: { nodeName: "n1" } };
-    expect(nodeWriteProblem("n1", "pods", pod, undefined)).toBeUndefined();
+    const owner = { apiVersion: "v1", kind: "Node", name: "n1", uid: "u", controller: true };
+    const mirror = (ownerReferences: object[], spec: object = {}): ApiObject =>
+      ({
+        metadata: { annotations: { "kubernetes.io/config.mirror": "x" }, ownerReferences },
+        spec: { nodeName: "n1", containers: [], ...spec },
+      }) as unknown as ApiObject;
+    const problem = (pod: ApiObject): string | undefined => nodeWriteProblem("n1", "pods", pod, undefined);
+    const pod = mirror([owner]);
+    expect(problem(pod)).toBeUndefined();
     expect(nodeWriteProblem("n2", "pods", pod, undefined)).toContain("set to itself");
+    expect(problem(mirror([]))).toBe('node "n1" can only create pods with an owner reference set to itself');
+    expect(problem(mirror([{ ...owner, name: "n2" }]))).toContain("an owner reference set to itself");
+    expect(problem(mirror([owner, owner]))).toContain("a single owner reference set to itself");
+    expect(problem(mirror([{ ...owner, controller: false }]))).toContain("a controller owner reference");
+    expect(problem(mirror([{ ...owner, blockOwnerDeletion: true }]))).toContain("must not set blockOwnerDeletion");
     const node = { metadata: { name: "n1" }, spec: { taints: [{ key: "k" }] } };
     expect(nodeWriteProblem("n1", "nodes", { ...node, spec: {} }, node)).toContain("taints");
   });

@@ -5,6 +5,7 @@
  * is about (upstream's Node authorizer and NodeRestriction admission).
  */
 import type { Pod } from "@pilothouse/api/types/core-v1";
+import { apiReferenceOf } from "@pilothouse/kinds/core/pod-references";
 import type { ApiObject } from "@pilothouse/kinds/kind";
 import type { Attributes } from "./authorize.ts";
 
@@ -125,9 +126,17 @@ function podProblem(node: string, object: ApiObject, old: ApiObject | undefined)
   if (pod.metadata.annotations?.[MIRROR] === undefined) {
     return `pod does not have "${MIRROR}" annotation, node "${node}" can only create mirror pods`;
   }
-  return pod.spec?.nodeName === node
-    ? undefined
-    : `node "${node}" can only create pods with spec.nodeName set to itself`;
+  if (pod.spec?.nodeName !== node) return `node "${node}" can only create pods with spec.nodeName set to itself`;
+  const [owner, second] = pod.metadata.ownerReferences ?? [];
+  const may = `node "${node}" can only create pods with`;
+  if (second !== undefined) return `${may} a single owner reference set to itself`;
+  if (owner?.apiVersion !== "v1" || owner.kind !== "Node" || owner.name !== node)
+    return `${may} an owner reference set to itself`;
+  if (owner.controller !== true) return `${may} a controller owner reference set to itself`;
+  if (owner.blockOwnerDeletion) return `node "${node}" must not set blockOwnerDeletion on an owner reference`;
+  // It could read whatever its pods name: a node that names things itself would read everything.
+  const reference = apiReferenceOf(pod);
+  return reference === undefined ? undefined : `node "${node}" can not create pods that reference ${reference}`;
 }
 
 /** Why a kubelet may not delete or evict this object; undefined when it may. */
