@@ -1,5 +1,7 @@
 /** The resource types our own processes speak to. */
 import type * as appsV1 from "@pilothouse/api/types/apps-v1";
+import type * as authenticationV1 from "@pilothouse/api/types/authentication-v1";
+import type * as authorizationV1 from "@pilothouse/api/types/authorization-v1";
 import type * as batchV1 from "@pilothouse/api/types/batch-v1";
 import type * as certificatesV1 from "@pilothouse/api/types/certificates-v1";
 import type * as coordinationV1 from "@pilothouse/api/types/coordination-v1";
@@ -62,5 +64,12 @@ export const resources = {
   clusterRoles: grouped<rbacV1.ClusterRole>(RBAC, "clusterroles", "ClusterRole", false),
   clusterRoleBindings: grouped<rbacV1.ClusterRoleBinding>(RBAC, "clusterrolebindings", "ClusterRoleBinding", false),
   storageClasses: grouped<storageV1.StorageClass>("storage.k8s.io", "storageclasses", "StorageClass", false),
+  tokenReviews: grouped<authenticationV1.TokenReview>("authentication.k8s.io", "tokenreviews", "TokenReview", false),
+  subjectAccessReviews: grouped<authorizationV1.SubjectAccessReview>(
+    "authorization.k8s.io",
+    "subjectaccessreviews",
+    "SubjectAccessReview",
+    false,
+  ),
   runtimeClasses: grouped<nodeV1.RuntimeClass>("node.k8s.io", "runtimeclasses", "RuntimeClass", false),
 } as const;

@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { resources } from "@pilothouse/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { UNPACKED_BUSYBOX } from "../../../deploy/images.ts";
@@ -62,10 +62,17 @@ test("one pod with two containers runs, with its volumes, environment and names"
 test("limits are the cgroup's", async () => {
   const { uid } = (await node.client.get(resources.pods, "default", "pair")).metadata;
   const id = node.containerId("pair", "writer");
-  const cgroup = `${node.containerd.cgroupParent}/pod${uid}/${id}`;
+  const pods = `${node.containerd.cgroupParent}/kubepods`;
+  const cgroup = `${pods}/burstable/pod${uid}`;
   const { stdout } = await node.runtime.execSync(id, ["cat", "/sys/fs/cgroup/memory/memory.limit_in_bytes"], 5_000);
   expect(new TextDecoder().decode(stdout).trim()).toBe(String(64 * 2 ** 20));
-  expect(await readdir(`/sys/fs/cgroup/cpu${cgroup}`)).toContain("cpu.cfs_quota_us");
+  expect(await readdir(`/sys/fs/cgroup/cpu${cgroup}/${id}`)).toContain("cpu.cfs_quota_us");
+  // The pod has what its containers have together, its class what its pods ask for, all together what the node gives away.
+  const limit = async (file: string): Promise<number> => Number(await readFile(`/sys/fs/cgroup/${file}`, "utf8"));
+  expect(await limit(`cpu${cgroup}/cpu.cfs_quota_us`)).toBe(-1);
+  expect(await limit(`cpu${pods}/besteffort/cpu.shares`)).toBe(2);
+  const capacity = Number(/MemTotal:\s+(\d+)/.exec(await readFile("/proc/meminfo", "utf8"))?.[1]) * 1024;
+  expect(await limit(`memory${pods}/memory.limit_in_bytes`)).toBe(capacity - (capacity % 4096));
 });
 
 test("a resize changes the cgroup of the container that runs", async () => {
@@ -104,6 +111,25 @@ test("a container that is killed comes back, at once", async () => {
   );
   expect(node.container("pair", "writer")?.lastState?.terminated).toMatchObject({ exitCode: 137, reason: "Error" });
   expect(node.container("pair", "reader")?.restartCount).toBe(0);
+});
+
+test("a container that takes more memory than it may is killed for it, and that is told", async () => {
+  const amounts = { requests: { cpu: "10m" }, limits: { cpu: "500m", memory: "16Mi" } };
+  await node.createPod("greedy", {
+    restartPolicy: "Never",
+    containers: [{ name: "c", image: TOOLBOX, command: ["tail", "/dev/zero"], resources: amounts }],
+  });
+  const { uid } = (await node.client.get(resources.pods, "default", "greedy")).metadata;
+  const cgroup = `${node.containerd.cgroupParent}/kubepods/burstable/pod${uid}`;
+  await until("it has failed", () => node.status("greedy")?.phase === "Failed", 15_000);
+  expect(node.container("greedy", "c")?.state?.terminated).toMatchObject({ exitCode: 137, reason: "OOMKilled" });
+  const limit = async (file: string): Promise<string> => (await readFile(`/sys/fs/cgroup/${file}`, "utf8")).trim();
+  expect([
+    await limit(`cpu${cgroup}/cpu.cfs_quota_us`),
+    await limit(`cpu${cgroup}/cpu.shares`),
+    await limit(`memory${cgroup}/memory.limit_in_bytes`),
+  ]).toEqual(["50000", "10", String(16 * 2 ** 20)]);
+  await node.deletePod("greedy");
 });
 
 test("last words are told", async () => {
@@ -187,7 +213,6 @@ test("deleting leaves nothing", async () => {
   expect(await node.runtime.listContainers()).toEqual([]);
   expect(await readdir(`${node.containerd.directory}/kubelet/pods`)).toEqual([]);
   expect(await readdir(`${node.containerd.directory}/logs`)).toEqual([]);
-  expect(
-    (await readdir(`/sys/fs/cgroup/memory${node.containerd.cgroupParent}`)).filter((it) => it.startsWith("pod")),
-  ).toEqual([]);
+  const cgroups = await readdir(`/sys/fs/cgroup/memory${node.containerd.cgroupParent}`, { recursive: true });
+  expect(cgroups.filter((it) => /\/pod[^/]*$/.test(it))).toEqual([]);
 });

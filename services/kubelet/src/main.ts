@@ -5,13 +5,14 @@ import { runProcess } from "@pilothouse/process";
 import { apiAccessSettings, openApi } from "@pilothouse/process/api-access";
 import { watchTls, type TlsTexts } from "@pilothouse/process/tls-files";
 import { criRuntime } from "@pilothouse/runtime-cri";
+import { machineCgroups } from "./adapters/cgroups.ts";
 import { nodeFiles } from "./adapters/files.ts";
 import { logFiles } from "./adapters/log-files.ts";
 import { machineFacts, machineProbe } from "./adapters/machine.ts";
 import { manifestFiles } from "./adapters/manifest-files.ts";
 import { networkProbe } from "./adapters/network-probe.ts";
 import { serveKubelet, type ServerTls } from "./adapters/server.ts";
-import { parseRegistration } from "./core/node.ts";
+import { parseRegistration, parseReserved } from "./core/node.ts";
 import { start } from "./service.ts";
 
 const CNI_FILE = "10-pilothouse.conflist";
@@ -29,7 +30,11 @@ await runProcess({
     port: { type: "port", help: "Port on which the kubelet listens.", default: 10250 },
     "tls-cert-file": { type: "string", help: "Certificate of the kubelet's server.", required: true },
     "tls-private-key-file": { type: "string", help: "Its key.", required: true },
-    "client-ca-file": { type: "string", help: "Authority of the API servers' client certificates.", required: true },
+    "client-ca-file": {
+      type: "string",
+      help: "Authority of the client certificates of API servers and others.",
+      required: true,
+    },
     "root-dir": {
       type: "string",
       help: "Where volumes and files of pods live.",
@@ -45,7 +50,20 @@ await runProcess({
       help: "containerd's socket.",
       default: "unix:///run/containerd/containerd.sock",
     },
-    "cgroup-root": { type: "string", help: "Parent of all pods' cgroups.", default: "/pilothouse" },
+    "cgroup-root": {
+      type: "string",
+      help: "Where the cgroup kubepods is made, parent of all pods'.",
+      default: "/pilothouse",
+    },
+    "max-pods": { type: "integer", help: "The most pods of this node.", min: 1, default: 110 },
+    "pod-max-pids": {
+      type: "integer",
+      help: "The most processes of one pod; -1 for as many as the node has.",
+      min: -1,
+      default: -1,
+    },
+    "kube-reserved": { type: "list", help: "Kept for Kubernetes' own processes: cpu=, memory=, ephemeral-storage=." },
+    "system-reserved": { type: "list", help: "Kept for the system: cpu=, memory=, ephemeral-storage=." },
     "cni-conf-dir": { type: "string", help: "Where containerd looks for its network.", default: "/etc/cni/net.d" },
     "bridge-name": { type: "string", help: "Bridge that the node's pods hang on.", default: "pilothouse0" },
     mtu: { type: "integer", help: "MTU of pods' interfaces.", min: 576, max: 65_535, default: 1500 },
@@ -74,6 +92,7 @@ await runProcess({
         client: openApi("kubelet", values, ports),
         runtime,
         files: nodeFiles({ rootDir, resolvConf: values["resolv-conf"] }),
+        cgroups: machineCgroups(),
         network: networkProbe(clock),
         logs: logFiles(clock),
         machine: machineProbe(clock, rootDir, async () => (await runtime.imageFsInfo()).mountpoint),
@@ -88,11 +107,16 @@ await runProcess({
         clusterDomain: values["cluster-domain"],
         cgroupRoot: values["cgroup-root"],
         logsDir: join(rootDir, "logs"),
-        machine: await machineFacts(rootDir),
+        machine: {
+          ...(await machineFacts(rootDir, values["max-pods"])),
+          reserved: parseReserved(values["kube-reserved"], values["system-reserved"]),
+        },
+        podPids: Math.max(0, values["pod-max-pids"]),
         bridgeName: values["bridge-name"],
         mtu: values.mtu,
         ipamDir: join(rootDir, "ipam"),
         allowedUnsafeSysctls: values["allowed-unsafe-sysctls"],
+        apiServers: API_SERVER_NAMES,
         registration: parseRegistration(values["node-labels"], values["register-with-taints"]),
       },
     );
@@ -106,13 +130,8 @@ await runProcess({
       ports,
     );
     const server = await serveKubelet(
-      { clock, requests: service.requests, log: telemetry.log, scope },
-      {
-        address: values.address,
-        port: values.port,
-        tls: serverTls(files.current()),
-        clients: API_SERVER_NAMES,
-      },
+      { clock, requests: service.requests, access: service.access, log: telemetry.log, scope },
+      { address: values.address, port: values.port, tls: serverTls(files.current()) },
     );
     files.follow((tls) => server.renew(serverTls(tls)));
     return service;

@@ -10,6 +10,7 @@ import { criRuntime } from "@pilothouse/runtime-cri";
 import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/memory";
 import { startContainerd, type Containerd } from "../../../test/harness/containerd.ts";
 import { until } from "../../../test/harness/index.ts";
+import { machineCgroups } from "./adapters/cgroups.ts";
 import { nodeFiles } from "./adapters/files.ts";
 import { logFiles } from "./adapters/log-files.ts";
 import { machineFacts } from "./adapters/machine.ts";
@@ -69,6 +70,7 @@ export class TestNode {
       telemetry,
       scope,
       files: nodeFiles({ rootDir, resolvConf: "/dev/null" }),
+      cgroups: machineCgroups(),
       network: networkProbe(systemClock),
       logs: logFiles(systemClock),
       writeCniConfig: () => Promise.resolve(),
@@ -87,6 +89,7 @@ export class TestNode {
       mtu: 1500,
       ipamDir: `${directory}/ipam`,
       registration: { labels: {}, taints: [] },
+      apiServers: ["apiserver"],
     });
     await this.#kubelet.ready;
   }

@@ -9,8 +9,9 @@ import { Scope } from "@pilothouse/lifecycle";
 import { memoryRuntime, type ImageScript, type MemoryRuntime } from "@pilothouse/runtime/memory";
 import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/memory";
 import { memoryFiles, type MemoryFiles } from "./flows/memory-files.ts";
+import type { CgroupLimits } from "./core/cgroups.ts";
 import type { MachineUsage } from "./core/usage.ts";
-import type { ManifestFiles, ProbeOutcome } from "./flows/ports.ts";
+import type { Cgroups, ManifestFiles, ProbeOutcome } from "./flows/ports.ts";
 import { start, type KubeletConfig } from "./service.ts";
 
 export interface Rig {
@@ -24,6 +25,10 @@ export interface Rig {
   network: ProbeOutcome;
   /** What the machine uses from now on; nobody looks at it unless it was there from the start. */
   usage: MachineUsage | undefined;
+  /** Limits of cgroups by path. */
+  readonly cgroups: Map<string, CgroupLimits>;
+  /** What the kernel answers to changes of cgroups from now on. */
+  cgroupError: Error | undefined;
   /** The node's manifests by path; the kubelet hears of a change by `wrote`. */
   readonly manifests: Map<string, string>;
   /** Says that manifests changed. */
@@ -77,7 +82,19 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>, us
     const network = { http: ask, tcp: ask, grpc: ask };
     const logs = { read: () => Readable.from([]) };
     const writeCniConfig = (): Promise<void> => Promise.resolve();
-    const ports = { clock, random, client, runtime, files, telemetry, network, logs, writeCniConfig, scope };
+    const ports = {
+      clock,
+      random,
+      client,
+      runtime,
+      files,
+      cgroups: memoryCgroups,
+      telemetry,
+      network,
+      logs,
+      writeCniConfig,
+      scope,
+    };
     const machine = { usage: () => Promise.resolve(rig.usage as MachineUsage) };
     const found = { ...ports, manifests: manifestFiles };
     const { ready } = start(usage ? { ...found, machine } : found, testConfig);
@@ -85,6 +102,18 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>, us
     // Without an API it is not ready, and runs its own pods all the same.
     if (api.intercept === undefined) await ready;
     return scope;
+  };
+  const cgroups = new Map<string, CgroupLimits>();
+  const memoryCgroups: Cgroups = {
+    ensure(cgroup, limits) {
+      if (rig.cgroupError) return Promise.reject(rig.cgroupError);
+      cgroups.set(cgroup, limits);
+      return Promise.resolve();
+    },
+    remove(cgroup) {
+      cgroups.delete(cgroup);
+      return Promise.resolve();
+    },
   };
   const manifests = new Map<string, string>();
   const heard = new Set<() => void>();
@@ -108,6 +137,8 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>, us
     telemetry,
     network: { ok: true, detail: "" },
     usage,
+    cgroups,
+    cgroupError: undefined,
     manifests,
     async wrote() {
       for (const changed of heard) changed();

@@ -14,7 +14,8 @@ import type { Runtime } from "@pilothouse/runtime";
 import type { Telemetry } from "@pilothouse/telemetry";
 import { isStatic, type Pressure } from "./core/admission.ts";
 import { cniConfig } from "./core/cni.ts";
-import { allocatableOf, initialNode, type MachineFacts, type Registration } from "./core/node.ts";
+import { allocatableOf, initialNode, shareOfPods, type MachineFacts, type Registration } from "./core/node.ts";
+import { KubeletAccess } from "./flows/access.ts";
 import { eventRecorder } from "./flows/events.ts";
 import { informedPods, informedServices } from "./flows/informed.ts";
 import type { KubeletPorts } from "./flows/kubelet-ports.ts";
@@ -23,7 +24,15 @@ import type { NodeSettings } from "./flows/node-settings.ts";
 import { KubeletRequests } from "./flows/requests.ts";
 import { PodWorkers } from "./flows/pod-workers.ts";
 import { NodeHealth } from "./flows/node-health.ts";
-import type { LogFiles, MachineProbe, ManifestFiles, NetworkProbe, NodeFiles, PodSource } from "./flows/ports.ts";
+import type {
+  Cgroups,
+  LogFiles,
+  MachineProbe,
+  ManifestFiles,
+  NetworkProbe,
+  NodeFiles,
+  PodSource,
+} from "./flows/ports.ts";
 import { StaticPods } from "./flows/static-pods.ts";
 
 export interface KubeletServicePorts {
@@ -32,6 +41,8 @@ export interface KubeletServicePorts {
   readonly client: ApiClient;
   readonly runtime: Runtime;
   readonly files: NodeFiles;
+  /** Absent: pods have no limits beside those of their containers. */
+  readonly cgroups?: Cgroups;
   readonly network: NetworkProbe;
   readonly logs: LogFiles;
   /** Absent: nobody looks whether the node runs short of anything. */
@@ -63,8 +74,12 @@ export interface KubeletConfig {
   /** Where pod addresses in use are noted. */
   readonly ipamDir: string;
   readonly registration: Registration;
+  /** Common names of the API servers' client certificates: they may all. */
+  readonly apiServers?: readonly string[];
   /** What `/configz` shows, in the shape of a KubeletConfiguration. */
   readonly configuration?: Readonly<Record<string, unknown>>;
+  /** The most processes of one pod; absent: as many as the node has. */
+  readonly podPids?: number;
   /** Sysctls beside the safe ones that pods may set; `net.core.*` allows all that begin so. */
   readonly allowedUnsafeSysctls?: readonly string[];
 }
@@ -73,6 +88,8 @@ export interface KubeletService {
   readonly workers: PodWorkers;
   /** Answers what the API server asks; the kubelet's HTTPS server stands before it. */
   readonly requests: KubeletRequests;
+  /** Who may ask it. */
+  readonly access: KubeletAccess;
   /** Resolves when the node is registered and its pods are being looked after. */
   readonly ready: Promise<void>;
   /** What is unwell; empty when all is well. */
@@ -95,6 +112,7 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
     client,
     runtime,
     files,
+    cgroups: ports.cgroups ?? noCgroups,
     network,
     events,
     tracer,
@@ -112,6 +130,7 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
   const ready = Promise.withResolvers<void>();
   scope.run("begin", async () => {
     // A node's own pods run before there is an API: they may be what the API needs.
+    await workers.enforceAllocatable();
     await statics.start();
     workers.start();
     node = await keepNode(flowPorts, { ...config, pressures }, informerPorts, cniWriter(ports, config));
@@ -131,8 +150,12 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
     readStats: () => health?.read(),
     configuration: config.configuration ?? {},
   });
-  return { workers, requests, ready: ready.promise, problems: () => problemsOf(runtime) };
+  const { nodeName, apiServers = [] } = config;
+  const access = new KubeletAccess({ client, clock, log }, { nodeName, apiServers });
+  return { workers, requests, access, ready: ready.promise, problems: () => problemsOf(runtime) };
 }
+
+const noCgroups: Cgroups = { ensure: () => Promise.resolve(), remove: () => Promise.resolve() };
 
 /** Gives the runtime its network as soon as the node's share is known, and whenever it changes. */
 function cniWriter({ scope, writeCniConfig }: KubeletServicePorts, config: KubeletConfig): (podCidr: string) => void {
@@ -161,6 +184,8 @@ function settingsOf(config: KubeletConfig, pressures: NodeSettings["pressures"])
     nodeIp,
     clusterDns: { servers: config.clusterDns, domain: clusterDomain },
     allowedUnsafeSysctls: config.allowedUnsafeSysctls ?? [],
+    podPids: config.podPids ?? 0,
+    share: shareOfPods(machine),
     pressures,
     initialNode: initialNode({ ...config, runtimeVersion: "" }, config.registration),
     allocatable: allocatableOf(machine),

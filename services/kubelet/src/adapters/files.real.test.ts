@@ -10,7 +10,6 @@ import { nodeFiles } from "./files.ts";
 import { logFiles } from "./log-files.ts";
 
 const UID = "pod-uid";
-const PLACES = { cgroup: "/pilothouse-test-none", logDirectory: "/nonexistent" };
 
 let root: string;
 /** The node's own, which no pod may see. */
@@ -28,7 +27,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await files.removePod(UID, PLACES);
+  await files.removePod(UID, "/nonexistent");
   expect(await readFile("/proc/self/mounts", "utf8")).not.toContain(root);
   expect(await readFile(join(secrets, "key"), "utf8")).toBe("the node's key");
   await rm(root, { recursive: true });

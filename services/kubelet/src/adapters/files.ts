@@ -1,5 +1,5 @@
 /**
- * Files, mounts and cgroups of pods on this machine.
+ * Files and mounts of pods on this machine.
  *
  * Layout: `<root>/pods/<uid>/volumes/<name>` and, beside them, the pod's own files. Volumes made of API objects change in one
  * step: a new folder is filled, then the `..data` link that all names go through is turned to it.
@@ -18,7 +18,6 @@ import {
   realpath,
   rename,
   rm,
-  rmdir,
   symlink,
   writeFile,
 } from "node:fs/promises";
@@ -32,7 +31,6 @@ import { bindSubPath, LeavesVolume } from "./sub-path.ts";
 
 const run = promisify(execFile);
 
-const CGROUP_MOUNT = "/sys/fs/cgroup";
 const DATA = "..data";
 /** What `mkdtemp` makes for the files behind it. */
 const OWN_FOLDER = /^\.\.data_[A-Za-z0-9]{6}$/;
@@ -103,11 +101,10 @@ export function nodeFiles({ rootDir, resolvConf }: NodeFilesOptions): NodeFiles 
       const [hosts, resolver] = await Promise.all([readText("/etc/hosts"), readText(resolvConf)]);
       return { hosts, resolver: parseResolvConf(resolver) };
     },
-    async removePod(uid, { cgroup, logDirectory }) {
+    async removePod(uid, logDirectory) {
       await unmountBelow(podDir(uid));
       await rm(podDir(uid), { recursive: true, force: true });
       await rm(logDirectory, { recursive: true, force: true });
-      await removeCgroup(cgroup);
     },
     async listPods() {
       return (await readdir(join(rootDir, "pods")).catch(() => [])).toSorted((a, b) => (a < b ? -1 : 1));
@@ -234,16 +231,4 @@ async function mountPoints(): Promise<string[]> {
 async function unmountBelow(folder: string): Promise<void> {
   const mounts = (await mountPoints()).filter((it) => it.startsWith(`${folder}/`));
   for (const mount of mounts.toReversed()) await run("umount", ["-l", mount]);
-}
-
-/** In every hierarchy of cgroup v1, or in the one of v2. */
-async function removeCgroup(cgroup: string): Promise<void> {
-  const controllers = await readdir(CGROUP_MOUNT).catch(() => []);
-  for (const controller of ["", ...controllers]) await removeFolders(join(CGROUP_MOUNT, controller, cgroup));
-}
-
-async function removeFolders(folder: string): Promise<void> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  for (const entry of entries) if (entry.isDirectory()) await removeFolders(join(folder, entry.name));
-  await rmdir(folder).catch(() => {});
 }

@@ -6,10 +6,8 @@ import type { MachineFacts } from "../core/node.ts";
 import type { FsUsage } from "../core/usage.ts";
 import type { MachineProbe } from "../flows/ports.ts";
 
-const MAX_PODS = 110;
-
 /** `dir` is where pods write. */
-export async function machineFacts(dir: string): Promise<MachineFacts> {
+export async function machineFacts(dir: string, maxPods = 110): Promise<MachineFacts> {
   const [memory, osRelease, machineId, bootId, disk] = await Promise.all([
     readFile("/proc/meminfo", "utf8"),
     readFile("/etc/os-release", "utf8").catch(() => ""),
@@ -21,7 +19,7 @@ export async function machineFacts(dir: string): Promise<MachineFacts> {
     cpus: cpus().length,
     memoryBytes: Number(/^MemTotal:\s+(\d+) kB$/m.exec(memory)?.[1] ?? 0) * 1024,
     diskBytes: disk.blocks * disk.bsize,
-    maxPods: MAX_PODS,
+    maxPods,
     architecture: arch() === "x64" ? "amd64" : arch(),
     machineId: machineId.trim(),
     bootId: bootId.trim(),

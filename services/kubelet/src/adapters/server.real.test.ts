@@ -1,6 +1,8 @@
 /** The kubelet's server against real containers, as the API server speaks to it. */
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, OutgoingHttpHeaders } from "node:http";
+import { Readable } from "node:stream";
 import { get } from "node:https";
+import type { TransportRequest, TransportResponse } from "@pilothouse/client";
 import { systemClock } from "@pilothouse/clock/system";
 import { createAuthority, issueCertificate, type KeyPair } from "@pilothouse/pki";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -26,12 +28,11 @@ beforeAll(async () => {
   stranger = await issue("system:node:node-2", "client");
   const { telemetry, scope } = node;
   ({ port } = await serveKubelet(
-    { clock: systemClock, requests: node.kubelet.requests, log: telemetry.log, scope },
+    { clock: systemClock, requests: node.kubelet.requests, access: node.kubelet.access, log: telemetry.log, scope },
     {
       address: "127.0.0.1",
       port: 0,
       tls: { certificate: server.certificatePem, key: server.privateKeyPem, clientCa: authority.certificatePem },
-      clients: ["apiserver"],
     },
   ));
   await node.createPod("box", {
@@ -88,9 +89,17 @@ test("logs that are followed come as they are written, and end with the containe
   expect(arrivals.length).toBeGreaterThanOrEqual(2);
 });
 
-test("only the API server is let in", async () => {
+test("who is not known, or may not, is refused; a token that may read figures reads them and nothing else", async () => {
+  node.api.intercept = reviews;
   expect((await request("/pods", stranger)).statusCode).toBe(403);
-  await expect(request("/pods", undefined)).rejects.toThrow();
+  expect((await request("/pods", undefined)).statusCode).toBe(401);
+  const bearer = { authorization: "Bearer prometheus" };
+  expect((await request("/metrics", undefined, bearer)).statusCode).toBe(200);
+  expect((await request("/pods", undefined, bearer)).statusCode).toBe(403);
+  const [text] = [await bodyOf(await request("/containerLogs/default/box/c", undefined, bearer))];
+  expect(text).toBe("Forbidden (user=prometheus, verb=get, resource=nodes, subresource(s)=[proxy])\n");
+  await expect(stream("exec/default/box/c?command=true", ["v5.channel.k8s.io"], stranger).open).rejects.toThrow("403");
+  node.api.intercept = undefined;
   const pods = JSON.parse(await bodyOf(await request("/pods", apiserver))) as { items: unknown[] };
   expect(pods.items).toHaveLength(2);
 });
@@ -149,14 +158,27 @@ test("attach: a client that offers v5 alone is refused, and told what would do",
   await expect(session.open).rejects.toThrow("403");
 });
 
+/** An API server that knows one token, and lets its bearer read metrics. */
+function reviews({ path, body }: TransportRequest): TransportResponse | undefined {
+  if (!path.includes("reviews")) return undefined;
+  const { spec } = JSON.parse(new TextDecoder().decode(body)) as {
+    spec: { token?: string; user?: string; resourceAttributes?: { subresource?: string } };
+  };
+  const status = path.includes("tokenreviews")
+    ? { authenticated: spec.token === "prometheus", user: { username: spec.token } }
+    : { allowed: spec.user === "prometheus" && spec.resourceAttributes?.subresource === "metrics" };
+  const answer = new TextEncoder().encode(JSON.stringify({ metadata: {}, status }));
+  return { status: 201, headers: {}, body: Readable.from([answer]) };
+}
+
 async function logs(path: string): Promise<{ status: number | undefined; text: string }> {
   const response = await request(`/containerLogs/default/${path}`, apiserver);
   return { status: response.statusCode, text: await bodyOf(response) };
 }
 
-function request(path: string, who: KeyPair | undefined): Promise<IncomingMessage> {
+function request(path: string, who: KeyPair | undefined, headers: OutgoingHttpHeaders = {}): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    get({ ...tlsOf(who), host: "127.0.0.1", port, path, agent: false }, resolve).on("error", reject);
+    get({ ...tlsOf(who), host: "127.0.0.1", port, path, headers, agent: false }, resolve).on("error", reject);
   });
 }
 
@@ -200,8 +222,8 @@ function exec(
 }
 
 /** A WebSocket to the kubelet whose messages begin with their channel. */
-function stream(path: string, protocols: string[]): TestSession {
-  const socket = new WebSocket(`wss://127.0.0.1:${port}/${path}`, protocols, tlsOf(apiserver));
+function stream(path: string, protocols: string[], who = apiserver): TestSession {
+  const socket = new WebSocket(`wss://127.0.0.1:${port}/${path}`, protocols, tlsOf(who));
   const out: Record<number, string> = {};
   const said = (channel: number): string => out[channel] ?? "";
   socket.on("message", (data: Buffer) => {

@@ -1,6 +1,6 @@
 /**
- * The kubelet's own HTTPS server: logs, exec, attach, port-forward, its pods, its health. It answers the API server alone, known by a client
- * certificate of the cluster's authority with the right name on it.
+ * The kubelet's own HTTPS server: logs, exec, attach, port-forward, its pods, its health and what it counts. Whom it answers
+ * flows/access.ts decides, by a client certificate of the cluster's authority or a bearer token.
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer } from "node:https";
@@ -13,6 +13,7 @@ import { splice } from "@pilothouse/client/upgrade";
 import { PeerCertificates } from "@pilothouse/process/peer-certificates";
 import { createWebSocketStream, WebSocketServer, type WebSocket } from "ws";
 import type { Offer } from "../core/carriage.ts";
+import type { Access, KubeletAccess } from "../flows/access.ts";
 import type { Channels } from "../flows/remote-command.ts";
 import type { KubeletRequests } from "../flows/requests.ts";
 import { spdyToRuntime, spliceToRuntime } from "./runtime-stream.ts";
@@ -20,6 +21,7 @@ import { spdyToRuntime, spliceToRuntime } from "./runtime-stream.ts";
 export interface ServerPorts {
   readonly clock: Clock;
   readonly requests: Pick<KubeletRequests, "answer" | "stream">;
+  readonly access: Pick<KubeletAccess, "judge">;
   readonly log: Logger;
   readonly scope: Scope;
 }
@@ -29,8 +31,6 @@ export interface ServerOptions {
   /** 0 = any that is free. */
   readonly port: number;
   readonly tls: ServerTls;
-  /** Common names of the certificates that are let in. */
-  readonly clients: readonly string[];
 }
 
 /** PEM texts; `clientCa` may hold several certificates. */
@@ -55,23 +55,28 @@ const PING_MS = 30_000;
 
 /** Resolves once it listens. */
 export async function serveKubelet(ports: ServerPorts, options: ServerOptions): Promise<KubeletServer> {
-  const { tls, clients } = options;
+  const { tls } = options;
   const peers = new PeerCertificates(ports.clock, tls.clientCa);
-  const isAllowed = ({ socket }: IncomingMessage): boolean => {
+  const judge = ({ socket, headers, method = "GET", url = "/" }: IncomingMessage): Promise<Access> => {
     const peer = peers.of(socket as TLSSocket);
-    return peer.is === "good" && clients.includes(peer.commonName);
+    const certificate = peer.is === "good" ? peer : undefined;
+    return ports.access.judge({ certificate, authorization: headers.authorization }, method, url);
   };
   const server = createServer(
     {
       ...secureContext(tls),
       requestCert: true,
-      rejectUnauthorized: true,
+      // Who has none may have a token instead.
+      rejectUnauthorized: false,
       keepAliveTimeout: KEEP_ALIVE_MS,
       requestTimeout: 0,
     },
     (request, response) => {
-      if (isAllowed(request)) ports.scope.run("request", () => answer(ports, request, response));
-      else end(response, 403, "Forbidden");
+      ports.scope.run("request", async () => {
+        const access = await judge(request);
+        if (access.is === "granted") await answer(ports, request, response);
+        else end(response, access.status, access.body);
+      });
     },
   );
   // The server forgets connections once they are upgraded, and would wait for their end for ever.
@@ -80,8 +85,11 @@ export async function serveKubelet(ports: ServerPorts, options: ServerOptions): 
     socket.on("error", () => socket.destroy());
     upgraded.add(socket);
     socket.on("close", () => upgraded.delete(socket));
-    if (!isAllowed(request)) refuse(socket, { status: 403, body: "Forbidden" });
-    else ports.scope.run("upgrade", () => upgrade(ports, request, socket, head));
+    ports.scope.run("upgrade", async () => {
+      const access = await judge(request);
+      if (access.is === "granted") await upgrade(ports, request, socket, head);
+      else refuse(socket, access);
+    });
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);

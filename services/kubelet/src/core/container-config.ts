@@ -12,6 +12,7 @@ import type {
   SandboxConfig,
   SecurityProfile,
 } from "@pilothouse/runtime";
+import { CPU_PERIOD_US, podCgroup, quotaOf, sharesOf } from "./cgroups.ts";
 import { kernelHostname, type ResolverConfig } from "./dns.ts";
 import { ConfigUnavailable, expand } from "./environment.ts";
 import { DEFAULT_GRACE_SECONDS } from "./pod-machine.ts";
@@ -44,10 +45,6 @@ export function podLogDirectory(pod: Pod, logsDir: string): string {
   return `${logsDir}/${pod.metadata.namespace}_${pod.metadata.name}_${uidOf(pod)}`;
 }
 
-export function podCgroup(uid: string, cgroupRoot: string): string {
-  return `${cgroupRoot}/pod${uid}`;
-}
-
 export function sandboxConfig(pod: Pod, attempt: number, dns: ResolverConfig, places: NodePlaces): SandboxConfig {
   const { metadata, spec } = pod;
   const containers = [...spec.containers, ...(spec.initContainers ?? [])];
@@ -64,7 +61,7 @@ export function sandboxConfig(pod: Pod, attempt: number, dns: ResolverConfig, pl
     portMappings: hostNetwork ? [] : containers.flatMap(portMappings),
     labels: { ...metadata.labels, ...podLabels(pod, places.nodeName) },
     annotations: { ...metadata.annotations },
-    cgroupParent: podCgroup(uidOf(pod), places.cgroupRoot),
+    cgroupParent: podCgroup(pod, places.cgroupRoot),
     sysctls: Object.fromEntries((security.sysctls ?? []).map(({ name, value }) => [name, value])),
     namespaces: namespacesOf(pod),
     security: {
@@ -123,11 +120,6 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
   };
 }
 
-const CPU_PERIOD_US = 100_000;
-const MIN_QUOTA_US = 1_000;
-const SHARES_PER_CPU = 1024;
-const MIN_SHARES = 2;
-
 export function containerResources(pod: Pod, container: Container, nodeMemoryBytes: number): ContainerResources {
   const { limits = {}, requests = {} } = container.resources ?? {};
   const milli = (text: string | undefined): number =>
@@ -137,8 +129,8 @@ export function containerResources(pod: Pod, container: Container, nodeMemoryByt
   const memoryLimit = limits["memory"];
   return {
     cpuPeriodUs: limitMilli > 0 ? CPU_PERIOD_US : 0,
-    cpuQuotaUs: limitMilli > 0 ? Math.max(MIN_QUOTA_US, (limitMilli * CPU_PERIOD_US) / 1000) : 0,
-    cpuShares: Math.max(MIN_SHARES, Math.floor((requestMilli * SHARES_PER_CPU) / 1000)),
+    cpuQuotaUs: quotaOf(limitMilli) ?? 0,
+    cpuShares: sharesOf(requestMilli),
     memoryLimitBytes: memoryLimit === undefined ? 0 : Number(parseQuantity(memoryLimit).value()),
     oomScoreAdj: oomScoreAdj(pod, container, nodeMemoryBytes),
   };

@@ -3,6 +3,7 @@ import type { Node, NodeCondition, NodeStatus, Taint } from "@pilothouse/api/typ
 import { parseQuantity } from "@pilothouse/quantity";
 import type { RuntimeCondition } from "@pilothouse/runtime";
 import type { Pressure } from "./admission.ts";
+import type { NodeShare } from "./cgroups.ts";
 
 export interface MachineFacts {
   readonly cpus: number;
@@ -10,6 +11,7 @@ export interface MachineFacts {
   /** Size of the file system that pods write to. */
   readonly diskBytes: number;
   readonly maxPods: number;
+  readonly reserved?: Reserved;
   /** `amd64`, `arm64` */
   readonly architecture: string;
   readonly machineId: string;
@@ -21,8 +23,41 @@ export interface MachineFacts {
 
 export const KUBELET_VERSION = "v1.36.0";
 
-/** Kept for the system itself, so that pods cannot starve it. */
-const RESERVED_MEMORY_BYTES = 100 * 1024 * 1024;
+/** What eviction keeps free by default: pods are not promised it. */
+const EVICTION_MEMORY_BYTES = 100 * 1024 * 1024;
+const EVICTION_DISK_SHARE = 0.1;
+
+/** Kept from pods: for the system, and for Kubernetes' own processes. */
+export interface Reserved {
+  readonly milliCpu: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+}
+
+const NOTHING: Reserved = { milliCpu: 0, memoryBytes: 0, diskBytes: 0 };
+
+/**
+ * Reads `--system-reserved` and `--kube-reserved` (`cpu=100m`, `memory=256Mi`, `ephemeral-storage=1Gi`), which add up. Throws a
+ * RangeError that quotes what is not understood.
+ */
+export function parseReserved(...lists: readonly (readonly string[])[]): Reserved {
+  const fields = { cpu: "milliCpu", memory: "memoryBytes", "ephemeral-storage": "diskBytes" } as const;
+  const total = { ...NOTHING };
+  for (const text of lists.flat()) {
+    const [, name = "", amount = ""] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+    const field = fields[name as keyof typeof fields] as (typeof fields)[keyof typeof fields] | undefined;
+    if (!field)
+      throw new RangeError(`${JSON.stringify(text)} is not cpu=, memory= or ephemeral-storage= and an amount`);
+    const quantity = parseQuantity(amount);
+    total[field] += Number(name === "cpu" ? quantity.milliValue() : quantity.value());
+  }
+  return total;
+}
+
+/** What all pods may have together: all but what is reserved. What eviction keeps free is theirs until it comes to that. */
+export function shareOfPods({ cpus, memoryBytes, reserved = NOTHING }: MachineFacts): NodeShare {
+  return { milliCpu: cpus * 1000 - reserved.milliCpu, memoryBytes: memoryBytes - reserved.memoryBytes };
+}
 
 export function nodeLabels(nodeName: string, { architecture }: MachineFacts): Record<string, string> {
   return {
@@ -119,10 +154,12 @@ export function initialNode(input: NodeInput, { labels, taints }: Registration):
 }
 
 export function allocatableOf(machine: MachineFacts): Record<string, string> & { cpu: string; memory: string } {
+  const { milliCpu, memoryBytes } = shareOfPods(machine);
+  const { diskBytes } = machine.reserved ?? NOTHING;
   return {
-    cpu: String(machine.cpus),
-    memory: binary(Math.max(0, machine.memoryBytes - RESERVED_MEMORY_BYTES)),
-    "ephemeral-storage": binary(machine.diskBytes * 0.9),
+    cpu: parseQuantity(`${Math.max(0, milliCpu)}m`).toString(),
+    memory: binary(Math.max(0, memoryBytes - EVICTION_MEMORY_BYTES)),
+    "ephemeral-storage": binary(Math.max(0, machine.diskBytes * (1 - EVICTION_DISK_SHARE) - diskBytes)),
     pods: String(machine.maxPods),
   };
 }

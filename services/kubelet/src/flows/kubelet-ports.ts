@@ -4,7 +4,7 @@ import type { Clock, Random } from "@pilothouse/clock";
 import type { Runtime } from "@pilothouse/runtime";
 import type { Logger, Tracer } from "@pilothouse/telemetry";
 import type { EventRecorder } from "./events.ts";
-import type { NetworkProbe, NodeFiles } from "./ports.ts";
+import type { Cgroups, NetworkProbe, NodeFiles } from "./ports.ts";
 
 /** What the flows work with. */
 export interface KubeletPorts {
@@ -13,6 +13,7 @@ export interface KubeletPorts {
   readonly client: ApiClient;
   readonly runtime: Runtime;
   readonly files: NodeFiles;
+  readonly cgroups: Cgroups;
   readonly network: NetworkProbe;
   readonly events: EventRecorder;
   /** All Services, as the kubelet follows them. */

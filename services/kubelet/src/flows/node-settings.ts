@@ -1,5 +1,6 @@
 import type { Node } from "@pilothouse/api/types/core-v1";
 import type { Pressure } from "../core/admission.ts";
+import type { NodeShare } from "../core/cgroups.ts";
 import type { NodePlaces } from "../core/container-config.ts";
 import type { ClusterDns } from "../core/dns.ts";
 
@@ -10,6 +11,10 @@ export interface NodeSettings {
   readonly clusterDns: ClusterDns;
   /** Sysctls beside the safe ones that pods may set. */
   readonly allowedUnsafeSysctls: readonly string[];
+  /** The most processes of one pod; 0 = as many as the node has. */
+  readonly podPids: number;
+  /** What all pods may have together. */
+  readonly share: NodeShare;
   /** What runs short on the node now. */
   readonly pressures: () => readonly Pressure[];
   /** The node as it will be registered: static pods are judged by it before the API has been heard of. */

@@ -4,6 +4,7 @@ import { resources } from "@pilothouse/client";
 import { abortReason, sleep, withDeadline } from "@pilothouse/clock";
 import type { Image, Mount } from "@pilothouse/runtime";
 import { span, type TraceContext } from "@pilothouse/telemetry";
+import { podCgroups } from "../core/cgroups.ts";
 import {
   containerConfig,
   containerResources,
@@ -213,10 +214,8 @@ export class PodActions {
   async removePod(pod: Pod): Promise<void> {
     const { places } = this.#settings;
     const uid = uidOf(pod);
-    await this.#ports.files.removePod(uid, {
-      cgroup: `${places.cgroupRoot}/pod${uid}`,
-      logDirectory: podLogDirectory(pod, places.logsDir),
-    });
+    await this.#ports.files.removePod(uid, podLogDirectory(pod, places.logsDir));
+    for (const cgroup of podCgroups(uid, places.cgroupRoot)) await this.#ports.cgroups.remove(cgroup);
   }
 
   async #mounts(

@@ -3,6 +3,7 @@ import type { Scope } from "@pilothouse/lifecycle";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { Backoff } from "../core/backoff.ts";
 import type { Rejection } from "../core/admission.ts";
+import type { CgroupLimits } from "../core/cgroups.ts";
 import type { BackedHold } from "../core/holds.ts";
 import type { Hold } from "../core/pod-machine.ts";
 import { allocatedPod, type Allocation, type ResizeState } from "../core/resize.ts";
@@ -44,6 +45,8 @@ export interface PodRecord {
   /** Whether this node takes the pod; undefined until it was judged. */
   admission: "taken" | Rejection | undefined;
   readonly messages: Map<string, string>;
+  /** The limits that its cgroup was given last; undefined before it was. */
+  cgroupLimits: CgroupLimits | undefined;
   /** Aborts the starts under way when the pod is to end. */
   starts: AbortController;
   volumesRefreshAtMs: number;
@@ -98,6 +101,7 @@ export function newPodRecord(
     admission: undefined,
     eviction: undefined,
     messages: new Map(),
+    cgroupLimits: undefined,
     starts: new AbortController(),
     volumesRefreshAtMs: ports.clock.monotonicMs() + REFRESH_VOLUMES_MS,
     backingOff: new Set(),

@@ -3,36 +3,24 @@
  *
  * Restarting the kubelet touches no container: all that must be known is in the runtime and in the pod.
  */
-import type { Pod, PodStatus } from "@pilothouse/api/types/core-v1";
+import type { Pod } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
-import { abortReason } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
 import type { Scope } from "@pilothouse/lifecycle";
-import { RuntimeError } from "@pilothouse/runtime";
 import type { TraceContext } from "@pilothouse/telemetry";
-import { ConfigUnavailable } from "../core/environment.ts";
-import { BACKOFF_SHOWN_MS, holdOfSandbox, holdOfStart, holdsShown } from "../core/holds.ts";
 import { isStatic, judgeAdmission } from "../core/admission.ts";
-import {
-  graceOf,
-  isOver,
-  planPod,
-  resizeStepOf,
-  type Action,
-  type Plan,
-  type PodSituation,
-} from "../core/pod-machine.ts";
-import { allContainers, instancesOf, podTitle, resourcesMadeWith, uidOf } from "../core/pod-runtime.ts";
-import { resizeMessage } from "../core/resize.ts";
-import { failedStatus, podStatus, withDisruption, withDisruptionOf } from "../core/status.ts";
+import { holdsShown } from "../core/holds.ts";
+import { graceOf, planPod, type PodSituation } from "../core/pod-machine.ts";
+import { podTitle, uidOf } from "../core/pod-runtime.ts";
 import { isRefreshed } from "../core/volumes.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
-import { PodActions, StartFailed, type PodContext } from "./pod-actions.ts";
+import { PodActs } from "./pod-acts.ts";
+import { PodCgroups } from "./pod-cgroups.ts";
 import type { PodObserver } from "./pod-observer.ts";
 import { grantedPod, podIpsOf, REFRESH_VOLUMES_MS, type PodRecord } from "./pod-record.ts";
-import { grantResize, RESIZE_RETRY_MS, resizeStateOf } from "./pod-resizes.ts";
-import { StatusPublisher } from "./status.ts";
+import { grantResize } from "./pod-resizes.ts";
+import { PodTelling } from "./pod-telling.ts";
 
 /** `again`: something was done, look again; `gone`: nothing is left of the pod, not even its object. */
 export type Round = "again" | "done" | "gone";
@@ -43,25 +31,33 @@ export interface Company {
   wake(uid: string, afterMs: number): void;
   /** All other pods that take up room on the node. */
   othersThan(record: PodRecord): readonly PodRecord[];
+  /** All pods that take up room on the node, with what they were granted. */
+  alive(): readonly Pod[];
 }
 
 export class PodRounds {
   readonly #ports: KubeletPorts;
   readonly #settings: NodeSettings;
-  readonly #scope: Scope;
-  readonly #actions: PodActions;
-  readonly #status: StatusPublisher;
+  readonly #acts: PodActs;
+  readonly #telling: PodTelling;
+  readonly #cgroups: PodCgroups;
   readonly #observer: PodObserver;
   readonly #company: Company;
 
   constructor(ports: KubeletPorts, settings: NodeSettings, scope: Scope, observer: PodObserver, company: Company) {
     this.#ports = ports;
     this.#settings = settings;
-    this.#scope = scope;
     this.#observer = observer;
     this.#company = company;
-    this.#actions = new PodActions(ports, settings);
-    this.#status = new StatusPublisher({ ...ports, scope });
+    this.#cgroups = new PodCgroups(ports, settings, company.alive);
+    const { wake } = company;
+    this.#acts = new PodActs(ports, settings, { scope, observer, cgroups: this.#cgroups, wake });
+    this.#telling = new PodTelling(ports, settings.nodeIp, scope);
+  }
+
+  /** Limits all pods together. */
+  enforceAllocatable(): Promise<void> {
+    return this.#cgroups.enforceAllocatable();
   }
 
   /** One look and what follows from it. */
@@ -77,11 +73,12 @@ export class PodRounds {
     const running = runtime.containers.filter((it) => it.state === "running");
     const ending = situation.terminating !== undefined;
     record.prober.watch(pod, running, podIpsOf(record)[0] ?? this.#settings.nodeIp, ending);
-    if (!record.vanished && record.admission === "taken") this.#tellStatus(record, plan, situation, trace);
+    if (!record.vanished && record.admission === "taken") this.#telling.tellStatus(record, plan, situation, trace);
     if (plan.finished && isDeleted(record)) return this.#finish(record, trace);
     await this.#refreshVolumes(record, trace);
+    await this.#keepCgroup(record);
     let acted = false;
-    for (const action of plan.actions) acted = (await this.#act(record, action, trace)) || acted;
+    for (const action of plan.actions) acted = (await this.#acts.act(record, action, trace)) || acted;
     if (plan.wakeAtMs !== undefined) this.#company.wake(uidOf(pod), Math.max(0, plan.wakeAtMs - clock.now()) + 1);
     return acted ? "again" : "done";
   }
@@ -89,7 +86,7 @@ export class PodRounds {
   /** False for a pod that the node does not take: it has failed before it began. A pod that has begun was taken by an earlier life. */
   #isTaken(record: PodRecord, trace: TraceContext | undefined): boolean {
     const { pod, vanished } = record;
-    const { clock, events, node } = this.#ports;
+    const { events, node } = this.#ports;
     const known = node() ?? (isStatic(pod) ? this.#settings.initialNode : undefined);
     const begun = pod.status?.startTime !== undefined || record.runtime.sandboxes.length > 0;
     if (vanished || begun || pod.metadata.deletionTimestamp !== undefined) record.admission ??= "taken";
@@ -102,8 +99,7 @@ export class PodRounds {
     }
     if (record.admission === undefined) this.#company.wake(uidOf(pod), NODE_RETRY_MS);
     if (record.admission === undefined || record.admission === "taken") return record.admission === "taken";
-    const { reason, message } = record.admission;
-    this.#status.publish(pod, failedStatus(pod, reason, `Pod was rejected: ${message}`, clock.now()), trace);
+    this.#telling.tellRejected(record, record.admission, trace);
     return pod.status?.phase === "Failed";
   }
 
@@ -136,183 +132,17 @@ export class PodRounds {
     };
   }
 
-  #tellStatus(record: PodRecord, plan: Plan, situation: PodSituation, trace: TraceContext | undefined): void {
-    const { runtime, messages } = record;
-    const { pod, inForce } = situation;
-    const over = isOver(pod, runtime) || situation.terminating !== undefined;
-    const terminal = plan.finished && over;
-    const { probes, nowMs } = situation;
-    const { waiting } = plan;
-    this.#tellBackOffs(record, waiting);
-    const hostIp = this.#settings.nodeIp;
-    const resize = resizeStateOf(record, situation);
-    const status = podStatus({
-      pod,
-      runtime,
-      probes,
-      waiting,
-      messages,
-      inForce,
-      resize,
-      terminal,
-      hostIp,
-      nowMs,
-    });
-    const told = record.eviction ? this.#evicted(record, status, terminal) : status;
-    this.#status.publish(record.pod, told, trace);
-  }
-
-  /** A pod that the node ends has failed once nothing of it runs, whatever its containers say of it. */
-  #evicted({ pod, eviction }: PodRecord, status: PodStatus, terminal: boolean): PodStatus {
-    const before = pod.status?.phase;
-    if (before === "Failed" || before === "Succeeded") return withDisruptionOf(pod, status);
-    if (!terminal) return { ...status, phase: before ?? "Pending" };
-    const [nowMs, message] = [this.#ports.clock.now(), eviction?.message ?? ""];
-    return failedStatus({ ...pod, status: withDisruption(status, message, nowMs) }, "Evicted", message, nowMs);
-  }
-
-  /** An event when a container begins to wait because it keeps failing. */
-  #tellBackOffs(record: PodRecord, waiting: Plan["waiting"]): void {
-    const now = [...waiting].filter(([, { reason }]) => reason === "CrashLoopBackOff").map(([name]) => name);
-    for (const name of now) {
-      if (record.backingOff.has(name)) continue;
-      const message = `Back-off restarting failed container ${name} in pod ${podTitle(record.pod)}`;
-      this.#ports.events.pod(record.pod, "Warning", "BackOff", message, name);
-    }
-    record.backingOff = new Set(now);
-  }
-
-  /** True when the action was carried out and the pod must be looked at again. */
-  async #act(record: PodRecord, action: Action, trace: TraceContext | undefined): Promise<boolean> {
-    const { runtime } = this.#ports;
-    const context = this.#context(record, trace);
-    switch (action.kind) {
-      case "createSandbox":
-        return this.#createSandbox(record, context, action.attempt);
-      case "startContainer":
-        return this.#startContainer(record, context, action);
-      case "stopContainer":
-        this.#stopContainer(record, context, action);
-        return false;
-      case "resizeContainer":
-        return this.#resizeContainer(record, context, action);
-      case "stopSandbox":
-        await runtime.stopPodSandbox(action.sandboxId);
-        return true;
-      case "removeSandbox":
-        await runtime.removePodSandbox(action.sandboxId);
-        this.#observer.gone(action.sandboxId);
-        return true;
-      case "removeContainer":
-        await runtime.removeContainer(action.containerId);
-        this.#observer.gone(action.containerId);
-        return true;
-    }
-  }
-
-  async #createSandbox(record: PodRecord, context: PodContext, attempt: number): Promise<boolean> {
-    const { pod } = record;
-    try {
-      await this.#actions.createSandbox(context, attempt);
-      record.holds.delete("");
-      return true;
-    } catch (error) {
-      this.#throwIfDown(error);
-      const message = `Failed to create pod sandbox: ${error instanceof Error ? error.message : String(error)}`;
-      if (!(error instanceof ConfigUnavailable)) {
-        this.#ports.events.pod(pod, "Warning", "FailedCreatePodSandBox", message);
-      }
-      record.holds.set("", holdOfSandbox(this.#ports.clock.now()));
-      return true;
-    }
-  }
-
-  async #startContainer(
-    record: PodRecord,
-    context: PodContext,
-    action: Extract<Action, { kind: "startContainer" }>,
-  ): Promise<boolean> {
-    const { signal } = record.starts;
-    const { name } = action.container;
-    if (signal.aborted) return false;
-    try {
-      const id = await orAborted(this.#actions.startContainer(context, action), signal);
-      record.inForce.set(id, action.container.resources ?? {});
-      record.holds.delete(name);
-      if (action.backoff) record.backoffs.set(name, action.backoff);
-      return true;
-    } catch (error) {
-      if (signal.aborted) return true;
-      this.#throwIfDown(error instanceof StartFailed ? error.cause : error);
-      this.#hold(record, action, error);
-      return true;
-    }
-  }
-
-  #hold(record: PodRecord, { container }: Extract<Action, { kind: "startContainer" }>, error: unknown): void {
-    const { name, image = "" } = container;
-    const reason = error instanceof StartFailed ? error.reason : "CreateContainerError";
-    const message = error instanceof Error ? error.message : String(error);
-    record.holds.set(name, holdOfStart({ reason, message }, image, record.holds.get(name), this.#ports.clock.now()));
-    if (reason === "ErrImagePull") this.#company.wake(uidOf(record.pod), BACKOFF_SHOWN_MS + 1);
-    else this.#ports.events.pod(record.pod, "Warning", "Failed", `Error: ${message}`, name);
-  }
-
-  async #resizeContainer(
-    record: PodRecord,
-    context: PodContext,
-    { container, containerId }: Extract<Action, { kind: "resizeContainer" }>,
-  ): Promise<boolean> {
-    const { clock, events } = this.#ports;
-    const last = record.runtime.containers.find(({ id }) => id === containerId);
-    const inForce = record.inForce.get(containerId) ?? (last && resourcesMadeWith(last)) ?? {};
-    try {
-      await this.#actions.resizeContainer(context, container, containerId, inForce);
-      record.inForce.set(containerId, container.resources ?? {});
-      record.resizeHolds.delete(containerId);
-      const pod = grantedPod(record);
-      if (Object.is(pod, record.pod) && isInForce(record, pod))
-        events.pod(record.pod, "Normal", "ResizeCompleted", resizeMessage("Pod resize completed", pod));
-    } catch (error) {
-      this.#throwIfDown(error);
-      const message = error instanceof Error ? error.message : String(error);
-      if (record.resizeHolds.get(containerId)?.message !== message)
-        events.pod(record.pod, "Warning", "ResizeError", resizeMessage("Pod resize error", record.pod, message));
-      record.resizeHolds.set(containerId, { untilMs: clock.now() + RESIZE_RETRY_MS, reason: "Error", message });
-    }
-    return true;
-  }
-
-  /** The end of a container takes its time; the worker goes on meanwhile and hears of it by the runtime's event. */
-  #stopContainer(record: PodRecord, context: PodContext, action: Extract<Action, { kind: "stopContainer" }>): void {
-    const { containerId, name, graceSeconds, why } = action;
-    const { events, log } = this.#ports;
-    if (!record.stopping.has(containerId)) events.pod(record.pod, "Normal", "Killing", why, name);
-    record.stopping.set(containerId, graceSeconds);
-    const turn = Promise.withResolvers<void>();
-    if (action.after.length > 0) record.turns.set(containerId, { after: action.after, come: turn.resolve });
-    this.#scope.run(`stop ${containerId}`, async () => {
-      try {
-        await this.#actions.stopContainer(context, action, turn.promise);
-      } catch (error) {
-        log.warn("a container could not be stopped; it will be tried again", { container: containerId, error });
-      }
-      if (record.stopping.get(containerId) === graceSeconds) record.stopping.delete(containerId);
-      this.#company.wake(uidOf(record.pod), 0);
-    });
-  }
-
   /** Nothing of the pod runs any more: tell the last status, remove what it had, and let the object go. */
   async #finish(record: PodRecord, trace: TraceContext | undefined): Promise<Round> {
     const { pod, runtime } = record;
     const uid = uidOf(pod);
     const { name = "", namespace = "" } = pod.metadata;
     if (record.deleted && !record.vanished) return "done";
-    if (!record.vanished) await this.#status.flushed(uid);
+    if (!record.vanished) await this.#telling.flushed(uid);
     // What was begun before the end was heard of must not leave anything after it.
     await Promise.allSettled(record.making);
     for (const { id } of runtime.sandboxes) await this.#ports.runtime.removePodSandbox(id);
-    await this.#actions.removePod(pod);
+    await this.#acts.removePod(pod);
     this.#observer.forget(uid);
     if (!record.vanished) {
       record.deleted = true;
@@ -326,9 +156,20 @@ export class PodRounds {
       }
       return "done";
     }
-    this.#status.forget(uid);
+    this.#telling.forget(uid);
+    await this.#cgroups.weighClasses().catch(() => {});
     void record.scope.close();
     return "gone";
+  }
+
+  /** A pod that runs has the limits that are due; it is made with them (PodActs). */
+  async #keepCgroup(record: PodRecord): Promise<void> {
+    if (record.vanished || !record.runtime.sandboxes.some(({ state }) => state === "ready")) return;
+    try {
+      await this.#cgroups.ensure(record);
+    } catch (error) {
+      this.#ports.log.warn("the limits of a pod could not be set", { pod: podTitle(record.pod), error });
+    }
   }
 
   /** ConfigMaps, Secrets and tokens change while the pod runs. */
@@ -339,29 +180,11 @@ export class PodRounds {
     if (!alive || nowMs < record.volumesRefreshAtMs || !(pod.spec.volumes ?? []).some(isRefreshed)) return;
     record.volumesRefreshAtMs = nowMs + REFRESH_VOLUMES_MS;
     try {
-      const inputs = await record.inputs.read(pod, trace);
-      await this.#actions.ensureVolumes(this.#context(record, trace), inputs);
+      await this.#acts.renewVolumes(record, trace);
     } catch (error) {
       // The pod runs on with what it has.
       this.#ports.log.warn("volumes could not be brought up to date", { pod: podTitle(pod), error });
     }
-  }
-
-  #context(record: PodRecord, trace: TraceContext | undefined): PodContext {
-    const { inputs, runtime } = record;
-    const pod = grantedPod(record);
-    const podIps = pod.spec.hostNetwork ? [this.#settings.nodeIp] : podIpsOf(record);
-    const { signal } = record.starts;
-    const during = async <T>(work: Promise<T>): Promise<T> => {
-      record.making.add(work);
-      return await work.finally(() => record.making.delete(work));
-    };
-    return { pod, inputs, runtime, trace, podIps, signal, during, made: (id) => this.#observer.made(id, uidOf(pod)) };
-  }
-
-  /** A runtime that is down is nobody's failed start: the whole pod is tried again. */
-  #throwIfDown(error: unknown): void {
-    if (error instanceof RuntimeError && error.code === "Unavailable") throw error;
   }
 }
 
@@ -371,19 +194,3 @@ function isDeleted({ pod, vanished }: PodRecord): boolean {
 
 /** How soon it is asked again whether the Node object is known. */
 const NODE_RETRY_MS = 500;
-
-function isInForce({ inForce, runtime }: PodRecord, pod: Pod): boolean {
-  const situation = { inForce, stopping: new Map<string, number>() };
-  return allContainers(pod).every((container) => {
-    const [last] = instancesOf(runtime, container.name);
-    return last?.state !== "running" || resizeStepOf(situation, container, last) === "none";
-  });
-}
-
-function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(abortReason(signal));
-    signal.addEventListener("abort", onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
-}

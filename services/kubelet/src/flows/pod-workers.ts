@@ -51,6 +51,7 @@ export class PodWorkers {
     this.#rounds = new PodRounds(ports, settings, scope, this.#observer, {
       wake: (uid, afterMs) => void this.#queue.addAfter(uid, afterMs),
       othersThan: (record) => [...this.#records.values()].filter((it) => it !== record && holdsRoom(it)),
+      alive: () => this.alive(),
     });
   }
 
@@ -139,6 +140,11 @@ export class PodWorkers {
       ({ pod }) => pod.metadata.namespace === namespace && pod.metadata.name === name,
     );
     return found.find((it) => !it.vanished) ?? found[0];
+  }
+
+  /** Limits all pods together, whatever they ask for one by one. */
+  enforceAllocatable(): Promise<void> {
+    return this.#rounds.enforceAllocatable();
   }
 
   /** Begins to work: whatever pods are told of from now on are looked after. */

@@ -1,6 +1,7 @@
 /** The kubelet's own ports: what it touches of the machine besides the container runtime. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { TraceContext } from "@pilothouse/telemetry";
+import type { CgroupLimits } from "../core/cgroups.ts";
 import type { ResolverConfig } from "../core/dns.ts";
 import type { Manifest } from "../core/static-pods.ts";
 import type { MachineUsage } from "../core/usage.ts";
@@ -36,7 +37,7 @@ export interface VolumePart {
   readonly subPath: string;
 }
 
-/** Files, mounts and cgroups of pods. All calls may be repeated. */
+/** Files and mounts of pods. All calls may be repeated. */
 export interface NodeFiles {
   /** Makes the volume, or brings its files up to date in one step; returns its path on the host. */
   ensureVolume(uid: string, volume: VolumePlan, fsGroup: number | undefined): Promise<string>;
@@ -54,10 +55,18 @@ export interface NodeFiles {
   logBytes(path: string): Promise<number>;
   /** Moves a log aside as `<path>.<stamp>`, and keeps at most so many files of it, itself among them. */
   rotateLog(path: string, stamp: string, maxFiles: number): Promise<void>;
-  /** Unmounts and removes all the pod had, its cgroups and logs too. */
-  removePod(uid: string, places: { readonly cgroup: string; readonly logDirectory: string }): Promise<void>;
+  /** Unmounts and removes all the pod had, its logs too. */
+  removePod(uid: string, logDirectory: string): Promise<void>;
   /** Uids of pods that have a directory here. */
   listPods(): Promise<readonly string[]>;
+}
+
+/** Cgroups above those of containers, by their path below each hierarchy. All calls may be repeated. */
+export interface Cgroups {
+  /** Makes it and those above it, and sets its limits. Rejects when the kernel refuses one. */
+  ensure(cgroup: string, limits: CgroupLimits): Promise<void>;
+  /** With all below it; what still has processes stays. */
+  remove(cgroup: string): Promise<void>;
 }
 
 /** What the machine uses. */
