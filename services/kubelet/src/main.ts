@@ -13,6 +13,7 @@ import { manifestFiles } from "./adapters/manifest-files.ts";
 import { networkProbe } from "./adapters/network-probe.ts";
 import { serveKubelet, type ServerTls } from "./adapters/server.ts";
 import { parseRegistration, parseReserved } from "./core/node.ts";
+import { DEFAULT_EVICTION, keptFree, parseThresholds } from "./core/thresholds.ts";
 import { start } from "./service.ts";
 
 const CNI_FILE = "10-pilothouse.conflist";
@@ -64,6 +65,18 @@ await runProcess({
     },
     "kube-reserved": { type: "list", help: "Kept for Kubernetes' own processes: cpu=, memory=, ephemeral-storage=." },
     "system-reserved": { type: "list", help: "Kept for the system: cpu=, memory=, ephemeral-storage=." },
+    "eviction-hard": {
+      type: "list",
+      help: "Pods end at once below: memory.available<100Mi, nodefs.available<10%; empty for Kubernetes' defaults.",
+    },
+    "eviction-soft": { type: "list", help: "Pods end in order below, when it lasts." },
+    "eviction-soft-grace-period": { type: "list", help: "How long each soft one must last: memory.available=1m30s." },
+    "eviction-max-pod-grace-period": {
+      type: "integer",
+      help: "The most seconds that a pod gets to end for a soft threshold's sake.",
+      min: 0,
+      default: 0,
+    },
     "cni-conf-dir": { type: "string", help: "Where containerd looks for its network.", default: "/etc/cni/net.d" },
     "bridge-name": { type: "string", help: "Bridge that the node's pods hang on.", default: "pilothouse0" },
     mtu: { type: "integer", help: "MTU of pods' interfaces.", min: 576, max: 65_535, default: 1500 },
@@ -82,6 +95,12 @@ await runProcess({
     const { clock, ids, telemetry, scope } = ports;
     const rootDir = values["root-dir"];
     await mkdir(rootDir, { recursive: true });
+    const thresholds = parseThresholds(
+      values["eviction-hard"],
+      values["eviction-soft"],
+      values["eviction-soft-grace-period"],
+    );
+    const facts = await machineFacts(rootDir, values["max-pods"]);
     const socketPath = values["container-runtime-endpoint"].replace(/^unix:\/\//, "");
     const runtime = criRuntime({ clock, ids, socketPath, pipesDir: join(rootDir, "exec") });
     scope.defer(() => runtime.close());
@@ -108,8 +127,14 @@ await runProcess({
         cgroupRoot: values["cgroup-root"],
         logsDir: join(rootDir, "logs"),
         machine: {
-          ...(await machineFacts(rootDir, values["max-pods"])),
+          ...facts,
+          keptFree: keptFree(thresholds, facts),
           reserved: parseReserved(values["kube-reserved"], values["system-reserved"]),
+        },
+        eviction: {
+          ...DEFAULT_EVICTION,
+          thresholds,
+          maxPodGraceSeconds: values["eviction-max-pod-grace-period"],
         },
         podPids: Math.max(0, values["pod-max-pids"]),
         bridgeName: values["bridge-name"],

@@ -1,6 +1,7 @@
 /** Stories of a node that runs short of something. */
 import type { Node } from "@pilothouse/api/types/core-v1";
 import { afterEach, expect, test } from "vitest";
+import { parseThresholds } from "./core/thresholds.ts";
 import type { MachineUsage } from "./core/usage.ts";
 import { startRig, type Rig } from "./rig.fixture.ts";
 
@@ -65,4 +66,20 @@ test("a pod that fills its own volume beyond the limit ends, and a log that grow
   expect([...rig.files.files.keys()].filter((path) => path.startsWith(log))).toEqual([
     expect.stringMatching(/0\.log\.\d{8}-\d{6}$/),
   ]);
+});
+
+test("below a soft threshold a pod ends in order, once it has lasted", async () => {
+  const eviction = {
+    thresholds: parseThresholds([], ["memory.available<1Gi"], ["memory.available=1m"]),
+    maxPodGraceSeconds: 20,
+    transitionMs: 300_000,
+  };
+  rig = await startRig({ greedy: { memoryBytes: 500 * MIB, stopMs: 1_000 } }, well, { eviction });
+  await rig.create("greedy", { containers: [greedy], terminationGracePeriodSeconds: 30 });
+  rig.usage = { ...well, memoryAvailableBytes: 500 * MIB };
+  await rig.clock.advance(55_000);
+  expect([rig.status("greedy")?.phase, condition("MemoryPressure")]).toEqual(["Running", "False"]);
+  await rig.clock.advance(30_000);
+  expect(rig.status("greedy")).toMatchObject({ phase: "Failed", reason: "Evicted" });
+  expect(rig.runtime.journal).toContain("stop(20s) greedy/greedy#0");
 });

@@ -13,7 +13,7 @@ import { until } from "../../../test/harness/index.ts";
 import { machineCgroups } from "./adapters/cgroups.ts";
 import { nodeFiles } from "./adapters/files.ts";
 import { logFiles } from "./adapters/log-files.ts";
-import { machineFacts } from "./adapters/machine.ts";
+import { machineFacts, machineProbe } from "./adapters/machine.ts";
 import { networkProbe } from "./adapters/network-probe.ts";
 import { start, type KubeletService } from "./service.ts";
 
@@ -71,6 +71,7 @@ export class TestNode {
       scope,
       files: nodeFiles({ rootDir, resolvConf: "/dev/null" }),
       cgroups: machineCgroups(),
+      machine: machineProbe(systemClock, rootDir, async () => (await runtime.imageFsInfo()).mountpoint),
       network: networkProbe(systemClock),
       logs: logFiles(systemClock),
       writeCniConfig: () => Promise.resolve(),

@@ -11,7 +11,7 @@ import { memoryTelemetry, type MemoryTelemetry } from "@pilothouse/telemetry/mem
 import { memoryFiles, type MemoryFiles } from "./flows/memory-files.ts";
 import type { CgroupLimits } from "./core/cgroups.ts";
 import type { MachineUsage } from "./core/usage.ts";
-import type { Cgroups, ManifestFiles, ProbeOutcome } from "./flows/ports.ts";
+import type { Cgroups, MachineProbe, ManifestFiles, ProbeOutcome } from "./flows/ports.ts";
 import { start, type KubeletConfig } from "./service.ts";
 
 export interface Rig {
@@ -67,7 +67,12 @@ export const testConfig: KubeletConfig = {
   },
 };
 
-export async function startRig(images: Readonly<Record<string, ImageScript>>, usage?: MachineUsage): Promise<Rig> {
+/** `more` is added to the configuration. */
+export async function startRig(
+  images: Readonly<Record<string, ImageScript>>,
+  usage?: MachineUsage,
+  more: Partial<KubeletConfig> = {},
+): Promise<Rig> {
   const clock = manualClock();
   const random = seededRandom("kubelet");
   const ids = seededIds(random);
@@ -95,9 +100,13 @@ export async function startRig(images: Readonly<Record<string, ImageScript>>, us
       writeCniConfig,
       scope,
     };
-    const machine = { usage: () => Promise.resolve(rig.usage as MachineUsage) };
+    const machine: MachineProbe = {
+      usage: () => Promise.resolve(rig.usage as MachineUsage),
+      network: () => Promise.resolve([]),
+      cgroup: () => Promise.resolve(undefined),
+    };
     const found = { ...ports, manifests: manifestFiles };
-    const { ready } = start(usage ? { ...found, machine } : found, testConfig);
+    const { ready } = start(usage ? { ...found, machine } : found, { ...testConfig, ...more });
     await clock.advance(100);
     // Without an API it is not ready, and runs its own pods all the same.
     if (api.intercept === undefined) await ready;

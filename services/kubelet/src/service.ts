@@ -16,6 +16,7 @@ import { isStatic, type Pressure } from "./core/admission.ts";
 import { cniConfig } from "./core/cni.ts";
 import { allocatableOf, initialNode, shareOfPods, type MachineFacts, type Registration } from "./core/node.ts";
 import { KubeletAccess } from "./flows/access.ts";
+import { DEFAULT_EVICTION, type EvictionSettings } from "./core/thresholds.ts";
 import { eventRecorder } from "./flows/events.ts";
 import { informedPods, informedServices } from "./flows/informed.ts";
 import type { KubeletPorts } from "./flows/kubelet-ports.ts";
@@ -33,6 +34,9 @@ import type {
   NodeFiles,
   PodSource,
 } from "./flows/ports.ts";
+import { ProbeResults } from "./flows/probe-results.ts";
+import { Stats } from "./flows/stats.ts";
+import { WatchedObjects } from "./flows/watched-objects.ts";
 import { StaticPods } from "./flows/static-pods.ts";
 
 export interface KubeletServicePorts {
@@ -74,6 +78,8 @@ export interface KubeletConfig {
   /** Where pod addresses in use are noted. */
   readonly ipamDir: string;
   readonly registration: Registration;
+  /** Absent: upstream's defaults. */
+  readonly eviction?: EvictionSettings;
   /** Common names of the API servers' client certificates: they may all. */
   readonly apiServers?: readonly string[];
   /** What `/configz` shows, in the shape of a KubeletConfiguration. */
@@ -104,6 +110,7 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
   const informerPorts: InformerPorts = { client, bus, clock, random, telemetry, scope };
   const services = informedServices(informerPorts);
   let node: Informer<Node> | undefined;
+  const probeResults = new ProbeResults();
   // The API's pods are judged beside each other, and none before all are known.
   let known = false;
   const flowPorts: KubeletPorts = {
@@ -113,6 +120,8 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
     runtime,
     files,
     cgroups: ports.cgroups ?? noCgroups,
+    probeResults,
+    watched: () => watched,
     network,
     events,
     tracer,
@@ -124,7 +133,10 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
   let health: NodeHealth | undefined;
   const pressures = (): readonly Pressure[] => health?.pressures() ?? [];
   const workers = new PodWorkers(flowPorts, settingsOf(config, pressures), scope);
-  if (ports.machine) health = new NodeHealth(flowPorts, ports.machine, workers, config.nodeName);
+  const watched: WatchedObjects = new WatchedObjects(informerPorts, (...change) => workers.mountedChanged(...change));
+  const stats = statsOf(ports, config, workers);
+  if (ports.machine && stats)
+    health = new NodeHealth(flowPorts, ports.machine, workers, stats, config.eviction ?? DEFAULT_EVICTION);
   const staticPorts = { ...flowPorts, scope, manifests: ports.manifests };
   const statics: StaticPods = new StaticPods(staticPorts, config.nodeName, workers);
   const ready = Promise.withResolvers<void>();
@@ -147,12 +159,20 @@ export function start(ports: KubeletServicePorts, config: KubeletConfig): Kubele
     workers,
     logs: ports.logs,
     metrics: telemetry.metrics,
-    readStats: () => health?.read(),
+    probeResults,
+    cgroupRoot: config.cgroupRoot,
+    readStats: () => stats?.read(),
     configuration: config.configuration ?? {},
   });
   const { nodeName, apiServers = [] } = config;
   const access = new KubeletAccess({ client, clock, log }, { nodeName, apiServers });
   return { workers, requests, access, ready: ready.promise, problems: () => problemsOf(runtime) };
+}
+
+function statsOf(ports: KubeletServicePorts, config: KubeletConfig, workers: PodWorkers): Stats | undefined {
+  const { nodeName, cgroupRoot, machine: facts } = config;
+  const { machine } = ports;
+  return machine && new Stats({ ...ports, machine }, workers, { nodeName, cgroupRoot, cpus: facts.cpus });
 }
 
 const noCgroups: Cgroups = { ensure: () => Promise.resolve(), remove: () => Promise.resolve() };

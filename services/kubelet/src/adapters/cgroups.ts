@@ -11,7 +11,7 @@ const CONTROLLERS = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"] as cons
 export function machineCgroups(mount = "/sys/fs/cgroup"): Cgroups {
   return {
     async ensure(cgroup, limits) {
-      const version = await versionOf(mount);
+      const version = await cgroupVersion(mount);
       const files = cgroupFiles(version, limits);
       if (version === 2) await makeFolders(mount, cgroup);
       for (const { controller, name, value } of files) {
@@ -31,7 +31,8 @@ export function machineCgroups(mount = "/sys/fs/cgroup"): Cgroups {
   };
 }
 
-async function versionOf(mount: string): Promise<CgroupVersion> {
+/** By what the kernel shows there. */
+export async function cgroupVersion(mount: string): Promise<CgroupVersion> {
   return (await exists(join(mount, "cgroup.controllers"))) ? 2 : 1;
 }
 

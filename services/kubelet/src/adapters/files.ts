@@ -27,6 +27,7 @@ import { parseResolvConf } from "../core/dns.ts";
 import { ConfigUnavailable } from "../core/environment.ts";
 import type { VolumeFile } from "../core/volumes.ts";
 import type { NodeFiles } from "../flows/ports.ts";
+import { fsUsage } from "./machine.ts";
 import { bindSubPath, LeavesVolume } from "./sub-path.ts";
 
 const run = promisify(execFile);
@@ -88,9 +89,21 @@ export function nodeFiles({ rootDir, resolvConf }: NodeFilesOptions): NodeFiles 
       return path;
     },
     readTail,
-    async volumeBytes(uid, volume) {
-      const { stdout } = await run("du", ["--summarize", "--bytes", "--one-file-system", volumeDir(uid, volume)]);
-      return Number.parseInt(stdout, 10) || 0;
+    volumeBytes: (uid, volume) => diskUsage(volumeDir(uid, volume)),
+    async volumeUsage(uid, volume) {
+      const path = volumeDir(uid, volume);
+      const fs = await fsUsage(path).catch(() => undefined);
+      if (!fs) return undefined;
+      const { stdout } = await run("du", ["--summarize", "--inodes", "--one-file-system", path]);
+      return { usedBytes: await diskUsage(path), inodesUsed: Number.parseInt(stdout, 10) || 0, fs };
+    },
+    async logFolderBytes(path) {
+      const [folder, name] = [dirname(path), basename(path)];
+      const names = (await readdir(folder).catch(() => [])).filter((it) => it === name || it.startsWith(`${name}.`));
+      const sizes = await Promise.all(
+        names.map(async (it) => (await lstat(join(folder, it)).catch(() => undefined))?.size),
+      );
+      return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
     },
     logBytes: async (path) => (await lstat(path).catch(() => undefined))?.size ?? 0,
     rotateLog,
@@ -110,6 +123,11 @@ export function nodeFiles({ rootDir, resolvConf }: NodeFilesOptions): NodeFiles 
       return (await readdir(join(rootDir, "pods")).catch(() => [])).toSorted((a, b) => (a < b ? -1 : 1));
     },
   };
+}
+
+async function diskUsage(path: string): Promise<number> {
+  const { stdout } = await run("du", ["--summarize", "--bytes", "--one-file-system", path]);
+  return Number.parseInt(stdout, 10) || 0;
 }
 
 async function ensureHostPath(path: string, type: string): Promise<string> {

@@ -1,10 +1,13 @@
 /** What this machine is and what it uses, as its kernel says. */
-import { readFile, statfs } from "node:fs/promises";
+import { readdir, readFile, statfs } from "node:fs/promises";
 import { arch, cpus, hostname, release } from "node:os";
+import { join } from "node:path";
 import type { Clock } from "@pilothouse/clock";
+import { cgroupUsage, interfacesOf, USAGE_FILES, type CgroupUsage } from "../core/cgroup-usage.ts";
 import type { MachineFacts } from "../core/node.ts";
 import type { FsUsage } from "../core/usage.ts";
 import type { MachineProbe } from "../flows/ports.ts";
+import { cgroupVersion } from "./cgroups.ts";
 
 /** `dir` is where pods write. */
 export async function machineFacts(dir: string, maxPods = 110): Promise<MachineFacts> {
@@ -62,10 +65,46 @@ export function machineProbe(clock: Clock, podsDir: string, imagesDir: () => Pro
         imageFs: images === "" ? nodeFs : await fsUsage(images).catch(() => nodeFs),
       };
     },
+    async network(cgroup) {
+      const pid = cgroup === undefined ? "self" : await processIn(cgroup);
+      return pid === undefined ? [] : interfacesOf(await readFile(`/proc/${pid}/net/dev`, "utf8"));
+    },
+    cgroup: readUsage,
   };
 }
 
-async function fsUsage(path: string): Promise<FsUsage> {
+/** Where the kernel shows cgroups; of v1 each controller has its own tree. */
+const CGROUP_MOUNT = "/sys/fs/cgroup";
+
+async function readUsage(cgroup: string): Promise<CgroupUsage | undefined> {
+  const version = await cgroupVersion(CGROUP_MOUNT);
+  const folderOf = (controller: string): string => join(CGROUP_MOUNT, version === 2 ? "" : controller, cgroup);
+  const texts = await Promise.all(
+    USAGE_FILES[version].map(([controller, name]) =>
+      readFile(join(folderOf(controller), name), "utf8").catch(() => undefined),
+    ),
+  );
+  return texts[0] === undefined
+    ? undefined
+    : cgroupUsage(
+        version,
+        texts.map((text) => text ?? ""),
+      );
+}
+
+/** Any process of it, or of a cgroup below it. */
+async function processIn(cgroup: string): Promise<string | undefined> {
+  const version = await cgroupVersion(CGROUP_MOUNT);
+  const folder = join(CGROUP_MOUNT, version === 2 ? "" : "cpu", cgroup);
+  for (const name of ["", ...(await readdir(folder).catch(() => []))]) {
+    const text = await readFile(join(folder, name, "cgroup.procs"), "utf8").catch(() => "");
+    const [pid = ""] = text.split("\n", 1);
+    if (pid !== "") return pid;
+  }
+  return undefined;
+}
+
+export async function fsUsage(path: string): Promise<FsUsage> {
   const { blocks, bavail, bsize, files, ffree } = await statfs(path);
   return { capacityBytes: blocks * bsize, availableBytes: bavail * bsize, inodes: files, inodesFree: ffree };
 }

@@ -104,6 +104,45 @@ test("who is not known, or may not, is refused; a token that may read figures re
   expect(pods.items).toHaveLength(2);
 });
 
+test("figures: what a container uses of memory, network, volumes and logs is what the kernel says", async () => {
+  await node.createPod("user", {
+    volumes: [{ name: "data", emptyDir: {} }],
+    containers: [
+      {
+        name: "c",
+        image: TOOLBOX,
+        command: [
+          "sh",
+          "-c",
+          "echo logged; dd if=/dev/zero of=/data/file bs=1M count=3; ping -c 3 198.18.0.1; sleep 1000",
+        ],
+        volumeMounts: [{ name: "data", mountPath: "/data" }],
+      },
+    ],
+  });
+  await node.untilReady("user");
+  interface Told {
+    readonly podRef: { readonly name: string };
+    readonly network?: { readonly rxBytes: number };
+    readonly volume?: readonly { readonly name: string; readonly usedBytes: number }[];
+    readonly containers: readonly { readonly logs: { readonly usedBytes: number }; readonly memory: object }[];
+  }
+  const told = async (): Promise<Told | undefined> => {
+    const text = await bodyOf(await request("/stats/summary", apiserver));
+    return (JSON.parse(text) as { pods: readonly Told[] }).pods.find(({ podRef }) => podRef.name === "user");
+  };
+  await until("the network is told of", async () => ((await told())?.network?.rxBytes ?? 0) > 100, 20_000);
+  const found = await told();
+  expect(found?.containers[0]?.memory).toMatchObject({ rssBytes: expect.any(Number), usageBytes: expect.any(Number) });
+  expect(found?.containers[0]?.logs.usedBytes).toBeGreaterThan(10);
+  expect(found?.volume?.map(({ name }) => name)).toContain("data");
+  const figures = await bodyOf(await request("/metrics/cadvisor", apiserver));
+  expect(figures).toMatch(/container_network_receive_bytes_total\{[^}]*pod="user"[^}]*interface="eth0"\} [1-9]/);
+  expect(figures).toMatch(/container_memory_rss\{container="c"[^}]*pod="user"\} [1-9]/);
+  expect(await bodyOf(await request("/metrics/probes", apiserver))).toContain("# TYPE prober_probe_total counter");
+  await node.deletePod("user");
+});
+
 test("exec: output, errors and the exit code", async () => {
   const session = exec(["sh", "-c", "echo out; echo err >&2; exit 3"], {});
   expect(await session.ended).toMatchObject({ code: 1000, stdout: "out\n", stderr: "err\n" });

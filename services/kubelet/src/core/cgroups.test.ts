@@ -1,5 +1,5 @@
 import type { Container, Pod, PodSpec } from "@pilothouse/api/types/core-v1";
-import fc from "fast-check";
+import { assert, integer, option, property, record, type Arbitrary } from "fast-check";
 import { expect, test } from "vitest";
 import {
   cgroupFiles,
@@ -133,23 +133,23 @@ test("the same limits as files of v1 and of v2", () => {
 
 test("weights grow with shares, from one to ten thousand", () => {
   expect([0, 2, 1024, 262_144, 1_000_000].map(weightOf)).toEqual([1, 1, 100, 10_000, 10_000]);
-  fc.assert(
-    fc.property(fc.integer({ min: 2, max: 262_143 }), (shares) => {
+  assert(
+    property(integer({ min: 2, max: 262_143 }), (shares) => {
       expect(weightOf(shares)).toBeLessThanOrEqual(weightOf(shares + 1));
     }),
   );
 });
 
 test("the widest of two limits has room for both, and is no wider than one of them", () => {
-  const amount = fc.option(fc.integer({ min: 1, max: 1_000 }), { nil: undefined });
-  const limits: fc.Arbitrary<CgroupLimits> = fc.record({
-    cpuShares: fc.integer({ min: 2, max: 1_000 }),
+  const amount = option(integer({ min: 1, max: 1_000 }), { nil: undefined });
+  const limits: Arbitrary<CgroupLimits> = record({
+    cpuShares: integer({ min: 2, max: 1_000 }),
     cpuQuotaUs: amount,
     memoryBytes: amount,
     pids: amount,
   });
-  fc.assert(
-    fc.property(limits, limits, (a, b) => {
+  assert(
+    property(limits, limits, (a, b) => {
       const both = widest(a, b);
       for (const key of ["cpuShares", "cpuQuotaUs", "memoryBytes", "pids"] as const) {
         const room = (limit: number | undefined): number => limit ?? Number.POSITIVE_INFINITY;

@@ -1,10 +1,8 @@
 import type { Pod, PodSpec } from "@pilothouse/api/types/core-v1";
-import { parseQuantity } from "@pilothouse/quantity";
 import { expect, test } from "vitest";
 import { HARD_THRESHOLDS, overItsLimits, pressuresTold, shortages, victimOf } from "./eviction.ts";
 import { planImageGc } from "./image-gc.ts";
 import { nodeConditions } from "./node.ts";
-import { resourceMetrics, statsSummary, type StatsReading } from "./summary.ts";
 import type { MachineUsage } from "./usage.ts";
 
 const GIB = 2 ** 30;
@@ -76,7 +74,6 @@ test("a pressure is told for five minutes after it was last felt", () => {
 });
 
 test("a pod ends that fills a volume or a layer beyond its own limit", () => {
-  const bytesOf = (text: string): number => Number(parseQuantity(text).value());
   const limited = pod("a", undefined, {
     volumes: [
       { name: "v", emptyDir: { sizeLimit: "1Mi" } },
@@ -84,21 +81,22 @@ test("a pod ends that fills a volume or a layer beyond its own limit", () => {
     ],
     containers: [{ name: "c", image: "i", resources: { limits: { "ephemeral-storage": "2Mi" } } }],
   });
-  const judged = (v: number, c: number): string | undefined =>
-    overItsLimits(
-      limited,
-      {
-        volumeBytes: new Map([
-          ["v", v],
-          ["m", 9 * MIB],
-        ]),
-        containerBytes: new Map([["c", c]]),
-      },
-      bytesOf,
-    );
+  const judged = (v: number, c: number, podBytes = 0): string | undefined =>
+    overItsLimits(limited, {
+      volumeBytes: new Map([
+        ["v", v],
+        ["m", 9 * MIB],
+      ]),
+      containerBytes: new Map([["c", c]]),
+      podBytes,
+    });
   expect(judged(MIB, 2 * MIB)).toBeUndefined();
   expect(judged(MIB + 1, 0)).toBe('Usage of EmptyDir volume "v" exceeds the limit "1Mi". ');
   expect(judged(0, 2 * MIB + 1)).toBe('Container c exceeded its local ephemeral storage limit "2Mi". ');
+  // A volume without a limit of its own counts as well.
+  expect(judged(0, MIB, 2 * MIB + 1)).toBe(
+    "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ",
+  );
 });
 
 test("images go when the disk is full: the longest unused first, never one in use, too new, or that no registry has", () => {
@@ -132,52 +130,4 @@ test("images go when the disk is full: the longest unused first, never one in us
   expect(plan(1.4 * GIB)).toEqual(["b"]);
   expect(plan(0.5 * GIB)).toEqual(["b", "a"]);
   expect(plan(9 * GIB, true)).toEqual(["b", "a"]);
-});
-
-test("metrics-server and Prometheus read what is used", () => {
-  const labels = { "io.kubernetes.pod.uid": "a", "io.kubernetes.container.name": "c" };
-  const stats = {
-    id: "1",
-    labels,
-    atMs: 20_000,
-    cpuUsageNs: 3e9,
-    memoryWorkingSetBytes: MIB,
-    diskUsedBytes: 7,
-    diskInodes: 1,
-  };
-  const running = {
-    name: "c",
-    containerID: "containerd://1",
-    state: { running: { startedAt: "1970-01-01T00:00:05Z" } },
-  };
-  const status = { containerStatuses: [{ ...running, ready: true, restartCount: 0, image: "", imageID: "" }] };
-  const reading: StatsReading = {
-    nodeName: "n",
-    machine: well,
-    machineBefore: { ...well, atMs: 10_000, cpuUsageNs: 2e9 },
-    pods: [{ ...pod("a", undefined), status }],
-    containers: [stats],
-    containersBefore: new Map([["1", { ...stats, atMs: 10_000, cpuUsageNs: 1e9 }]]),
-    images: undefined,
-  };
-  expect(statsSummary(reading)).toMatchObject({
-    node: { nodeName: "n", cpu: { usageNanoCores: 2e8 }, memory: { workingSetBytes: 4 * GIB } },
-    pods: [
-      {
-        podRef: { name: "a", namespace: "default", uid: "a" },
-        cpu: { usageNanoCores: 2e8, usageCoreNanoSeconds: 3e9 },
-        containers: [{ name: "c", startTime: "1970-01-01T00:00:05Z", memory: { workingSetBytes: MIB } }],
-      },
-    ],
-  });
-  expect(resourceMetrics(reading).split("\n")).toEqual(
-    expect.arrayContaining([
-      "# TYPE container_cpu_usage_seconds_total counter",
-      'container_cpu_usage_seconds_total{container="c",namespace="default",pod="a"} 3 20000',
-      'container_start_time_seconds{container="c",namespace="default",pod="a"} 5',
-      `pod_memory_working_set_bytes{namespace="default",pod="a"} ${MIB} 20000`,
-      "node_cpu_usage_seconds_total 4 20000",
-      "resource_scrape_error 0",
-    ]),
-  );
 });

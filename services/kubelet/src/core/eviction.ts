@@ -1,6 +1,8 @@
-/** When a node must end pods for its own good, and which. Upstream's hard thresholds, its ranking and its words. Pure. */
+/** When a node must end pods for its own good, and which. Upstream's thresholds, its ranking and its words. Pure. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
+import { podAmountsWithOverhead } from "@pilothouse/kinds/core/pod-amounts";
 import { podRequests } from "@pilothouse/kinds/core/pod-resources";
+import { parseQuantity } from "@pilothouse/quantity";
 import { isCritical, type Pressure } from "./admission.ts";
 import type { MachineUsage } from "./usage.ts";
 
@@ -16,6 +18,8 @@ export interface Threshold {
   readonly signal: Signal;
   /** An amount, or a share of the capacity. */
   readonly least: { readonly bytes: number } | { readonly share: number };
+  /** How long it must have been crossed; absent: it is a hard one, and counts at once. */
+  readonly graceMs?: number;
 }
 
 /** Upstream's defaults on Linux. */
@@ -71,9 +75,13 @@ export function pressureOf({ threshold }: Shortage): Pressure {
 }
 
 /** Pressures as they are told: those there are, and those that have not been over for long. `seen` is when each was last. */
-export function pressuresTold(seen: ReadonlyMap<Pressure, number>, nowMs: number): readonly Pressure[] {
+export function pressuresTold(
+  seen: ReadonlyMap<Pressure, number>,
+  nowMs: number,
+  transitionMs = PRESSURE_TRANSITION_MS,
+): readonly Pressure[] {
   const order: readonly Pressure[] = ["MemoryPressure", "DiskPressure", "PIDPressure"];
-  return order.filter((it) => nowMs - (seen.get(it) ?? Number.NEGATIVE_INFINITY) < PRESSURE_TRANSITION_MS);
+  return order.filter((it) => nowMs - (seen.get(it) ?? Number.NEGATIVE_INFINITY) < transitionMs);
 }
 
 export interface PodUsage {
@@ -123,22 +131,24 @@ function messageOf({ available, least }: Shortage, resource: string, pod: Pod, u
 export interface LocalUsage {
   /** By volume name; volumes on disk that have a limit. */
   readonly volumeBytes: ReadonlyMap<string, number>;
-  /** By container name. */
+  /** By container name: its writable layer and its logs. */
   readonly containerBytes: ReadonlyMap<string, number>;
+  /** All of these, and all volumes of the pod that lie on the disk. */
+  readonly podBytes: number;
 }
 
 /** Why a pod must end that uses more of the disk than its own limits allow; undefined while it does not. */
-export function overItsLimits(
-  { spec }: Pod,
-  usage: LocalUsage,
-  bytesOf: (quantity: string) => number,
-): string | undefined {
+export function overItsLimits({ spec }: Pod, usage: LocalUsage): string | undefined {
+  const bytesOf = (text: string): number => Number(parseQuantity(text).value());
   for (const { name, emptyDir } of spec.volumes ?? []) {
     const limit = emptyDir?.sizeLimit;
     if (limit === undefined || emptyDir?.medium === "Memory") continue;
     if (bytesOf(limit) > 0 && (usage.volumeBytes.get(name) ?? 0) > bytesOf(limit))
       return `Usage of EmptyDir volume ${JSON.stringify(name)} exceeds the limit ${JSON.stringify(limit)}. `;
   }
+  const total = podAmountsWithOverhead(spec, "limits").get("ephemeral-storage");
+  if (total && !total.isZero() && usage.podBytes > Number(total.value()))
+    return `Pod ephemeral local storage usage exceeds the total limit of containers ${total.toString()}. `;
   for (const { name, resources } of spec.containers) {
     const limit = resources?.limits?.["ephemeral-storage"];
     if (limit !== undefined && (usage.containerBytes.get(name) ?? 0) > bytesOf(limit))

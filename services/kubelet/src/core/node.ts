@@ -3,6 +3,8 @@ import type { Node, NodeCondition, NodeStatus, Taint } from "@pilothouse/api/typ
 import { parseQuantity } from "@pilothouse/quantity";
 import type { RuntimeCondition } from "@pilothouse/runtime";
 import type { Pressure } from "./admission.ts";
+import { HARD_THRESHOLDS } from "./eviction.ts";
+import { keptFree } from "./thresholds.ts";
 import type { NodeShare } from "./cgroups.ts";
 
 export interface MachineFacts {
@@ -12,6 +14,8 @@ export interface MachineFacts {
   readonly diskBytes: number;
   readonly maxPods: number;
   readonly reserved?: Reserved;
+  /** What eviction keeps free; absent: what upstream's defaults do. */
+  readonly keptFree?: { readonly memoryBytes: number; readonly diskBytes: number };
   /** `amd64`, `arm64` */
   readonly architecture: string;
   readonly machineId: string;
@@ -22,10 +26,6 @@ export interface MachineFacts {
 }
 
 export const KUBELET_VERSION = "v1.36.0";
-
-/** What eviction keeps free by default: pods are not promised it. */
-const EVICTION_MEMORY_BYTES = 100 * 1024 * 1024;
-const EVICTION_DISK_SHARE = 0.1;
 
 /** Kept from pods: for the system, and for Kubernetes' own processes. */
 export interface Reserved {
@@ -156,10 +156,11 @@ export function initialNode(input: NodeInput, { labels, taints }: Registration):
 export function allocatableOf(machine: MachineFacts): Record<string, string> & { cpu: string; memory: string } {
   const { milliCpu, memoryBytes } = shareOfPods(machine);
   const { diskBytes } = machine.reserved ?? NOTHING;
+  const kept = machine.keptFree ?? keptFree(HARD_THRESHOLDS, machine);
   return {
     cpu: parseQuantity(`${Math.max(0, milliCpu)}m`).toString(),
-    memory: binary(Math.max(0, memoryBytes - EVICTION_MEMORY_BYTES)),
-    "ephemeral-storage": binary(Math.max(0, machine.diskBytes * (1 - EVICTION_DISK_SHARE) - diskBytes)),
+    memory: binary(Math.max(0, memoryBytes - kept.memoryBytes)),
+    "ephemeral-storage": binary(Math.max(0, machine.diskBytes - kept.diskBytes - diskBytes)),
     pods: String(machine.maxPods),
   };
 }

@@ -1,23 +1,45 @@
-/** `/stats/summary` and `/metrics/resource`: what node, pods and containers use, in the forms that metrics-server and Prometheus read. Pure. */
+/** `/stats/summary`: what node, pods, containers and volumes use, as upstream's kubelet tells it. Pure. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { ContainerStats, ImageFsInfo } from "@pilothouse/runtime";
 import { seconds } from "./container-status.ts";
 import { LABEL_CONTAINER_NAME, LABEL_POD_UID, uidOf } from "./pod-runtime.ts";
+import type { CgroupUsage, InterfaceUsage } from "./cgroup-usage.ts";
 import { nanoCores, type FsUsage, type MachineUsage } from "./usage.ts";
 
 /** One reading, beside the one before, from which rates follow. */
 export interface StatsReading {
   readonly nodeName: string;
+  readonly cpus: number;
   readonly machine: MachineUsage;
   readonly machineBefore: MachineUsage | undefined;
   readonly pods: readonly Pod[];
   readonly containers: readonly ContainerStats[];
   readonly containersBefore: ReadonlyMap<string, ContainerStats>;
   readonly images: ImageFsInfo | undefined;
+  /** Of the node's own interfaces. */
+  readonly network: readonly InterfaceUsage[];
+  /** By pod uid; pods of the node's own network have none. */
+  readonly networks: ReadonlyMap<string, readonly InterfaceUsage[]>;
+  /** By pod uid. */
+  readonly volumes: ReadonlyMap<string, readonly VolumeUsage[]>;
+  /** What the kernel says of a container's cgroup, by container id. */
+  readonly cgroups: ReadonlyMap<string, CgroupUsage>;
+  /** What a container's log files take, by container id. */
+  readonly logBytes: ReadonlyMap<string, number>;
+}
+
+export interface VolumeUsage {
+  readonly name: string;
+  readonly usedBytes: number;
+  readonly inodesUsed: number;
+  /** Of the file system that it lies on. */
+  readonly fs: FsUsage;
+  /** It takes of the node's disk, and not of its memory. */
+  readonly onDisk: boolean;
 }
 
 export function statsSummary(reading: StatsReading): object {
-  const { nodeName, machine, machineBefore, pods, images } = reading;
+  const { nodeName, machine, machineBefore, pods, images, network } = reading;
   const time = seconds(machine.atMs);
   const usedBytes = machine.memoryCapacityBytes - machine.memoryAvailableBytes;
   return {
@@ -31,6 +53,7 @@ export function statsSummary(reading: StatsReading): object {
         usageBytes: usedBytes,
         workingSetBytes: usedBytes,
       },
+      ...networkStats(time, network),
       fs: { time, ...fsStats(machine.nodeFs) },
       runtime: { imageFs: { time, ...fsStats(machine.imageFs), ...(images ? { usedBytes: images.usedBytes } : {}) } },
       rlimit: { time, maxpid: machine.maxProcesses, curproc: machine.processes },
@@ -39,7 +62,8 @@ export function statsSummary(reading: StatsReading): object {
   };
 }
 
-function podStats({ containers, containersBefore, machine }: StatsReading, pod: Pod): object {
+function podStats(reading: StatsReading, pod: Pod): object {
+  const { containers, containersBefore, machine, networks, volumes, cgroups, logBytes } = reading;
   const own = containers.filter(({ labels }) => labels[LABEL_POD_UID] === uidOf(pod));
   const time = seconds(machine.atMs);
   const sum = (of: (stats: ContainerStats) => number): number => own.reduce((total, it) => total + of(it), 0);
@@ -48,94 +72,86 @@ function podStats({ containers, containersBefore, machine }: StatsReading, pod: 
     (total, it) => (it === undefined ? total : (total ?? 0) + it),
     undefined,
   );
+  const mounted = volumes.get(uidOf(pod)) ?? [];
+  const onDisk = mounted.filter((it) => it.onDisk);
+  const volumeBytes = onDisk.reduce((total, it) => total + it.usedBytes, 0);
+  const volumeInodes = onDisk.reduce((total, it) => total + it.inodesUsed, 0);
+  const known = own.map(({ id }) => cgroups.get(id)).filter((it) => it !== undefined);
   return {
     podRef: { name: pod.metadata.name, namespace: pod.metadata.namespace, uid: uidOf(pod) },
     startTime: pod.status?.startTime ?? time,
-    containers: own.map((stats) => ({
-      name: stats.labels[LABEL_CONTAINER_NAME] ?? "",
-      startTime: startOf(pod, stats.id) ?? time,
-      cpu: {
-        time: seconds(stats.atMs),
-        ...rate(containersBefore.get(stats.id), stats),
-        usageCoreNanoSeconds: stats.cpuUsageNs,
-      },
-      memory: { time: seconds(stats.atMs), workingSetBytes: stats.memoryWorkingSetBytes },
-      rootfs: { time: seconds(stats.atMs), usedBytes: stats.diskUsedBytes, inodesUsed: stats.diskInodes },
-    })),
+    containers: own.map((stats) => containerStats(reading, pod, stats)),
     cpu: {
       time,
       ...(usageNanoCores === undefined ? {} : { usageNanoCores }),
       usageCoreNanoSeconds: sum((it) => it.cpuUsageNs),
     },
-    memory: { time, workingSetBytes: sum((it) => it.memoryWorkingSetBytes) },
-    "ephemeral-storage": { time, usedBytes: sum((it) => it.diskUsedBytes), inodesUsed: sum((it) => it.diskInodes) },
+    memory: { time, workingSetBytes: sum((it) => it.memoryWorkingSetBytes), ...memoryStats(known) },
+    ...networkStats(time, networks.get(uidOf(pod)) ?? []),
+    ...(mounted.length === 0 ? {} : { volume: mounted.map((it) => volumeStats(time, it)) }),
+    "ephemeral-storage": {
+      time,
+      availableBytes: machine.nodeFs.availableBytes,
+      capacityBytes: machine.nodeFs.capacityBytes,
+      usedBytes: sum((it) => it.diskUsedBytes + (logBytes.get(it.id) ?? 0)) + volumeBytes,
+      inodesFree: machine.nodeFs.inodesFree,
+      inodes: machine.nodeFs.inodes,
+      inodesUsed: sum((it) => it.diskInodes) + volumeInodes,
+    },
+    ...(known.length === 0
+      ? {}
+      : { process_stats: { process_count: known.reduce((total, it) => total + it.processes, 0) } }),
   };
 }
 
-/** In the text format of Prometheus, each sample with its time. */
-export function resourceMetrics({ machine, pods, containers }: StatsReading): string {
-  const byUid = new Map(pods.map((pod) => [uidOf(pod), pod]));
-  const families = new Map<string, Family>(FAMILIES.map((family) => [family.name, { ...family, samples: [] }]));
-  const add = (name: string, labels: Readonly<Record<string, string>>, value: number, atMs?: number): void => {
-    const written = Object.entries(labels).map(([key, text]) => `${key}=${JSON.stringify(text)}`);
-    const set = written.length === 0 ? "" : `{${written.join(",")}}`;
-    families.get(name)?.samples.push(`${name}${set} ${value}${atMs === undefined ? "" : ` ${Math.floor(atMs)}`}`);
+function containerStats(
+  { machine, containersBefore, cgroups, logBytes }: StatsReading,
+  pod: Pod,
+  stats: ContainerStats,
+): object {
+  const time = seconds(stats.atMs);
+  const cgroup = cgroups.get(stats.id);
+  return {
+    name: stats.labels[LABEL_CONTAINER_NAME] ?? "",
+    startTime: startOf(pod, stats.id) ?? seconds(machine.atMs),
+    cpu: { time, ...rate(containersBefore.get(stats.id), stats), usageCoreNanoSeconds: stats.cpuUsageNs },
+    memory: { time, workingSetBytes: stats.memoryWorkingSetBytes, ...memoryStats(cgroup ? [cgroup] : []) },
+    rootfs: { time, ...fsOf(machine.imageFs, stats.diskUsedBytes, stats.diskInodes) },
+    ...(logBytes.has(stats.id)
+      ? { logs: { time, ...fsOf(machine.nodeFs, logBytes.get(stats.id) ?? 0, undefined) } }
+      : {}),
   };
-  const totals = new Map<string, { cpuNs: number; memoryBytes: number; atMs: number }>();
-  for (const stats of containers) {
-    const pod = byUid.get(stats.labels[LABEL_POD_UID] ?? "");
-    if (!pod) continue;
-    const { name = "", namespace = "" } = pod.metadata;
-    const labels = { container: stats.labels[LABEL_CONTAINER_NAME] ?? "", namespace, pod: name };
-    add("container_cpu_usage_seconds_total", labels, stats.cpuUsageNs / 1e9, stats.atMs);
-    add("container_memory_working_set_bytes", labels, stats.memoryWorkingSetBytes, stats.atMs);
-    const started = startOf(pod, stats.id);
-    if (started !== undefined) add("container_start_time_seconds", labels, Date.parse(started) / 1000);
-    const total = totals.get(uidOf(pod)) ?? { cpuNs: 0, memoryBytes: 0, atMs: stats.atMs };
-    total.cpuNs += stats.cpuUsageNs;
-    total.memoryBytes += stats.memoryWorkingSetBytes;
-    totals.set(uidOf(pod), total);
-  }
-  for (const [uid, { cpuNs, memoryBytes, atMs }] of totals) {
-    const { name = "", namespace = "" } = byUid.get(uid)?.metadata ?? {};
-    add("pod_cpu_usage_seconds_total", { namespace, pod: name }, cpuNs / 1e9, atMs);
-    add("pod_memory_working_set_bytes", { namespace, pod: name }, memoryBytes, atMs);
-  }
-  const usedBytes = machine.memoryCapacityBytes - machine.memoryAvailableBytes;
-  add("node_cpu_usage_seconds_total", {}, machine.cpuUsageNs / 1e9, machine.atMs);
-  add("node_memory_working_set_bytes", {}, usedBytes, machine.atMs);
-  add("resource_scrape_error", {}, 0);
-  return [...families.values()]
-    .map(({ name, type, help, samples }) =>
-      [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples, ""].join("\n"),
-    )
-    .join("");
 }
 
-interface Family {
-  readonly name: string;
-  readonly type: "counter" | "gauge";
-  readonly help: string;
-  readonly samples: string[];
+function memoryStats(cgroups: readonly CgroupUsage[]): object {
+  if (cgroups.length === 0) return {};
+  const sum = (of: (usage: CgroupUsage) => number): number => cgroups.reduce((total, it) => total + of(it), 0);
+  return {
+    usageBytes: sum((it) => it.memoryBytes),
+    rssBytes: sum((it) => it.rssBytes),
+    pageFaults: sum((it) => it.pageFaults),
+    majorPageFaults: sum((it) => it.majorPageFaults),
+  };
 }
 
-const FAMILIES: readonly Omit<Family, "samples">[] = [
-  counter("container_cpu_usage_seconds_total", "Cumulative cpu time consumed by the container in core-seconds"),
-  gauge("container_memory_working_set_bytes", "Current working set of the container in bytes"),
-  gauge("container_start_time_seconds", "Start time of the container since unix epoch in seconds"),
-  counter("node_cpu_usage_seconds_total", "Cumulative cpu time consumed by the node in core-seconds"),
-  gauge("node_memory_working_set_bytes", "Current working set of the node in bytes"),
-  counter("pod_cpu_usage_seconds_total", "Cumulative cpu time consumed by the pod in core-seconds"),
-  gauge("pod_memory_working_set_bytes", "Current working set of the pod in bytes"),
-  gauge("resource_scrape_error", "1 if there was an error while getting container metrics, 0 otherwise"),
-];
-
-function counter(name: string, help: string): Omit<Family, "samples"> {
-  return { name, type: "counter", help: `[STABLE] ${help}` };
+/** The first interface stands for all in the fields beside the list, as upstream has its `eth0`. */
+function networkStats(time: string, interfaces: readonly InterfaceUsage[]): object {
+  const told = interfaces.map(({ name, rxBytes, rxErrors, txBytes, txErrors }) => {
+    return { name, rxBytes, rxErrors, txBytes, txErrors };
+  });
+  const first = told.find(({ name }) => name === "eth0") ?? told[0];
+  return first ? { network: { time, ...first, interfaces: told } } : {};
 }
 
-function gauge(name: string, help: string): Omit<Family, "samples"> {
-  return { name, type: "gauge", help: `[STABLE] ${help}` };
+function volumeStats(time: string, { name, usedBytes, inodesUsed, fs }: VolumeUsage): object {
+  return { time, ...fsOf(fs, usedBytes, inodesUsed), name };
+}
+
+/** A part of a file system: what is free is everybody's. */
+function fsOf(fs: FsUsage, usedBytes: number, inodesUsed: number | undefined): object {
+  const { availableBytes, capacityBytes, inodesFree, inodes } = fs;
+  const used = inodesUsed === undefined ? {} : { inodesUsed };
+  return { availableBytes, capacityBytes, usedBytes, inodesFree, inodes, ...used };
 }
 
 function rate(
@@ -157,7 +173,7 @@ function fsStats(usage: FsUsage): object {
   };
 }
 
-function startOf({ status }: Pod, containerId: string): string | undefined {
+export function startOf({ status }: Pod, containerId: string): string | undefined {
   const statuses = [...(status?.containerStatuses ?? []), ...(status?.initContainerStatuses ?? [])];
   return statuses.find((it) => it.containerID === `containerd://${containerId}`)?.state?.running?.startedAt;
 }

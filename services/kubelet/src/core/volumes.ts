@@ -126,14 +126,7 @@ export function referencedObjects(pod: Pod): {
   const configMaps = new Set<string>();
   const secrets = new Set<string>();
   const note = (into: Set<string>, name: string | undefined): void => void (name !== undefined && into.add(name));
-  for (const volume of pod.spec.volumes ?? []) {
-    note(configMaps, volume.configMap?.name);
-    note(secrets, volume.secret?.secretName);
-    for (const source of volume.projected?.sources ?? []) {
-      note(configMaps, source.configMap?.name);
-      note(secrets, source.secret?.name);
-    }
-  }
+  for (const { resource, name } of mountedObjects(pod)) note(resource === "secrets" ? secrets : configMaps, name);
   for (const container of allContainers(pod)) {
     for (const from of container.envFrom ?? []) {
       note(configMaps, from.configMapRef?.name);
@@ -146,6 +139,33 @@ export function referencedObjects(pod: Pod): {
   }
   for (const { name } of pod.spec.imagePullSecrets ?? []) note(secrets, name);
   return { configMaps: [...configMaps], secrets: [...secrets] };
+}
+
+export interface MountedObject {
+  readonly resource: "configmaps" | "secrets";
+  readonly name: string;
+}
+
+/** What of the API the pod's volumes show, and follow when it changes. */
+export function mountedObjects({ spec }: Pod): readonly MountedObject[] {
+  const found = new Map<string, MountedObject>();
+  const note = (resource: MountedObject["resource"], name: string | undefined): void => {
+    if (name !== undefined && name !== "") found.set(`${resource}/${name}`, { resource, name });
+  };
+  for (const { configMap, secret, projected } of spec.volumes ?? []) {
+    note("configmaps", configMap?.name);
+    note("secrets", secret?.secretName);
+    for (const source of projected?.sources ?? []) {
+      note("configmaps", source.configMap?.name);
+      note("secrets", source.secret?.name);
+    }
+  }
+  return [...found.values()];
+}
+
+/** True for volumes that are folders on the node's disk: what comes from the API lies in memory, paths of the host are not the pod's. */
+export function takesDisk({ emptyDir }: Volume): boolean {
+  return emptyDir !== undefined && emptyDir.medium !== "Memory";
 }
 
 /** True for volumes whose contents follow the API while the pod runs. */

@@ -4,6 +4,8 @@ import type { Clock, Random } from "@pilothouse/clock";
 import type { Runtime } from "@pilothouse/runtime";
 import type { Logger, Tracer } from "@pilothouse/telemetry";
 import type { EventRecorder } from "./events.ts";
+import type { ProbeResults } from "./probe-results.ts";
+import type { WatchedObjects } from "./watched-objects.ts";
 import type { Cgroups, NetworkProbe, NodeFiles } from "./ports.ts";
 
 /** What the flows work with. */
@@ -16,6 +18,9 @@ export interface KubeletPorts {
   readonly cgroups: Cgroups;
   readonly network: NetworkProbe;
   readonly events: EventRecorder;
+  readonly probeResults: ProbeResults;
+  /** Tells when what pods have mounted changes. */
+  readonly watched: () => Pick<WatchedObjects, "follow" | "forget">;
   /** All Services, as the kubelet follows them. */
   readonly services: () => readonly Service[];
   /** The Node object of this machine, as it is shown; undefined before it is known. */

@@ -30,6 +30,8 @@ export function memoryFiles(): MemoryFiles {
     },
     readTail: (path, maxBytes) => Promise.resolve((files.get(path) ?? "").slice(-maxBytes)),
     volumeBytes: (uid, volume) => Promise.resolve(files.get(`/pods/${uid}/volumes/${volume}/size`)?.length ?? 0),
+    volumeUsage: () => Promise.resolve(undefined),
+    logFolderBytes: (path) => Promise.resolve((files.get(path) ?? "").length),
     logBytes: (path) => Promise.resolve((files.get(path) ?? "").length),
     rotateLog(path, stamp) {
       files.set(`${path}.${stamp}`, files.get(path) ?? "");

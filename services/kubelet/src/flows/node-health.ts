@@ -5,10 +5,8 @@
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import { sleep } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
-import { parseQuantity } from "@pilothouse/quantity";
-import type { ContainerStats, ImageFsInfo } from "@pilothouse/runtime";
+import type { ContainerStats } from "@pilothouse/runtime";
 import {
-  HARD_THRESHOLDS,
   overItsLimits,
   pressureOf,
   pressuresTold,
@@ -16,15 +14,17 @@ import {
   victimOf,
   type PodUsage,
   type Shortage,
+  type Threshold,
 } from "../core/eviction.ts";
 import type { Pressure } from "../core/admission.ts";
+import { DEFAULT_GRACE_SECONDS } from "../core/pod-machine.ts";
 import { planImageGc } from "../core/image-gc.ts";
-import { LABEL_CONTAINER_NAME, LABEL_NODE, LABEL_POD_UID, uidOf } from "../core/pod-runtime.ts";
-import type { StatsReading } from "../core/summary.ts";
-import type { MachineUsage } from "../core/usage.ts";
+import { LABEL_CONTAINER_NAME, LABEL_POD_UID, uidOf } from "../core/pod-runtime.ts";
+import { graceFor, thresholdsMet, type EvictionSettings } from "../core/thresholds.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { PodWorkers } from "./pod-workers.ts";
 import type { MachineProbe } from "./ports.ts";
+import type { Stats } from "./stats.ts";
 
 const LOOK_MS = 10_000;
 const IMAGES_MS = 300_000;
@@ -36,18 +36,24 @@ export class NodeHealth {
   readonly #ports: KubeletPorts;
   readonly #machine: MachineProbe;
   readonly #workers: PodWorkers;
-  readonly #nodeName: string;
+  readonly #stats: Stats;
+  readonly #eviction: EvictionSettings;
+  readonly #crossedSince = new Map<Threshold, number>();
   readonly #seenPressures = new Map<Pressure, number>();
   readonly #seenImages = new Map<string, { sinceMs: number; usedMs: number }>();
-  readonly #containersBefore = new Map<string, ContainerStats>();
-  #machineBefore: MachineUsage | undefined;
-  #images: ImageFsInfo | undefined;
 
-  constructor(ports: KubeletPorts, machine: MachineProbe, workers: PodWorkers, nodeName: string) {
+  constructor(
+    ports: KubeletPorts,
+    machine: MachineProbe,
+    workers: PodWorkers,
+    stats: Stats,
+    eviction: EvictionSettings,
+  ) {
     this.#ports = ports;
     this.#machine = machine;
     this.#workers = workers;
-    this.#nodeName = nodeName;
+    this.#stats = stats;
+    this.#eviction = eviction;
   }
 
   start(scope: Scope): void {
@@ -62,29 +68,7 @@ export class NodeHealth {
 
   /** What runs short, or has until a moment ago. */
   pressures(): readonly Pressure[] {
-    return pressuresTold(this.#seenPressures, this.#ports.clock.now());
-  }
-
-  /** What node, pods and containers use now; rates are since the reading before. */
-  async read(): Promise<StatsReading> {
-    const [machine, containers, images] = await Promise.all([
-      this.#machine.usage(),
-      this.#containers(),
-      this.#imageFs(),
-    ]);
-    const reading: StatsReading = {
-      nodeName: this.#nodeName,
-      machine,
-      machineBefore: this.#machineBefore,
-      pods: this.#workers.pods(),
-      containers,
-      containersBefore: new Map(this.#containersBefore),
-      images,
-    };
-    this.#machineBefore = machine;
-    this.#containersBefore.clear();
-    for (const stats of containers) this.#containersBefore.set(stats.id, stats);
-    return reading;
+    return pressuresTold(this.#seenPressures, this.#ports.clock.now(), this.#eviction.transitionMs);
   }
 
   async #every(periodMs: number, complaint: string, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -102,17 +86,20 @@ export class NodeHealth {
   /** One pod at a time: what its end gives back is seen at the next look. */
   async #relieve(): Promise<void> {
     const usage = await this.#machine.usage();
-    const short = shortages(usage, HARD_THRESHOLDS);
     const nowMs = this.#ports.clock.now();
+    const { thresholds, maxPodGraceSeconds } = this.#eviction;
+    const short = thresholdsMet(shortages(usage, thresholds), this.#crossedSince, nowMs);
     for (const shortage of short) this.#seenPressures.set(pressureOf(shortage), nowMs);
     const pods = this.#workers.alive();
-    const containers = await this.#containers();
+    const containers = await this.#stats.containers();
     await this.#holdLimits(pods, containers);
     const [worst] = short;
     if (worst === undefined || this.#workers.isEvicting()) return;
     if (pressureOf(worst) === "DiskPressure" && (await this.#helpedByImages(worst))) return;
-    const victim = victimOf(worst, pods, usageByPod(containers));
-    if (victim) this.#workers.evict(victim.pod, victim.message, 0);
+    const victim = victimOf(worst, pods, await this.#usageByPod(pods, containers));
+    if (!victim) return;
+    const ownSeconds = victim.pod.spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
+    this.#workers.evict(victim.pod, victim.message, graceFor(worst, ownSeconds, maxPodGraceSeconds));
   }
 
   async #helpedByImages({ threshold }: Shortage): Promise<boolean> {
@@ -122,6 +109,7 @@ export class NodeHealth {
 
   /** Pods that use more of the disk than they may. */
   async #holdLimits(pods: readonly Pod[], containers: readonly ContainerStats[]): Promise<void> {
+    const logBytes = await this.#stats.logs();
     for (const pod of pods) {
       const limited = (pod.spec.volumes ?? []).filter(
         ({ emptyDir }) => emptyDir?.sizeLimit !== undefined && emptyDir.medium !== "Memory",
@@ -129,10 +117,44 @@ export class NodeHealth {
       const volumeBytes = new Map<string, number>();
       for (const { name } of limited) volumeBytes.set(name, await this.#ports.files.volumeBytes(uidOf(pod), name));
       const own = containers.filter(({ labels }) => labels[LABEL_POD_UID] === uidOf(pod));
-      const containerBytes = new Map(own.map((it) => [it.labels[LABEL_CONTAINER_NAME] ?? "", it.diskUsedBytes]));
-      const why = overItsLimits(pod, { volumeBytes, containerBytes }, (text) => Number(parseQuantity(text).value()));
+      const bytes = (it: ContainerStats): number => it.diskUsedBytes + (logBytes.get(it.id) ?? 0);
+      const containerBytes = new Map(own.map((it) => [it.labels[LABEL_CONTAINER_NAME] ?? "", bytes(it)]));
+      const podBytes = isDiskLimited(pod)
+        ? own.reduce((sum, it) => sum + bytes(it), 0) + (await this.#onDisk(pod)).bytes
+        : 0;
+      const why = overItsLimits(pod, { volumeBytes, containerBytes, podBytes });
       if (why !== undefined) this.#workers.evict(pod, why, 0);
     }
+  }
+
+  /** What a pod takes of the disk besides the layers and logs of its containers. */
+  async #onDisk(pod: Pod): Promise<{ readonly bytes: number; readonly inodes: number }> {
+    const volumes = (await this.#stats.volumesIn(pod)).filter((it) => it.onDisk);
+    return {
+      bytes: volumes.reduce((sum, it) => sum + it.usedBytes, 0),
+      inodes: volumes.reduce((sum, it) => sum + it.inodesUsed, 0),
+    };
+  }
+
+  async #usageByPod(
+    pods: readonly Pod[],
+    containers: readonly ContainerStats[],
+  ): Promise<ReadonlyMap<string, PodUsage>> {
+    const logBytes = await this.#stats.logs();
+    const usage = async (pod: Pod): Promise<readonly [string, PodUsage]> => {
+      const own = containers.filter(({ labels }) => labels[LABEL_POD_UID] === uidOf(pod));
+      const sum = (of: (stats: ContainerStats) => number): number => own.reduce((total, it) => total + of(it), 0);
+      const { bytes, inodes } = await this.#onDisk(pod);
+      return [
+        uidOf(pod),
+        {
+          memoryBytes: sum((it) => it.memoryWorkingSetBytes),
+          diskBytes: sum((it) => it.diskUsedBytes + (logBytes.get(it.id) ?? 0)) + bytes,
+          inodes: sum((it) => it.diskInodes) + inodes,
+        },
+      ];
+    };
+    return new Map(await Promise.all(pods.map(usage)));
   }
 
   async #removeImages(urgent: boolean): Promise<void> {
@@ -165,29 +187,10 @@ export class NodeHealth {
       await runtime.reopenContainerLog(id);
     }
   }
-
-  #containers(): Promise<readonly ContainerStats[]> {
-    return this.#ports.runtime.listContainerStats({ labels: { [LABEL_NODE]: this.#nodeName } });
-  }
-
-  async #imageFs(): Promise<ImageFsInfo | undefined> {
-    this.#images = await this.#ports.runtime.imageFsInfo().catch(() => this.#images);
-    return this.#images;
-  }
 }
 
-function usageByPod(containers: readonly ContainerStats[]): ReadonlyMap<string, PodUsage> {
-  const result = new Map<string, PodUsage>();
-  for (const { labels, memoryWorkingSetBytes, diskUsedBytes, diskInodes } of containers) {
-    const uid = labels[LABEL_POD_UID] ?? "";
-    const { memoryBytes = 0, diskBytes = 0, inodes = 0 } = result.get(uid) ?? {};
-    result.set(uid, {
-      memoryBytes: memoryBytes + memoryWorkingSetBytes,
-      diskBytes: diskBytes + diskUsedBytes,
-      inodes: inodes + diskInodes,
-    });
-  }
-  return result;
+function isDiskLimited({ spec }: Pod): boolean {
+  return spec.containers.some(({ resources }) => resources?.limits?.["ephemeral-storage"] !== undefined);
 }
 
 /** `20260101-000000`, as upstream names rotated logs. */

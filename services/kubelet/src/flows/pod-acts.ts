@@ -70,6 +70,7 @@ export class PodActs {
     const { pod } = record;
     try {
       await this.#ensureCgroup(record);
+      this.#ports.watched().follow(pod);
       await this.#actions.createSandbox(context, attempt);
       record.holds.delete("");
       return true;

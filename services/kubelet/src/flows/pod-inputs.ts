@@ -12,7 +12,13 @@ import type { Clock } from "@pilothouse/clock";
 import { isStatus } from "@pilothouse/errors";
 import { claimsOf } from "@pilothouse/kinds/core/volume-binding";
 import type { TraceContext } from "@pilothouse/telemetry";
-import { referencedObjects, tokenRequests, type TokenRequest, type VolumeSources } from "../core/volumes.ts";
+import {
+  referencedObjects,
+  tokenRequests,
+  type MountedObject,
+  type TokenRequest,
+  type VolumeSources,
+} from "../core/volumes.ts";
 
 export interface PodInputs {
   readonly sources: VolumeSources;
@@ -39,9 +45,16 @@ const DAY_MS = 86_400_000;
 export class InputReader {
   readonly #ports: InputPorts;
   readonly #tokens = new Map<string, Token>();
+  /** As they were read last, by `resource/name`; "" for what was not there. */
+  readonly #versions = new Map<string, string>();
 
   constructor(ports: InputPorts) {
     this.#ports = ports;
+  }
+
+  /** The version of a ConfigMap or Secret that was read last; undefined when none was. */
+  versionOf({ resource, name }: MountedObject): string | undefined {
+    return this.#versions.get(`${resource}/${name}`);
   }
 
   async read(pod: Pod, trace: TraceContext | undefined): Promise<PodInputs> {
@@ -76,9 +89,12 @@ export class InputReader {
     const found = new Map<string, T>();
     const read = async (name: string): Promise<void> => {
       try {
-        found.set(name, await this.#ports.client.get(type, pod.metadata.namespace ?? "", name, { trace }));
+        const object = await this.#ports.client.get(type, pod.metadata.namespace ?? "", name, { trace });
+        found.set(name, object);
+        this.#versions.set(`${type.resource}/${name}`, object.metadata.resourceVersion ?? "");
       } catch (error) {
         if (!isStatus(error, "NotFound")) throw error;
+        this.#versions.set(`${type.resource}/${name}`, "");
       }
     };
     await Promise.all(names.map(read));

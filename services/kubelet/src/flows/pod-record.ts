@@ -12,7 +12,7 @@ import type { KubeletPorts } from "./kubelet-ports.ts";
 import { InputReader } from "./pod-inputs.ts";
 import { Prober } from "./prober.ts";
 
-/** ConfigMaps, Secrets and tokens change while a pod runs; its volumes follow this often. */
+/** Tokens, and ConfigMaps and Secrets of whose change nobody was told, are looked at this often while a pod runs. */
 export const REFRESH_VOLUMES_MS = 60_000;
 
 /** All that is known of one pod between two looks. Lost at a restart without harm. */
@@ -50,6 +50,8 @@ export interface PodRecord {
   /** Aborts the starts under way when the pod is to end. */
   starts: AbortController;
   volumesRefreshAtMs: number;
+  /** Changes of what it has mounted are heard of. */
+  isFollowed: boolean;
   /** Containers that waited in a back-off when last looked at. */
   backingOff: ReadonlySet<string>;
   deleted: boolean;
@@ -104,6 +106,7 @@ export function newPodRecord(
     cgroupLimits: undefined,
     starts: new AbortController(),
     volumesRefreshAtMs: ports.clock.monotonicMs() + REFRESH_VOLUMES_MS,
+    isFollowed: false,
     backingOff: new Set(),
     deleted: false,
   };

@@ -49,8 +49,8 @@ export class PodRounds {
     this.#settings = settings;
     this.#observer = observer;
     this.#company = company;
-    this.#cgroups = new PodCgroups(ports, settings, company.alive);
-    const { wake } = company;
+    this.#cgroups = new PodCgroups(ports, settings, () => company.alive());
+    const wake = (uid: string, afterMs: number): void => company.wake(uid, afterMs);
     this.#acts = new PodActs(ports, settings, { scope, observer, cgroups: this.#cgroups, wake });
     this.#telling = new PodTelling(ports, settings.nodeIp, scope);
   }
@@ -177,6 +177,9 @@ export class PodRounds {
     const { pod } = record;
     const nowMs = this.#ports.clock.monotonicMs();
     const alive = record.runtime.containers.some((it) => it.state === "running");
+    // A kubelet that starts anew finds pods that run already.
+    if (alive && !record.isFollowed) this.#ports.watched().follow(pod);
+    record.isFollowed ||= alive;
     if (!alive || nowMs < record.volumesRefreshAtMs || !(pod.spec.volumes ?? []).some(isRefreshed)) return;
     record.volumesRefreshAtMs = nowMs + REFRESH_VOLUMES_MS;
     try {

@@ -20,6 +20,7 @@ import {
   type PodRuntime,
   type RuntimeContainer,
 } from "../core/pod-runtime.ts";
+import type { MountedObject } from "../core/volumes.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import { PodObserver } from "./pod-observer.ts";
@@ -90,6 +91,16 @@ export class PodWorkers {
     return new Promise((resolve) => {
       this.#mourners.set(uid, [...(this.#mourners.get(uid) ?? []), resolve]);
     });
+  }
+
+  /** Of a ConfigMap or Secret that the pod has mounted there is another version than it was shown. */
+  mountedChanged(uid: string, object: MountedObject, version: string): void {
+    const record = this.#records.get(uid);
+    if (!record || record.inputs.versionOf(object) === version) return;
+    // Of a pod that was not made yet nothing is shown; after a restart of ours nobody knows what is.
+    if (!record.runtime.containers.some(({ state }) => state === "running")) return;
+    record.volumesRefreshAtMs = 0;
+    this.#queue.add(uid);
   }
 
   runtimeEvent(event: RuntimeEvent): void {
@@ -238,6 +249,8 @@ export class PodWorkers {
       while (round === "again") round = await this.#rounds.round(record, trace);
       if (round !== "gone") return;
       this.#records.delete(uid);
+      this.#ports.probeResults.forget(uid);
+      this.#ports.watched().forget(uid);
       for (const resolve of this.#mourners.get(uid) ?? []) resolve();
       this.#mourners.delete(uid);
       // There is room now for who waits for it.

@@ -1,9 +1,11 @@
 /** The kubelet's own ports: what it touches of the machine besides the container runtime. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { TraceContext } from "@pilothouse/telemetry";
+import type { CgroupUsage, InterfaceUsage } from "../core/cgroup-usage.ts";
 import type { CgroupLimits } from "../core/cgroups.ts";
 import type { ResolverConfig } from "../core/dns.ts";
 import type { Manifest } from "../core/static-pods.ts";
+import type { VolumeUsage } from "../core/summary.ts";
 import type { MachineUsage } from "../core/usage.ts";
 import type { VolumePlan } from "../core/volumes.ts";
 
@@ -51,8 +53,12 @@ export interface NodeFiles {
   hostFiles(): Promise<{ readonly hosts: string; readonly resolver: ResolverConfig }>;
   /** What a volume of the pod takes on disk. */
   volumeBytes(uid: string, volume: string): Promise<number>;
+  /** The same with more; undefined for a volume that has no folder of its own here. */
+  volumeUsage(uid: string, volume: string): Promise<Omit<VolumeUsage, "name" | "onDisk"> | undefined>;
   /** 0 when there is no such file. */
   logBytes(path: string): Promise<number>;
+  /** What the log takes with those that were moved aside; 0 when there is none. */
+  logFolderBytes(path: string): Promise<number>;
   /** Moves a log aside as `<path>.<stamp>`, and keeps at most so many files of it, itself among them. */
   rotateLog(path: string, stamp: string, maxFiles: number): Promise<void>;
   /** Unmounts and removes all the pod had, its logs too. */
@@ -72,6 +78,10 @@ export interface Cgroups {
 /** What the machine uses. */
 export interface MachineProbe {
   usage(): Promise<MachineUsage>;
+  /** What the interfaces have carried, but the loopback: the node's own, or those of whoever is in this cgroup or below it. */
+  network(cgroup: string | undefined): Promise<readonly InterfaceUsage[]>;
+  /** Undefined when there is no such cgroup. */
+  cgroup(cgroup: string): Promise<CgroupUsage | undefined>;
 }
 
 /** Looks whether somebody answers. */

@@ -14,6 +14,7 @@ import {
 } from "../core/probes.ts";
 import type { RuntimeContainer } from "../core/pod-runtime.ts";
 import type { EventRecorder } from "./events.ts";
+import type { ProbeResults } from "./probe-results.ts";
 import type { NetworkProbe, ProbeOutcome } from "./ports.ts";
 
 export interface ProberPorts {
@@ -22,6 +23,7 @@ export interface ProberPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly events: EventRecorder;
+  readonly probeResults: ProbeResults;
 }
 
 /** What a handler (of a probe or a hook) is carried out against. */
@@ -112,6 +114,7 @@ export class Prober {
     const states = this.#states.get(target.containerId);
     const before = states?.get(kind);
     if (signal.aborted || !states || !before) return;
+    this.#ports.probeResults.count(pod, target.container.name, kind, outcome.ok);
     const after = observe(before, probe, outcome.ok);
     states.set(kind, after);
     if (outcome.warning !== undefined) {

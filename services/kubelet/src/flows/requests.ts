@@ -3,13 +3,16 @@ import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { Clock } from "@pilothouse/clock";
 import type { Runtime, StreamOptions, StreamRequest } from "@pilothouse/runtime";
 import type { Metrics } from "@pilothouse/telemetry";
+import { cadvisorMetrics } from "../core/cadvisor-metrics.ts";
 import { ACCEPTED_PROTOCOLS, carriageOf, STREAM_VERBS, type Offer, type StreamVerb } from "../core/carriage.ts";
 import { LogFormatter } from "../core/cri-log.ts";
 import { logInstance, parseLogRequest } from "../core/log-request.ts";
 import { containerNamed, instancesOf, podTitle, type PodRuntime } from "../core/pod-runtime.ts";
-import { resourceMetrics, statsSummary, type StatsReading } from "../core/summary.ts";
+import { resourceMetrics } from "../core/resource-metrics.ts";
+import { statsSummary, type StatsReading } from "../core/summary.ts";
 import type { PodWorkers } from "./pod-workers.ts";
 import type { LogFiles } from "./ports.ts";
+import type { ProbeResults } from "./probe-results.ts";
 import { pumpCommand, type Channels } from "./remote-command.ts";
 
 export interface RequestPorts {
@@ -20,6 +23,8 @@ export interface RequestPorts {
   readonly metrics: Metrics;
   /** Undefined where nobody reads the machine. */
   readonly readStats: () => Promise<StatsReading> | undefined;
+  readonly probeResults: ProbeResults;
+  readonly cgroupRoot: string;
   readonly configuration: Readonly<Record<string, unknown>>;
 }
 
@@ -55,7 +60,7 @@ export class KubeletRequests {
 
   /** `target` is a path with its query; `signal` aborts when the client has gone. */
   async answer(target: string, signal: AbortSignal): Promise<Answer> {
-    const { workers, metrics } = this.#ports;
+    const { workers } = this.#ports;
     const route = routeOf(target);
     switch (route.verb) {
       case "containerLogs":
@@ -68,12 +73,8 @@ export class KubeletRequests {
         const reading = await this.#ports.readStats();
         return route.namespace === "summary" && reading ? json(statsSummary(reading)) : text(404, "404 page not found");
       }
-      case "metrics": {
-        if (route.namespace === "") return text(200, await metrics.expose());
-        const reading = await this.#ports.readStats();
-        if (route.namespace !== "resource" || !reading) return text(404, "404 page not found");
-        return { ...text(200, resourceMetrics(reading)), contentType: PROMETHEUS };
-      }
+      case "metrics":
+        return this.#metrics(route.namespace);
       case "configz":
         return json({ kubeletconfig: this.#ports.configuration });
       case "healthz":
@@ -85,6 +86,17 @@ export class KubeletRequests {
       default:
         return text(404, "404 page not found");
     }
+  }
+
+  /** The process's own, and what it knows of probes, pods and containers, each at its place. */
+  async #metrics(what: string): Promise<Answer> {
+    const { metrics, probeResults, cgroupRoot } = this.#ports;
+    const figures = (body: string): Answer => ({ ...text(200, body), contentType: PROMETHEUS });
+    if (what === "") return text(200, await metrics.expose());
+    if (what === "probes") return figures(probeResults.expose());
+    const reading = what === "resource" || what === "cadvisor" ? await this.#ports.readStats() : undefined;
+    if (!reading) return text(404, "404 page not found");
+    return figures(what === "resource" ? resourceMetrics(reading) : cadvisorMetrics(reading, cgroupRoot));
   }
 
   /** Judges a request to upgrade; `offer` is what its headers say. Rejects when the runtime does. */
