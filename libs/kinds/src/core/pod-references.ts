@@ -30,16 +30,16 @@ function namesSecret(volume: Volume): boolean {
   const { secret, projected, csi, azureFile, cephfs, cinder, flexVolume, iscsi, rbd, scaleIO, storageos } = volume;
   return Boolean(
     secret ??
-      csi?.nodePublishSecretRef ??
-      azureFile ??
-      cephfs?.secretRef ??
-      cinder?.secretRef ??
-      flexVolume?.secretRef ??
-      iscsi?.secretRef ??
-      rbd?.secretRef ??
-      scaleIO?.secretRef ??
-      storageos?.secretRef ??
-      projected?.sources?.some((source) => source.secret),
+    csi?.nodePublishSecretRef ??
+    azureFile ??
+    cephfs?.secretRef ??
+    cinder?.secretRef ??
+    flexVolume?.secretRef ??
+    iscsi?.secretRef ??
+    rbd?.secretRef ??
+    scaleIO?.secretRef ??
+    storageos?.secretRef ??
+    projected?.sources?.some((source) => source.secret),
   );
 }
 
