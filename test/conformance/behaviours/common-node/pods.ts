@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { WEB_IMAGE } from "../../../../deploy/images.ts";
 import type { Behaviours } from "../../behaviour.ts";
+import { messagesOf } from "../../messages.ts";
 import { scriptPod, waitingPod, type Loose, type Trial } from "../../trial.ts";
 
 const node = (rest: string): string => `[sig-node] ${rest} [NodeConformance] [Conformance]`;
@@ -181,6 +182,27 @@ export const pods: Behaviours = {
       const created = await t.api("v1", "pods").create(waitingPod("guaranteed", { container }));
       assert.equal(created["status"].qosClass, "Guaranteed");
     },
+
+  [node("Pods should support remote command execution over websockets")]: async (t) => {
+    await t.api("v1", "pods").create(waitingPod("executed"));
+    await t.ready("executed");
+    const query = "stdout=1&stderr=1&container=main&command=echo&command=remote%20execution%20test";
+    const path = `${t.api("v1", "pods").path}/executed/exec?${query}`;
+    const messages = await messagesOf(t.commands.kubeconfig, path, "channel.k8s.io");
+    // The first byte is the channel. An empty message says of a channel that it is open, and nothing else.
+    const spoken = messages.filter(({ length }) => length > 1);
+    assert.deepEqual([...new Set(spoken.map((message) => message[0]))], [1], "standard output is channel 1");
+    assert.equal(Buffer.concat(spoken.map((message) => message.subarray(1))).toString(), "remote execution test\n");
+  },
+  [node("Pods should support retrieving logs from the container over websockets")]: async (t) => {
+    const script = "echo container is alive; while :; do sleep 1; done";
+    await t.api("v1", "pods").create(scriptPod(script, { name: "logged", pod: { terminationGracePeriodSeconds: 1 } }));
+    await t.ready("logged");
+    await t.until("it has spoken", async () => (await t.kubectl("logs", "logged")) !== "");
+    const path = `${t.api("v1", "pods").path}/logged/log?container=main`;
+    const messages = await messagesOf(t.commands.kubeconfig, path, "binary.k8s.io");
+    assert.equal(Buffer.concat(messages).toString(), "container is alive\n");
+  },
 
   [node("Kubelet when scheduling a busybox command in a pod should print the output to logs")]: async (t) => {
     assert.equal(await t.outputOf(scriptPod("echo 'Hello World'; sleep 1")), "Hello World\n");
