@@ -228,13 +228,17 @@ describe("Lease and Event", () => {
 
   test("a lease lasts", () => {
     expect(
-      errorsOf(lease, object({ spec: { leaseDurationSeconds: 0, leaseTransitions: -1, holderIdentity: "" } })),
+      errorsOf(lease, object({ spec: { leaseDurationSeconds: 0, leaseTransitions: -1, preferredHolder: "b" } })),
     ).toEqual([
       "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
       "spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0",
-      'spec.holderIdentity: Invalid value: "": must not be empty',
+      "spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined",
     ]);
     expect(row(lease, object({ spec: { holderIdentity: "a" } }))).toBe("a | 60m");
+  });
+
+  test("a lease that its leader gives up has no holder: client-go writes an empty one", () => {
+    expect(errorsOf(lease, object({ spec: { holderIdentity: "", leaseDurationSeconds: 1 } }))).toEqual([]);
   });
 
   test("an event is at home with what it is about", () => {

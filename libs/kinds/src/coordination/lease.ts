@@ -1,6 +1,6 @@
 import type { Lease } from "@pilothouse/api/types/coordination-v1";
 import { AGE, shown } from "../columns.ts";
-import { firstErrors, invalid, notNegative, notSupported } from "../field-errors.ts";
+import { firstErrors, forbidden, invalid, notNegative, notSupported } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 
@@ -24,16 +24,15 @@ export const lease: KindDefinition<Lease> = {
 };
 
 function* rules({ spec }: Lease): FieldErrors {
-  const { leaseDurationSeconds, leaseTransitions, holderIdentity, strategy, preferredHolder } = spec ?? {};
+  const { leaseDurationSeconds, leaseTransitions, strategy, preferredHolder } = spec ?? {};
   if (leaseDurationSeconds !== undefined && leaseDurationSeconds <= 0) {
     yield invalid("spec.leaseDurationSeconds", leaseDurationSeconds, MUST_BE_POSITIVE);
   }
   yield* notNegative("spec.leaseTransitions", leaseTransitions);
-  if (holderIdentity === "") yield invalid("spec.holderIdentity", holderIdentity, "must not be empty");
   if (strategy !== undefined && strategy !== "OldestEmulationVersion" && !strategy.includes("/")) {
     yield notSupported("spec.strategy", strategy, ["OldestEmulationVersion"]);
   }
-  if (preferredHolder !== undefined && preferredHolder !== "" && strategy === undefined) {
-    yield invalid("spec.preferredHolder", preferredHolder, "strategy must be specified if preferredHolder is set");
+  if (preferredHolder && !strategy) {
+    yield forbidden("spec.preferredHolder", "may only be specified if `strategy` is defined");
   }
 }
