@@ -107,7 +107,7 @@ export function streams(cluster: TestCluster): void {
   test("wire trap 29: every kubectl forwards a port, connection after connection", { timeout: 120_000 }, async () => {
     for (const [i, { name, path }] of kubectls.entries()) {
       const port = 18_080 + i;
-      const forward = startOnNode(cluster, path, ["-n", NAMESPACE, "port-forward", "pod/box", `${port}:80`]);
+      const forward = startOnNode(cluster, path, ["-n", NAMESPACE, "-v=4", "port-forward", "pod/box", `${port}:80`]);
       try {
         await until(
           `${name} forwards`,
@@ -117,6 +117,8 @@ export function streams(cluster: TestCluster): void {
         const program = `for (const path of ["version", "hostname"]) process.stdout.write(await (await fetch("http://127.0.0.1:${port}/" + path, { signal: AbortSignal.timeout(5000), headers: { connection: "close" } })).text())`;
         const answered = await cluster.onNode(process.execPath, ["--input-type=module", "--eval", program]);
         expect([name, answered]).toEqual([name, "v1\nbox\n"]);
+        // Who speaks WebSocket first is not driven back to SPDY.
+        expect([name, forward.said()]).toEqual([name, expect.not.stringContaining("fallback to secondary dialer")]);
       } finally {
         await forward.stop();
       }

@@ -174,8 +174,14 @@ function offerOf({ headers }: IncomingMessage): Offer {
   return { upgrade: (headers.upgrade ?? "").toLowerCase(), protocols };
 }
 
+/**
+ * The protocol has been chosen by now and is told by us: the package refuses the name of port-forward's, whose slash is no
+ * character of a token.
+ */
 function accepted(request: IncomingMessage, socket: Duplex, head: Buffer, protocol: string): Promise<WebSocket> {
-  const acceptor = new WebSocketServer({ noServer: true, handleProtocols: () => protocol });
+  const acceptor = new WebSocketServer({ noServer: true });
+  acceptor.once("headers", (lines: string[]) => void lines.push(`Sec-WebSocket-Protocol: ${protocol}`));
+  delete request.headers["sec-websocket-protocol"];
   return new Promise((resolve) => acceptor.handleUpgrade(request, socket, head, resolve));
 }
 
