@@ -36,7 +36,8 @@ async function accountOf(
     const why = `error looking up service account ${namespace}/${wanted}: serviceaccount ${JSON.stringify(wanted)} not found`;
     throw forbidden(kind, name, why);
   };
-  for (let tries = 1; wanted === DEFAULT_ACCOUNT && !find() && tries < MOST_TRIES; tries++)
+  const mayCome = wanted === DEFAULT_ACCOUNT;
+  for (let tries = mayCome ? 1 : MOST_TRIES; !find() && tries < MOST_TRIES; tries++)
     await sleep(time.clock, LEAST_PAUSE_MS * (1 + time.random.next()), signal);
   return cached.judge(found, signal);
 }
