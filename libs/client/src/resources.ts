@@ -2,6 +2,7 @@
 import type * as appsV1 from "@pilothouse/api/types/apps-v1";
 import type * as authenticationV1 from "@pilothouse/api/types/authentication-v1";
 import type * as authorizationV1 from "@pilothouse/api/types/authorization-v1";
+import type * as autoscalingV2 from "@pilothouse/api/types/autoscaling-v2";
 import type * as batchV1 from "@pilothouse/api/types/batch-v1";
 import type * as certificatesV1 from "@pilothouse/api/types/certificates-v1";
 import type * as coordinationV1 from "@pilothouse/api/types/coordination-v1";
@@ -58,6 +59,14 @@ export const resources = {
   deployments: grouped<appsV1.Deployment>("apps", "deployments", "Deployment"),
   jobs: grouped<batchV1.Job>("batch", "jobs", "Job"),
   cronJobs: grouped<batchV1.CronJob>("batch", "cronjobs", "CronJob"),
+  horizontalPodAutoscalers: {
+    ...grouped<autoscalingV2.HorizontalPodAutoscaler>(
+      "autoscaling",
+      "horizontalpodautoscalers",
+      "HorizontalPodAutoscaler",
+    ),
+    version: "v2",
+  },
   podDisruptionBudgets: grouped<policyV1.PodDisruptionBudget>("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
   roles: grouped<rbacV1.Role>(RBAC, "roles", "Role"),
   roleBindings: grouped<rbacV1.RoleBinding>(RBAC, "rolebindings", "RoleBinding"),

@@ -22,7 +22,10 @@ const GAPS: readonly Missing[] = [
   { what: "Pod", why: "pod-level resources, resource claims and Windows options are stored, not judged" },
   { what: "Pod", why: "of volumes of storage systems (iSCSI, RBD, Azure, …) only required fields are judged" },
   { what: "Pod", why: "a refused update ends with a list of the fields that differ, where upstream prints a Go diff" },
-  { what: "HorizontalPodAutoscaler", why: "no controller scales by it yet, and nothing serves metrics" },
+  {
+    what: "HorizontalPodAutoscaler",
+    why: "nothing serves metrics of pods yet: it scales by what others serve, and says what it cannot have",
+  },
   {
     what: "ServiceCIDR",
     why: "Services get addresses of the range `kubernetes` only; addresses taken have no IPAddress",

@@ -7,6 +7,7 @@ import type { Scope } from "@pilothouse/lifecycle";
 import type { Telemetry } from "@pilothouse/telemetry";
 import type { Executor } from "./executor.ts";
 import type { AuthorityName, LeafWish } from "./core/certificate-requests.ts";
+import type { MetricsReader } from "./controllers/horizontalpodautoscaler/metrics.ts";
 import type { Informers } from "./informers.ts";
 
 /** Issues a certificate (PEM) for the key of a request. `lifeSeconds` is the longest it may live. */
@@ -19,6 +20,8 @@ export interface ControllerManagerConfig {
   readonly rootCa: () => string;
   /** What signs certificate requests, by authority; a controller-manager without one leaves its requests alone. */
   readonly signers?: Partial<Readonly<Record<AuthorityName, CertificateSigner>>>;
+  /** Where autoscalers get their numbers. Absent: from the API's metrics groups, if somebody serves them. */
+  readonly metrics?: MetricsReader;
 }
 
 export interface ControllerPorts {

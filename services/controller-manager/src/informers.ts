@@ -59,6 +59,7 @@ export function startInformers(ports: InformerPorts) {
     storageClasses: start({ type: resources.storageClasses }),
     clusterRoles: start({ type: resources.clusterRoles }),
     podDisruptionBudgets: start({ type: resources.podDisruptionBudgets, indexes: { [BY_NAMESPACE]: byNamespace } }),
+    horizontalPodAutoscalers: start({ type: resources.horizontalPodAutoscalers }),
     resourceQuotas: start({ type: resources.resourceQuotas, indexes: { [BY_NAMESPACE]: byNamespace } }),
   };
 }

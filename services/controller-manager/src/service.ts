@@ -17,6 +17,7 @@ import { startDaemonSetController } from "./controllers/daemonset/reconcile.ts";
 import { startDeploymentController } from "./controllers/deployment/reconcile.ts";
 import { startDisruptionController } from "./controllers/disruption/reconcile.ts";
 import { startGarbageCollector } from "./controllers/garbage-collector/reconcile.ts";
+import { startHorizontalPodAutoscalerController } from "./controllers/horizontalpodautoscaler/reconcile.ts";
 import { startJobController } from "./controllers/job/reconcile.ts";
 import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
 import { startNodeIpamController } from "./controllers/node-ipam/reconcile.ts";
@@ -81,6 +82,7 @@ export const controllers: Readonly<Record<string, StartController>> = {
   "pv-protection": startPvProtectionController,
   "clusterrole-aggregation": startClusterRoleAggregationController,
   disruption: startDisruptionController,
+  horizontalpodautoscaler: startHorizontalPodAutoscalerController,
   resourcequota: startResourceQuotaController,
   "csr-approving": startCsrApprovingController,
   "csr-signing": startCsrSigningController,

@@ -97,7 +97,10 @@ function executed(deeds: Deeds, member: string, args: readonly unknown[]): void 
 function asked(deeds: Deeds, member: string, args: readonly unknown[]): void {
   if (member === "raw") {
     const [method, path] = args as [string, string];
-    if (method === "DELETE") deeds.deletes.add("whatever a namespace holds");
+    const [scaled] = /[^/]+(?=\/[^/]+\/scale(\?|$))/.exec(path) ?? [];
+    if (scaled !== undefined && method === "PUT") deeds.changes.add(`${scaled}/scale spec.replicas`);
+    else if (scaled !== undefined) deeds.reads.add(`${scaled}/scale`);
+    else if (method === "DELETE") deeds.deletes.add("whatever a namespace holds");
     else if (method === "GET") deeds.reads.add("discovery");
     else deeds.creates.add(path.split("/").at(-1) ?? path);
     return;

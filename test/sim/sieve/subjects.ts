@@ -7,6 +7,7 @@ import type { Scope } from "@pilothouse/lifecycle";
 import type { Life } from "../machine.ts";
 import type { Subject, Wires } from "./scenario.ts";
 import { CERTIFICATE } from "./scenarios/certificates.fixture.ts";
+import { LOAD } from "./scenarios/load.fixture.ts";
 
 /** A controller-manager that runs these controllers only. */
 export function controllerManager(...toStart: readonly (string | StartController)[]): Subject {
@@ -22,6 +23,7 @@ export function controllerManager(...toStart: readonly (string | StartController
             clusterCidr: "198.18.0.0/16",
             rootCa: () => "CA",
             signers: { "cluster-ca": () => Promise.resolve(CERTIFICATE) },
+            metrics: LOAD,
           },
           started,
         ),

@@ -1,4 +1,6 @@
 /** What controllers count, so that the apiserver may refuse. */
+import type { Deployment } from "@pilothouse/api/types/apps-v1";
+import type { HorizontalPodAutoscaler } from "@pilothouse/api/types/autoscaling-v2";
 import type { Pod, ResourceQuota } from "@pilothouse/api/types/core-v1";
 import type { PodDisruptionBudget } from "@pilothouse/api/types/policy-v1";
 import { resources, type ApiClient } from "@pilothouse/client";
@@ -10,6 +12,16 @@ const pod = (name: string) => (client: ApiClient) =>
   client.create<Pod>(resources.pods, {
     metadata: { name, namespace: NAMESPACE },
     spec: { automountServiceAccountToken: false, containers: [{ name: "web", image: "web" }] },
+  });
+
+const webDeployment = (client: ApiClient) =>
+  client.create<Deployment>(resources.deployments, {
+    metadata: { name: "web", namespace: NAMESPACE },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: { app: "web" } },
+      template: { metadata: { labels: { app: "web" } }, spec: { containers: [{ name: "web", image: "web" }] } },
+    },
   });
 
 /** Its volume would have a random name. */
@@ -27,6 +39,38 @@ const configMap = (name: string) => (client: ApiClient) =>
   client.create(resources.configMaps, { metadata: { name, namespace: NAMESPACE } });
 
 export const policies: readonly Scenario[] = [
+  {
+    // Only upwards: how long the way down takes depends on what a leader remembers.
+    name: "horizontalpodautoscaler",
+    subject: controllerManager("horizontalpodautoscaler"),
+    steps: [
+      { afterMs: 0, does: "makes a Deployment", run: webDeployment },
+      {
+        afterMs: 500,
+        does: "lets a queue decide, up to three",
+        run: (client) =>
+          client.create<HorizontalPodAutoscaler>(resources.horizontalPodAutoscalers, {
+            metadata: { name: "web", namespace: NAMESPACE },
+            spec: {
+              scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" },
+              maxReplicas: 3,
+              metrics: [
+                {
+                  type: "External",
+                  external: { metric: { name: "queue" }, target: { type: "AverageValue", averageValue: "10" } },
+                },
+              ],
+            },
+          }),
+      },
+      {
+        afterMs: 20_000,
+        does: "lets it have five",
+        run: (client) =>
+          client.patch(resources.horizontalPodAutoscalers, NAMESPACE, "web", merge({ spec: { maxReplicas: 5 } })),
+      },
+    ],
+  },
   {
     name: "resourcequota",
     subject: controllerManager("resourcequota"),

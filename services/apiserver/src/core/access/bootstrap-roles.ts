@@ -124,6 +124,15 @@ const CONTROLLERS: Readonly<Record<string, readonly PolicyRule[]>> = {
     rule(["delete", "list"], [""], ["pods"]),
     EVENTS,
   ],
+  "horizontal-pod-autoscaler": [
+    rule(["get", "list", "watch"], ["autoscaling"], ["horizontalpodautoscalers"]),
+    rule(["update"], ["autoscaling"], ["horizontalpodautoscalers/status"]),
+    rule(["get", "update"], ["*"], ["*/scale"]),
+    rule(["list"], [""], ["pods"]),
+    rule(["get", "list"], ["custom.metrics.k8s.io", "external.metrics.k8s.io"], ["*"]),
+    rule(["list"], ["metrics.k8s.io"], ["pods"]),
+    EVENTS,
+  ],
   "job-controller": [
     rule(["get", "list", "patch", "update", "watch"], ["batch"], ["jobs"]),
     rule(["update"], ["batch"], ["jobs/finalizers", "jobs/status"]),
