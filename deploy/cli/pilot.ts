@@ -16,6 +16,7 @@ import { localLines } from "./local-status.ts";
 import { lookAt } from "./probes.ts";
 import { renderStatus, statusJson, type StatusLine } from "./status-lines.ts";
 import { show, tail, type TailFilter } from "./trace.ts";
+import { why } from "./why.ts";
 
 /** The cluster that a command is about; `local` where it is this clone's own. */
 interface Cluster {
@@ -124,6 +125,18 @@ trace
       const width = process.stdout.columns ?? 140;
       for (const line of await show(access, what, namespace, { barWidth: Math.max(20, width - 110), color }))
         print(line);
+    }),
+  );
+
+pilot
+  .command("why <object>")
+  .description(
+    "why a pod does not run, what or whom it waits for, and the command that helps: pod/NAME, deployment/NAME, …",
+  )
+  .option("-n, --namespace <namespace>", "the object's namespace", "default")
+  .action((what: string, { namespace }: { namespace: string }) =>
+    withCluster(async ({ access }) => {
+      for (const line of await why(access.apiAt(access.addresses.api.server), what, namespace)) print(line);
     }),
   );
 

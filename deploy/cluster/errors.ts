@@ -78,6 +78,11 @@ export const ERRORS = {
     why: "Each process keeps its last 8,192 spans in memory; a restart forgets them. Or the object was never created here.",
     next: "Apply the object again and ask at once, or follow the work with `npx pilot trace tail`; set OTEL_EXPORTER_OTLP_ENDPOINT to keep spans.",
   },
+  "PH-171": {
+    title: "The object is not there",
+    why: "`pilot why` was asked about a pod or a workload that the namespace does not have, or about a kind that makes no pods.",
+    next: "Run `kubectl get pods -A`; name the namespace with `-n`.",
+  },
   "PH-201": {
     title: "There is no lab",
     why: "This clone has no `.lab` folder.",

@@ -1,14 +1,16 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ARROWS, PACKAGES } from "./layers.ts";
+import { ARROWS, OFFERED_CORES, PACKAGES } from "./layers.ts";
 
 const page = join(import.meta.dirname, "../../docs/ARCHITECTURE.md");
 const BLOCK = /(<!-- arrows: [^>]* -->\n)[\s\S]*?(<!-- \/arrows -->)/;
 
 function arrowsTable(): string {
+  const named: Readonly<Record<string, readonly string[]>> = { ...PACKAGES, "offered-cores": OFFERED_CORES };
   const rows = Object.entries(ARROWS).map(([layer, { values, types }]) => {
-    const packages = layer in PACKAGES ? ` (${PACKAGES[layer as keyof typeof PACKAGES].join(", ")})` : "";
+    const names = named[layer] ?? [];
+    const packages = names.length > 0 ? ` (${names.join(", ")})` : "";
     return `| ${layer}${packages} | ${values.join(", ") || "nothing"} | ${types.join(", ")} |`;
   });
   return `| Layer | May import | And types of |\n|---|---|---|\n${rows.join("\n")}\n`;

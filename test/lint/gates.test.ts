@@ -15,6 +15,7 @@ test("each planted violation is found, and nothing else", () => {
   expect(violations()).toEqual([
     "libs/store/src/imports-upwards.ts pilothouse(arrows)",
     "libs/store/src/waits.ts pilothouse(no-ambient)",
+    "services/kubelet/src/flows/explains-the-scheduler.ts pilothouse(arrows)",
     "services/scheduler/src/core/awaits.ts pilothouse(synchronous-core)",
     "services/scheduler/src/core/does-io.ts pilothouse(arrows)",
     "services/scheduler/src/core/imports-a-flow.ts pilothouse(arrows)",

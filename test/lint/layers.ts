@@ -8,6 +8,7 @@ export type Layer =
   | "runtime"
   | "adapter-packages"
   | "core"
+  | "offered-cores"
   | "flows"
   | "service-adapters"
   | "service"
@@ -22,6 +23,9 @@ export const PACKAGES: Readonly<Record<"model" | "ports" | "runtime" | "adapter-
   runtime: ["client", "config", "controller", "election", "informer", "pki", "telemetry", "workqueue"],
   "adapter-packages": ["bus-nats", "crypto-node", "packet-filter-nft", "process", "runtime-cri", "store-etcd"],
 };
+
+/** What services offer of their core to the operator's commands: pure, and no way around the door. Other services may not. */
+export const OFFERED_CORES: readonly string[] = ["@pilothouse/scheduler/explain"];
 
 /** Modules that are adapters although their package is not: they touch the real machine. */
 export const ADAPTER_MODULES: readonly string[] = [
@@ -45,6 +49,7 @@ export const ARROWS: Readonly<Record<Layer, { readonly values: readonly Layer[];
     runtime: { values: ["ports", "model"], types: [] },
     "adapter-packages": { values: ["ports", "model", "runtime"], types: [] },
     core: { values: ["model"], types: ["ports", "runtime"] },
+    "offered-cores": { values: ["core", "model"], types: [] },
     flows: { values: ["core", "model", "ports", "runtime"], types: [] },
     "service-adapters": {
       values: ["core", "model", "ports", "runtime", "adapter-packages"],
@@ -55,13 +60,14 @@ export const ARROWS: Readonly<Record<Layer, { readonly values: readonly Layer[];
       values: ["service", "service-adapters", "core", "flows", "model", "ports", "runtime", "adapter-packages"],
       types: [],
     },
-    deploy: { values: ["runtime", "model", "ports", "adapter-packages"], types: ["test"] },
+    deploy: { values: ["runtime", "model", "ports", "adapter-packages", "offered-cores"], types: ["test"] },
     test: {
       values: [
         "main",
         "service",
         "service-adapters",
         "core",
+        "offered-cores",
         "flows",
         "model",
         "ports",
@@ -102,6 +108,7 @@ function isCoreFile(inside: string): boolean {
 /** Which layer an import of `@pilothouse/<name>` or `@pilothouse/<name>/<module>` reaches; undefined for services. */
 export function layerOfImport(specifier: string): Layer | undefined {
   if (ADAPTER_MODULES.includes(specifier)) return "adapter-packages";
+  if (OFFERED_CORES.includes(specifier)) return "offered-cores";
   return layerOfPackage(specifier.split("/")[1] ?? "");
 }
 

@@ -44,6 +44,17 @@ export function nodeAllocatable(node: Node): Resources {
   return new Map(Object.entries(offered).map(([name, text]) => [name, amount(name, text)]));
 }
 
+const BINARY_STEPS = ["", "Ki", "Mi", "Gi", "Ti", "Pi"];
+
+/** For people, at most one digit behind the point: `1.3` CPUs, `1.5Gi` of bytes, else the bare number. */
+export function amountText(name: string, value: number): string {
+  const round = (number: number): string => String(Math.round(number * 10) / 10);
+  if (name === "cpu") return value >= 100 || value === 0 ? round(value / 1_000) : `${value}m`;
+  if (name !== "memory" && name !== "ephemeral-storage" && !name.startsWith("hugepages-")) return String(value);
+  const step = Math.min(BINARY_STEPS.length - 1, value < 1 ? 0 : Math.floor(Math.log2(value) / 10));
+  return `${round(value / 1024 ** step)}${BINARY_STEPS[step] ?? ""}`;
+}
+
 /**
  * What a container asks for. While a resize is under way it is the most of what is wanted, granted and in force: what was not given
  * back yet is still used. A resize that its node can never grant does not count.

@@ -61,21 +61,26 @@ export function fits(
 }
 
 /** Looks a second time, as if the pods that are nominated for the node, and are no less important, were on it already. */
-function refusedForNominated(
+export function refusedForNominated(
   pod: Pod,
   node: NodeSnapshot,
   snapshot: Snapshot,
   plugins: readonly Plugin[],
 ): Rejection | undefined {
-  const priority = pod.spec.priority ?? 0;
-  const waiting = (snapshot.nominated.get(node.name) ?? []).filter(
-    (other) => (other.spec.priority ?? 0) >= priority && podKey(other) !== podKey(pod),
-  );
+  const waiting = goesBefore(pod, node, snapshot);
   if (waiting.length === 0) return undefined;
   const full = withPods(node, [...node.pods, ...waiting]);
   const nodes = snapshot.nodes.map((each) => (each.name === node.name ? full : each));
   const prepared = plugins.map((plugin) => plugin.prepare(pod, { ...snapshot, nodes }));
   return filterNode(pod, full, plugins, prepared);
+}
+
+/** Pods of at least its importance that wait for the node. */
+export function goesBefore(pod: Pod, node: NodeSnapshot, { nominated }: Snapshot): readonly Pod[] {
+  const priority = pod.spec.priority ?? 0;
+  return (nominated.get(node.name) ?? []).filter(
+    (other) => (other.spec.priority ?? 0) >= priority && podKey(other) !== podKey(pod),
+  );
 }
 
 export interface Rejection {

@@ -2,7 +2,7 @@
  * The contract between the scheduling cycle and its plugins: the extension points, what a plugin sees, and what its verdict
  * makes the scheduler do next. A plugin is one folder under plugins/ and one line in plugins/registry.ts.
  */
-import type { Node, Pod } from "@pilothouse/api/types/core-v1";
+import type { Node, Pod, Taint } from "@pilothouse/api/types/core-v1";
 import type { NodeSnapshot, Snapshot } from "./snapshot.ts";
 
 /**
@@ -34,12 +34,31 @@ export type ClusterEvent =
   /** A claim, a volume or a storage class. */
   | "StorageChanged";
 
+/** What stands against a node, for people: one line with its numbers, and what would take it away, where one deed would. */
+export interface Obstacle {
+  readonly detail: string;
+  readonly remedy?: Remedy;
+}
+
+export type Remedy =
+  | { readonly do: "uncordon" }
+  | { readonly do: "remove taint"; readonly taint: Taint }
+  /** Labels that the node would need. */
+  | { readonly do: "label node"; readonly labels: Readonly<Record<string, string>> }
+  /** At most `available` is free, in the units of `Resources`. */
+  | { readonly do: "request less"; readonly resource: string; readonly available: number }
+  /** What the pod says of itself keeps it away: this field of its spec. */
+  | { readonly do: "change the pod"; readonly field: string }
+  | { readonly do: "look at claim"; readonly claim: string };
+
 /** What one cycle has worked out for one plugin: made by `prepare`, handed to `filter` and `score`. */
 export interface Plugin<Prepared = unknown> {
   readonly name: string;
   /** Once per cycle, before any node is looked at. */
   readonly prepare: (pod: Pod, snapshot: Snapshot) => Prepared;
   readonly filter?: (pod: Pod, node: NodeSnapshot, prepared: Prepared) => FilterVerdict;
+  /** Of a node that `filter` rejects: all that stands against it. Without it, the reasons are all there is to say. */
+  readonly explain?: (pod: Pod, node: NodeSnapshot, prepared: Prepared) => readonly Obstacle[];
   /** 0 (worst) to 100 (best), of nodes that passed all filters; `normalize` may rescale them together. */
   readonly score?: (pod: Pod, node: NodeSnapshot, prepared: Prepared) => number;
   readonly normalize?: (scores: readonly number[]) => readonly number[];

@@ -3,6 +3,8 @@
  * DefaultPreemption). Nothing is done here; a decision names victims, and the flow evicts them.
  */
 import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { PodDisruptionBudget } from "@pilothouse/api/types/policy-v1";
+import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { Plugin } from "./framework.ts";
 import { fits, type Rejection } from "./cycle.ts";
 import { podKey, withPods, type NodeSnapshot, type Snapshot } from "./snapshot.ts";
@@ -15,6 +17,16 @@ export interface Budget {
   readonly allowed: number;
   /** Names of pods whose disruption the budget has already counted. */
   readonly disrupted: ReadonlySet<string>;
+}
+
+export function budgetOf({ metadata, spec, status }: PodDisruptionBudget): Budget {
+  const selector = labelSelectorOf(spec?.selector);
+  return {
+    namespace: metadata.namespace ?? "",
+    matches: (labels) => matchesLabels(selector, labels),
+    allowed: status?.disruptionsAllowed ?? 0,
+    disrupted: new Set(Object.keys(status?.disruptedPods ?? {})),
+  };
 }
 
 export type Preemption =

@@ -1,12 +1,9 @@
 /** What preemption does: victims are told why, and go; who waited for the same room with less right waits for other room. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
-import type { PodDisruptionBudget } from "@pilothouse/api/types/policy-v1";
 import { resources, type ApiClient } from "@pilothouse/client";
 import type { EventRecorder } from "@pilothouse/controller";
 import { isStatus } from "@pilothouse/errors";
-import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { TraceContext } from "@pilothouse/telemetry";
-import type { Budget } from "../core/preemption.ts";
 
 export interface EvictPorts {
   readonly client: ApiClient;
@@ -69,14 +66,4 @@ export async function nominate(
     subresource: "status",
     trace,
   });
-}
-
-export function budgetOf({ metadata, spec, status }: PodDisruptionBudget): Budget {
-  const selector = labelSelectorOf(spec?.selector);
-  return {
-    namespace: metadata.namespace ?? "",
-    matches: (labels) => matchesLabels(selector, labels),
-    allowed: status?.disruptionsAllowed ?? 0,
-    disrupted: new Set(Object.keys(status?.disruptedPods ?? {})),
-  };
 }

@@ -8,10 +8,10 @@ import { isStatus } from "@pilothouse/errors";
 import { keyOf, type Informer } from "@pilothouse/informer";
 import { span, type Span, type Telemetry } from "@pilothouse/telemetry";
 import type { Decision } from "../core/cycle.ts";
-import { preempt, priorityOf, type Preemption } from "../core/preemption.ts";
+import { budgetOf, preempt, priorityOf, type Preemption } from "../core/preemption.ts";
 import type { ClusterState } from "../core/snapshot.ts";
 import { plugins } from "../plugins/registry.ts";
-import { budgetOf, evict, nominate } from "./evict.ts";
+import { evict, nominate } from "./evict.ts";
 
 export type Unschedulable = Extract<Decision, { outcome: "unschedulable" }>;
 export type Victims = Extract<Preemption, { outcome: "victims" }>;

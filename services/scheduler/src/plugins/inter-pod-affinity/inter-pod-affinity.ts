@@ -1,6 +1,6 @@
 import type { Pod, PodAffinityTerm, WeightedPodAffinityTerm } from "@pilothouse/api/types/core-v1";
 import { labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
-import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
+import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin, type Remedy } from "../../core/framework.ts";
 import type { NodeSnapshot, Snapshot } from "../../core/snapshot.ts";
 
 export const AFFINITY_REASON = "node(s) didn't match pod affinity rules";
@@ -79,6 +79,26 @@ export const interPodAffinity: Plugin<Prepared> = {
     return FITS;
   },
 
+  explain(_pod, node, { affinity, antiAffinity, near, apart, forbidden, matchesItself }) {
+    const isAlone = matchesItself && near.every((counts) => counts.size === 0);
+    const place = (key: string): string => domainOf(node, key) ?? `${key}, which the node has no label for`;
+    const lonely = affinity.flatMap(({ topologyKey }, index) => {
+      const domain = domainOf(node, topologyKey);
+      if (domain !== undefined && (isAlone || (near[index]?.get(domain) ?? 0) > 0)) return [];
+      return [{ detail: `no pod that it must be near is in ${place(topologyKey)}`, remedy: changeOf("podAffinity") }];
+    });
+    const crowded = antiAffinity.flatMap(({ topologyKey }, index) => {
+      const there = apart[index]?.get(domainOf(node, topologyKey) ?? "") ?? 0;
+      if (there === 0) return [];
+      const detail = `${there} of the pods that it must be apart from: in ${place(topologyKey)}`;
+      return [{ detail, remedy: changeOf("podAntiAffinity") }];
+    });
+    const unwelcome = domainsOf(node)
+      .filter((domain) => forbidden.has(domain))
+      .map((domain) => ({ detail: `pods in ${domain} want it to be elsewhere (their anti-affinity)` }));
+    return [...lonely, ...crowded, ...unwelcome];
+  },
+
   score(_pod, node, { worth }) {
     if (worth.size === 0) return 0;
     return domainsOf(node).reduce((sum, domain) => sum + (worth.get(domain) ?? 0), 0);
@@ -89,6 +109,10 @@ export const interPodAffinity: Plugin<Prepared> = {
     return scores.map((score) => Math.floor((MAX_NODE_SCORE * (score - least)) / (most - least)));
   },
 };
+
+function changeOf(field: string): Remedy {
+  return { do: "change the pod", field: `affinity.${field}` };
+}
 
 /** `matchLabelKeys` narrow the term to pods with the pod's own values, `mismatchLabelKeys` to those with others. */
 function termOf(term: PodAffinityTerm, pod: Pod): Term {

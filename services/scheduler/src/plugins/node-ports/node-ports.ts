@@ -1,5 +1,6 @@
 import { FITS, unschedulable, type Plugin } from "../../core/framework.ts";
 import { clashes, hostPortsOf, type HostPort } from "@pilothouse/kinds/core/host-ports";
+import { podKey } from "../../core/snapshot.ts";
 
 export const PORTS_REASON = "node(s) didn't have free ports for the requested pod ports";
 
@@ -12,4 +13,13 @@ export const nodePorts: Plugin<readonly HostPort[]> = {
     const clash = wanted.some((port) => node.hostPorts.some((taken) => clashes(port, taken)));
     return clash ? unschedulable(PORTS_REASON) : FITS;
   },
+  explain: (_pod, node, wanted) =>
+    wanted.flatMap((port) =>
+      node.pods
+        .filter((other) => hostPortsOf(other).some((taken) => clashes(port, taken)))
+        .map((other) => ({
+          detail: `host port ${port.protocol} ${port.port} is taken by pod ${podKey(other)}`,
+          remedy: { do: "change the pod", field: "containers.ports.hostPort" } as const,
+        })),
+    ),
 };

@@ -1,5 +1,6 @@
 import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
-import { podRequests, podRequestsNonZero, type Resources } from "@pilothouse/kinds/core/pod-resources";
+import { amountText, podRequests, podRequestsNonZero, type Resources } from "@pilothouse/kinds/core/pod-resources";
+import type { NodeSnapshot } from "../../core/snapshot.ts";
 
 export const TOO_MANY_PODS_REASON = "Too many pods";
 
@@ -9,15 +10,23 @@ export const nodeResourcesFit: Plugin<{ readonly exact: Resources; readonly nonZ
   undoneBy: ["NodeAdded", "NodeChanged", "PodDeleted", "PodChanged"],
   prepare: (pod) => ({ exact: podRequests(pod), nonZero: podRequestsNonZero(pod) }),
   filter(_pod, node, { exact }) {
-    const short = [...exact].filter(
-      ([name, wanted]) => wanted > 0 && wanted > free(node.allocatable, node.requested, name),
-    );
-    const reasons = short.map(([name]) => `Insufficient ${name}`);
+    const short = shortages(exact, node);
+    const reasons = short.map(({ name }) => `Insufficient ${name}`);
     if (free(node.allocatable, node.requested, "pods") < 1) reasons.unshift(TOO_MANY_PODS_REASON);
     if (reasons.length === 0) return FITS;
     // More than the node has at all: no preemption will help.
-    const hopeless = short.some(([name, wanted]) => wanted > (node.allocatable.get(name) ?? 0));
+    const hopeless = short.some(({ name, wanted }) => wanted > (node.allocatable.get(name) ?? 0));
     return hopeless ? unresolvable(...reasons) : unschedulable(...reasons);
+  },
+  explain(_pod, node, { exact }) {
+    const full = free(node.allocatable, node.requested, "pods") < 1;
+    const text = (name: string, amount: number): string => amountText(name, amount);
+    const short = shortages(exact, node).map(({ name, wanted, left }) => ({
+      detail: `Insufficient ${name}: needs ${text(name, wanted)}, ${text(name, left)} of ${text(name, node.allocatable.get(name) ?? 0)} free`,
+      remedy: { do: "request less", resource: name, available: left } as const,
+    }));
+    const pods = node.allocatable.get("pods") ?? 0;
+    return full ? [{ detail: `${TOO_MANY_PODS_REASON}: ${node.pods.length} run, ${pods} may` }, ...short] : short;
   },
   score(_pod, node, { nonZero }) {
     const fractions = ["cpu", "memory"].map((name) =>
@@ -39,6 +48,19 @@ export const balancedAllocation: Plugin<Resources> = {
     return Math.floor((1 - Math.abs(cpu - memory) / 2) * MAX_NODE_SCORE);
   },
 };
+
+interface Shortage {
+  readonly name: string;
+  readonly wanted: number;
+  /** At least 0. */
+  readonly left: number;
+}
+
+function shortages(exact: Resources, node: NodeSnapshot): readonly Shortage[] {
+  return [...exact]
+    .map(([name, wanted]) => ({ name, wanted, left: Math.max(0, free(node.allocatable, node.requested, name)) }))
+    .filter(({ wanted, left }) => wanted > left);
+}
 
 function free(allocatable: Resources, requested: Resources, name: string): number {
   return (allocatable.get(name) ?? (name === "pods" ? Number.POSITIVE_INFINITY : 0)) - (requested.get(name) ?? 0);

@@ -13,4 +13,5 @@ export const nodeUnschedulable: Plugin<void> = {
     if (!node.spec.unschedulable || tolerates(pod.spec.tolerations, UNSCHEDULABLE_TAINT)) return FITS;
     return unresolvable(UNSCHEDULABLE_REASON);
   },
+  explain: () => [{ detail: `${UNSCHEDULABLE_REASON}: it is cordoned`, remedy: { do: "uncordon" } }],
 };

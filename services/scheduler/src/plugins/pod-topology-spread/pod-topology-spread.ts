@@ -53,6 +53,17 @@ export const podTopologySpread: Plugin<Prepared> = {
     }
     return FITS;
   },
+  explain: (_pod, node, { hard }) =>
+    hard.flatMap(({ constraint, byDomain, smallest, own }) => {
+      const { topologyKey, maxSkew } = constraint;
+      const domain = domainOf(node, constraint);
+      const remedy = { do: "change the pod", field: "topologySpreadConstraints" } as const;
+      if (domain === undefined) return [{ detail: `the node has no label ${topologyKey}`, remedy }];
+      const there = byDomain.get(domain) ?? 0;
+      if (there + own - smallest <= maxSkew) return [];
+      const numbers = `${topologyKey}=${domain} has ${there} of its like, the least is ${smallest}, maxSkew is ${maxSkew}`;
+      return [{ detail: numbers, remedy }];
+    }),
   /** The number of matching pods beside which it would land; fewer is better. */
   score(_pod, node, { soft }) {
     return soft.reduce((sum, { constraint, byDomain }) => {

@@ -1,4 +1,4 @@
-import type { Taint } from "@pilothouse/api/types/core-v1";
+import type { Node, Pod, Taint } from "@pilothouse/api/types/core-v1";
 import { tolerates } from "@pilothouse/kinds/core/tolerations";
 import { FITS, defaultNormalize, unresolvable, type Plugin } from "../../core/framework.ts";
 
@@ -14,13 +14,24 @@ export const taintToleration: Plugin<void> = {
   undoneBy: ["NodeAdded", "NodeChanged"],
   prepare: () => {},
   filter(pod, { node }) {
-    const hard = (node.spec.taints ?? []).filter(({ effect }) => effect === "NoSchedule" || effect === "NoExecute");
-    const untolerated = hard.find((taint) => !tolerates(pod.spec.tolerations, taint));
+    const [untolerated] = untoleratedTaints(pod, node);
     return untolerated ? unresolvable(taintReason(untolerated)) : FITS;
   },
+  explain: (pod, { node }) =>
+    untoleratedTaints(pod, node).map((taint) => ({
+      detail: `${taintReason(taint)}:${taint.effect}`,
+      remedy: { do: "remove taint", taint },
+    })),
   score(pod, { node }) {
     const soft = (node.spec.taints ?? []).filter(({ effect }) => effect === "PreferNoSchedule");
     return soft.filter((taint) => !tolerates(pod.spec.tolerations, taint)).length;
   },
   normalize: (scores) => defaultNormalize(scores, true),
 };
+
+function untoleratedTaints(pod: Pod, node: Node): readonly Taint[] {
+  return (node.spec.taints ?? []).filter(
+    (taint) =>
+      (taint.effect === "NoSchedule" || taint.effect === "NoExecute") && !tolerates(pod.spec.tolerations, taint),
+  );
+}

@@ -21,6 +21,8 @@ export const LOST_VOLUME_REASON = "node(s) unavailable due to one or more pvc(s)
 interface Prepared {
   /** What no node can help; undefined where there is nothing. */
   readonly refusal: string | undefined;
+  /** The claim that is the matter; "" where there is nothing. */
+  readonly problemClaim: string;
   readonly bound: readonly PersistentVolume[];
   readonly waiting: readonly Waiting[];
   readonly volumes: readonly PersistentVolume[];
@@ -51,6 +53,22 @@ export const volumeBinding: Plugin<Prepared> = {
     if (!prepared.bound.every((volume) => isReachedBy(volume, node.node))) return unresolvable(NODE_CONFLICT_REASON);
     return chosen(prepared, node) ? FITS : unresolvable(NO_VOLUME_REASON);
   },
+  explain(_pod, node, { refusal, problemClaim, bound, waiting }) {
+    if (refusal !== undefined) {
+      const remedy = { do: "look at claim", claim: problemClaim } as const;
+      return [{ detail: refusal.includes(`"${problemClaim}"`) ? refusal : `${refusal}: ${problemClaim}`, remedy }];
+    }
+    const elsewhere = bound.filter((volume) => !isReachedBy(volume, node.node));
+    if (elsewhere.length > 0) {
+      return elsewhere.map(({ metadata }) => ({
+        detail: `${NODE_CONFLICT_REASON}: volume ${metadata.name ?? ""} is not for this node`,
+      }));
+    }
+    return waiting.map(({ claim, storageClass }) => ({
+      detail: `${NO_VOLUME_REASON}: claim ${claim.metadata.name ?? ""} wants ${claim.spec?.resources?.requests?.["storage"] ?? ""} of class ${storageClass.metadata.name ?? ""}`,
+      remedy: { do: "look at claim", claim: claim.metadata.name ?? "" },
+    }));
+  },
 };
 
 /** For the node that was decided. */
@@ -60,25 +78,27 @@ export function choicesFor(pod: Pod, node: NodeSnapshot, storage: StorageView): 
 
 function prepare(pod: Pod, storage: StorageView): Prepared {
   const names = claimsOf(pod);
-  const none: Prepared = { refusal: undefined, bound: [], waiting: [], volumes: [] };
+  const none: Prepared = { refusal: undefined, problemClaim: "", bound: [], waiting: [], volumes: [] };
   if (names.length === 0) return none;
   const bound: PersistentVolume[] = [];
   const waiting: Waiting[] = [];
   for (const name of names) {
     const claim = storage.claim(pod.metadata.namespace ?? "", name);
     const problem = problemOf(claim, name);
-    if (!claim || problem !== undefined) return { ...none, refusal: problem ?? "" };
+    if (!claim || problem !== undefined) return { ...none, refusal: problem ?? "", problemClaim: name };
     if (isBound(claim)) {
       const volume = storage.volumes().find(({ metadata }) => metadata.name === claim.spec?.volumeName);
-      if (!volume) return { ...none, refusal: LOST_VOLUME_REASON };
+      if (!volume) return { ...none, refusal: LOST_VOLUME_REASON, problemClaim: name };
       bound.push(volume);
       continue;
     }
     const storageClass = storage.storageClass(classOf(claim));
-    if (storageClass?.volumeBindingMode !== "WaitForFirstConsumer") return { ...none, refusal: UNBOUND_REASON };
+    if (storageClass?.volumeBindingMode !== "WaitForFirstConsumer") {
+      return { ...none, refusal: UNBOUND_REASON, problemClaim: name };
+    }
     waiting.push({ claim, storageClass });
   }
-  return { refusal: undefined, bound, waiting, volumes: storage.volumes() };
+  return { ...none, bound, waiting, volumes: storage.volumes() };
 }
 
 function problemOf(claim: PersistentVolumeClaim | undefined, name: string): string | undefined {
