@@ -1,6 +1,6 @@
 /** Reads log files: from their last lines on, and as they grow. */
 import { watch } from "node:fs";
-import { constants, open, type FileHandle } from "node:fs/promises";
+import { constants, lstat, open, type FileHandle } from "node:fs/promises";
 import { sleep, type Clock } from "@pilothouse/clock";
 import type { LogFiles, LogReading } from "../flows/ports.ts";
 
@@ -15,29 +15,98 @@ export function logFiles(clock: Clock): LogFiles {
 
 async function* readLog(clock: Clock, reading: LogReading): AsyncGenerator<Uint8Array> {
   const { path, tailLines, growing, signal } = reading;
-  // No link, and no pipe that would never open: the runtime writes plain files.
-  await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  if (!(await file.stat()).isFile()) throw new Error(`${path} is no file`);
-  let offset = tailLines === undefined ? 0 : await tailOffset(file, tailLines);
-  const growth = new AbortController();
-  let grown = Promise.withResolvers<void>();
-  const watcher = growing ? watch(path, { signal: growth.signal }, () => grown.resolve()) : undefined;
-  watcher?.on("error", () => {});
+  let log = await OpenLog.open(path);
   try {
+    if (tailLines !== undefined) await log.toTail(tailLines);
     for (let last = false; !signal.aborted;) {
-      grown = Promise.withResolvers();
-      for (let chunk = await readAt(file, offset); chunk.length > 0; chunk = await readAt(file, offset)) {
-        offset += chunk.length;
+      const news = growing ? log.news() : undefined;
+      for (let chunk = await log.next(); chunk.length > 0; chunk = await log.next()) {
         yield chunk;
         if (signal.aborted) return;
       }
-      if (!growing || last) return;
+      if (!growing) return;
+      if (await log.isMoved()) {
+        // It was put aside, and may have been written to until this moment; then the new one goes on.
+        for (let chunk = await log.next(); chunk.length > 0; chunk = await log.next()) yield chunk;
+        const next = await OpenLog.open(path).catch(unlessMissing);
+        if (next) {
+          await log.close();
+          log = next;
+          continue;
+        }
+      }
+      if (last) return;
       last = !(await growing());
-      if (!last) await Promise.race([grown.promise, sleep(clock, LOOK_AGAIN_MS, signal).catch(() => {})]);
+      if (!last) await Promise.race([news, sleep(clock, LOOK_AGAIN_MS, signal).catch(() => {})]);
     }
   } finally {
-    growth.abort();
+    await log.close();
   }
+}
+
+/** One log file, read on from where it was left. */
+class OpenLog {
+  readonly #path: string;
+  readonly #file: FileHandle;
+  readonly #watching = new AbortController();
+  #isWatched = false;
+  #grown = Promise.withResolvers<void>();
+  #offset = 0;
+
+  private constructor(path: string, file: FileHandle) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  /** Rejects for what is no plain file: the runtime writes nothing else, and a link or a pipe is somebody's trick. */
+  static async open(path: string): Promise<OpenLog> {
+    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    if ((await file.stat()).isFile()) return new OpenLog(path, file);
+    await file.close();
+    throw new Error(`${path} is no file`);
+  }
+
+  async toTail(lines: number): Promise<void> {
+    this.#offset = await tailOffset(this.#file, lines);
+  }
+
+  /** Empty at the end, as far as it is written. */
+  async next(): Promise<Uint8Array> {
+    const chunk = await readAt(this.#file, this.#offset);
+    this.#offset += chunk.length;
+    return chunk;
+  }
+
+  /** Resolves when something happens to the file from now on. */
+  news(): Promise<void> {
+    this.#grown = Promise.withResolvers();
+    if (!this.#isWatched) {
+      this.#isWatched = true;
+      // Perhaps it is gone by now: then it is looked at again all the same.
+      try {
+        watch(this.#path, { signal: this.#watching.signal }, () => this.#grown.resolve()).on("error", () => {});
+      } catch {
+        this.#isWatched = false;
+      }
+    }
+    return this.#grown.promise;
+  }
+
+  /** True when its name leads elsewhere, or nowhere. */
+  async isMoved(): Promise<boolean> {
+    const [own, named] = await Promise.all([this.#file.stat(), lstat(this.#path).catch(unlessMissing)]);
+    return named?.ino !== own.ino;
+  }
+
+  async close(): Promise<void> {
+    this.#watching.abort();
+    await this.#file.close();
+  }
+}
+
+function unlessMissing(error: unknown): undefined {
+  if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+  return undefined;
 }
 
 async function readAt(file: FileHandle, offset: number): Promise<Uint8Array> {

@@ -63,6 +63,17 @@ test("logs: all, the last lines, with times, cut off", async () => {
   );
 });
 
+test("logs of one stream; with the last lines alone that cannot be", async () => {
+  expect((await logs("box/c?stream=Stderr")).text).toBe("oops\n");
+  expect((await logs("box/c?stream=Stdout")).text).toBe("line 1\nline 2\nline 3\n");
+  expect((await logs("box/c?stream=All&tailLines=1")).text).toBe("oops\n");
+  expect(await logs("box/c?stream=Stdout&tailLines=1")).toEqual({
+    status: 422,
+    text: ": Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
+  });
+  expect((await logs("box/c?stream=Both")).status).toBe(422);
+});
+
 test("logs of what ended, of what waits, and of nothing", async () => {
   expect(await logs("box/crash?previous=true")).toEqual({ status: 200, text: "dying\n" });
   expect(await logs("box/c?previous=true")).toEqual({

@@ -3,7 +3,6 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { goDuration, nextBackoff, remainingMs } from "./backoff.ts";
 import { containerResources } from "./container-config.ts";
-import { LogFormatter } from "./cri-log.ts";
 import { hostnameOf, hostsFile, kernelHostname, podDns } from "./dns.ts";
 import { environmentOf, expand, expandSubPath, type PodSources } from "./environment.ts";
 import { isTold, nodeConditions, nodeStatus, parseRegistration, withExtended } from "./node.ts";
@@ -178,32 +177,6 @@ test("the hosts file names the pod, its domain and its aliases", () => {
   const text = hostsFile(pod({ containers: [], subdomain: "db", hostAliases }), ["198.18.0.2"], "cluster.local", "");
   expect(text).toContain("198.18.0.2\tp.db.shop.svc.cluster.local\tp\n");
   expect(text).toContain("# Entries added by HostAliases.\n192.0.2.5\ta\tb\n");
-});
-
-test("log lines in pieces of any size come out the same, partial lines joined", () => {
-  const file = [
-    "2026-01-01T00:00:00.000000001Z stdout F one",
-    "2026-01-01T00:00:01.000000001Z stdout P tw",
-    "2026-01-01T00:00:01.000000002Z stdout F o",
-    "2026-01-01T00:00:02.000000001Z stderr F ",
-    "2026-01-01T00:00:03.000000001Z stderr F thrée",
-    "",
-  ].join("\n");
-  const bytes = new TextEncoder().encode(file);
-  fc.assert(
-    fc.property(fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1 }), fc.boolean(), (sizes, timestamps) => {
-      const formatter = new LogFormatter({ timestamps, sinceMs: 0, limitBytes: undefined });
-      const parts: number[] = [];
-      for (let at = 0, i = 0; at < bytes.length; i++) {
-        const size = sizes[i % sizes.length] as number;
-        parts.push(...formatter.push(bytes.subarray(at, at + size)));
-        at += size;
-      }
-      const stamp = (second: number): string => (timestamps ? `2026-01-01T00:00:0${second}.000000001Z ` : "");
-      const wanted = `${stamp(0)}one\n${stamp(1)}two\n${stamp(2)}\n${stamp(3)}thrée\n`;
-      expect(new TextDecoder().decode(Uint8Array.from(parts))).toBe(wanted);
-    }),
-  );
 });
 
 test("volumes of API objects: chosen keys, modes, and what is missing is said", () => {

@@ -6,6 +6,8 @@ export interface LogOptions {
   readonly sinceMs: number;
   /** Bytes of output after which it ends; undefined = no limit. */
   readonly limitBytes: number | undefined;
+  /** Of one of the two only; undefined = both, as they were written. */
+  readonly stream?: "stdout" | "stderr" | undefined;
 }
 
 /** Turns a log file's bytes, in pieces of any size, into what users read. */
@@ -46,6 +48,8 @@ export class LogFormatter {
     const third = line.indexOf(SPACE, second + 1);
     // Not a line of the runtime's: somebody else wrote into the file.
     if (first < 0 || second < 0 || third < 0) return [];
+    const { stream } = this.#options;
+    if (stream !== undefined && decoder.decode(line.subarray(first + 1, second)) !== stream) return [];
     const time = decoder.decode(line.subarray(0, first));
     if (this.#options.sinceMs > 0 && Date.parse(time) < this.#options.sinceMs) return [];
     const partial = line[second + 1] === PARTIAL;

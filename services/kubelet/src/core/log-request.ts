@@ -9,6 +9,19 @@ export interface LogRequest {
   readonly sinceMs: number;
   readonly tailLines: number | undefined;
   readonly limitBytes: number | undefined;
+  readonly stream: "stdout" | "stderr" | undefined;
+}
+
+const STREAMS = { All: undefined, Stdout: "stdout", Stderr: "stderr" } as const;
+
+/** Why the request cannot be answered, in upstream's words; undefined when it can. */
+export function logRequestProblem(query: URLSearchParams): string | undefined {
+  const stream = query.get("stream") ?? "All";
+  if (!Object.keys(STREAMS).includes(stream))
+    return `stream: Unsupported value: ${JSON.stringify(stream)}: supported values: "All", "Stderr", "Stdout"`;
+  if (stream !== "All" && query.get("tailLines") !== null)
+    return ": Forbidden: `tailLines` and specific `stream` are mutually exclusive for now";
+  return undefined;
 }
 
 export function parseLogRequest(query: URLSearchParams, nowMs: number): LogRequest {
@@ -26,6 +39,7 @@ export function parseLogRequest(query: URLSearchParams, nowMs: number): LogReque
     sinceMs: seconds === undefined ? since || 0 : nowMs - seconds * 1000,
     tailLines: count("tailLines"),
     limitBytes: count("limitBytes"),
+    stream: STREAMS[(query.get("stream") ?? "All") as keyof typeof STREAMS],
   };
 }
 

@@ -6,7 +6,7 @@ import type { Metrics } from "@pilothouse/telemetry";
 import { cadvisorMetrics } from "../core/cadvisor-metrics.ts";
 import { ACCEPTED_PROTOCOLS, carriageOf, STREAM_VERBS, type Offer, type StreamVerb } from "../core/carriage.ts";
 import { LogFormatter } from "../core/cri-log.ts";
-import { logInstance, parseLogRequest } from "../core/log-request.ts";
+import { logInstance, logRequestProblem, parseLogRequest } from "../core/log-request.ts";
 import { containerNamed, instancesOf, podTitle, type PodRuntime } from "../core/pod-runtime.ts";
 import { resourceMetrics } from "../core/resource-metrics.ts";
 import { statsSummary, type StatsReading } from "../core/summary.ts";
@@ -124,6 +124,8 @@ export class KubeletRequests {
     const { clock, runtime, workers, logs } = this.#ports;
     const found = workers.find(namespace, pod);
     if (!found) return text(404, `pod "${pod}" not found`);
+    const problem = logRequestProblem(query);
+    if (problem !== undefined) return text(422, problem);
     const asked = parseLogRequest(query, clock.now());
     const instance = logInstance(found.pod, found.runtime, container, asked.previous);
     if ("problem" in instance) return text(400, instance.problem);
