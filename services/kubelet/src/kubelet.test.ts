@@ -158,6 +158,16 @@ test("an image that cannot be had is told as such, and had as soon as it is ther
   });
 });
 
+test("a text that names no image is told as such, and no registry is asked", async () => {
+  rig = await startRig({ "Web:latest": {} });
+  await rig.create("a", { containers: [{ name: "web", image: "Web" }] });
+  expect(rig.status("a")?.containerStatuses?.[0]?.state?.waiting).toEqual({
+    reason: "InvalidImageName",
+    message: `Failed to apply default image tag "Web": couldn't parse image name "Web": invalid reference format: repository name (library/Web) must be lowercase`,
+  });
+  expect(rig.runtime.journal).toEqual(["run sandbox a"]);
+});
+
 test("a missing ConfigMap holds the container back until it is there", async () => {
   rig = await startRig({ web: {} });
   const env = [{ name: "A", valueFrom: { configMapKeyRef: { name: "settings", key: "a" } } }];

@@ -4,6 +4,7 @@
  */
 import { INITIAL_MS, MAX_MS } from "./backoff.ts";
 import type { Hold } from "./pod-machine.ts";
+import { isPullFailure } from "./pull-failure.ts";
 
 /** A hold, and what it reads as after its first second. */
 export interface BackedHold extends Hold {
@@ -29,13 +30,13 @@ export function holdOfStart(
   nowMs: number,
 ): BackedHold {
   const { reason, message } = failure;
-  if (reason !== "ErrImagePull") {
+  if (!isPullFailure(reason)) {
     const hold = { reason, message, untilMs: nowMs + CONFIG_RETRY_MS };
     return { ...hold, delayMs: CONFIG_RETRY_MS, shown: hold };
   }
-  const delayMs = Math.min(MAX_MS, before?.reason === reason ? before.delayMs * 2 : INITIAL_MS);
+  const delayMs = Math.min(MAX_MS, before && isPullFailure(before.reason) ? before.delayMs * 2 : INITIAL_MS);
   const untilMs = nowMs + delayMs;
-  const backingOff = `Back-off pulling image "${image}": ErrImagePull: ${message}`;
+  const backingOff = `Back-off pulling image "${image}": ${reason}: ${message}`;
   return { reason, message, untilMs, delayMs, shown: { reason: "ImagePullBackOff", message: backingOff, untilMs } };
 }
 

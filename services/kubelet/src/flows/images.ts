@@ -3,6 +3,8 @@ import type { Container, Pod } from "@pilothouse/api/types/core-v1";
 import type { Clock } from "@pilothouse/clock";
 import type { Image, ImageAuth, Runtime } from "@pilothouse/runtime";
 import { span, type TraceContext, type Tracer } from "@pilothouse/telemetry";
+import { imageNameProblem } from "../core/image-name.ts";
+import { pullFailure, type PullFailure } from "../core/pull-failure.ts";
 import type { EventRecorder } from "./events.ts";
 
 export interface ImagePorts {
@@ -15,7 +17,7 @@ export interface ImagePorts {
 /** The image is not here and cannot be brought; `reason` is what the container's state says. */
 export class ImageUnavailable extends Error {
   override readonly name = "ImageUnavailable";
-  readonly reason: "ErrImagePull" | "ErrImageNeverPull";
+  readonly reason: PullFailure["reason"] | "ErrImageNeverPull" | "InvalidImageName";
   constructor(reason: ImageUnavailable["reason"], message: string) {
     super(message);
     this.reason = reason;
@@ -32,6 +34,12 @@ export async function ensureImage(
 ): Promise<Image> {
   const name = container.image ?? "";
   const policy = container.imagePullPolicy ?? (isLatest(name) ? "Always" : "IfNotPresent");
+  const problem = imageNameProblem(name);
+  if (problem !== undefined) {
+    const message = `Failed to apply default image tag "${name}": couldn't parse image name "${name}": ${problem}`;
+    ports.events.pod(pod, "Warning", "InspectFailed", message, container.name);
+    throw new ImageUnavailable("InvalidImageName", message);
+  }
   const present = await ports.runtime.imageStatus(name);
   // A name that only this machine knows cannot be asked for anywhere: what is here is the latest there is.
   if (present && (policy !== "Always" || isLocal(name))) {
@@ -50,9 +58,10 @@ export async function ensureImage(
     await span(ports.tracer, "cri.PullImage", options, () => pull(ports.runtime, name, auths));
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
+    const { reason, message } = pullFailure(name, text);
     ports.events.pod(pod, "Warning", "Failed", `Failed to pull image "${name}": ${text}`, container.name);
-    ports.events.pod(pod, "Warning", "Failed", "Error: ErrImagePull", container.name);
-    throw new ImageUnavailable("ErrImagePull", text);
+    ports.events.pod(pod, "Warning", "Failed", `Error: ${reason}`, container.name);
+    throw new ImageUnavailable(reason, message);
   }
   const tookMs = Math.round(ports.clock.monotonicMs() - startMs);
   const image = await ports.runtime.imageStatus(name);

@@ -8,6 +8,7 @@ import { ConfigUnavailable } from "../core/environment.ts";
 import { BACKOFF_SHOWN_MS, holdOfSandbox, holdOfStart } from "../core/holds.ts";
 import { resizeStepOf, type Action } from "../core/pod-machine.ts";
 import { allContainers, instancesOf, resourcesMadeWith, uidOf } from "../core/pod-runtime.ts";
+import { isPullFailure } from "../core/pull-failure.ts";
 import { resizeMessage } from "../core/resize.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
@@ -124,7 +125,7 @@ export class PodActs {
     const reason = error instanceof StartFailed ? error.reason : "CreateContainerError";
     const message = error instanceof Error ? error.message : String(error);
     record.holds.set(name, holdOfStart({ reason, message }, image, record.holds.get(name), this.#ports.clock.now()));
-    if (reason === "ErrImagePull") this.#options.wake(uidOf(record.pod), BACKOFF_SHOWN_MS + 1);
+    if (isPullFailure(reason)) this.#options.wake(uidOf(record.pod), BACKOFF_SHOWN_MS + 1);
     else this.#ports.events.pod(record.pod, "Warning", "Failed", `Error: ${message}`, name);
   }
 
