@@ -36,6 +36,7 @@ import {
   imageFromWire,
   imageFsFromWire,
   resourcesToWire,
+  runtimeStatusFromWire,
   sandboxConfigToWire,
   sandboxFromWire,
   sandboxStatusFromWire,
@@ -46,6 +47,7 @@ import {
   type WireContainerStatus,
   type WireFsUsage,
   type WireImage,
+  type WireStatus,
   type WireSandbox,
 } from "./wire.ts";
 
@@ -86,11 +88,7 @@ class CriRuntime implements Runtime {
   }
 
   async status(): ReturnType<Runtime["status"]> {
-    type Condition = { type: string; status: boolean; reason: string; message: string };
-    const { status } = await this.#runtime<{ status: { conditions: Condition[] } }>("Status", {}, 10_000);
-    return {
-      conditions: status.conditions.map(({ status: ok, type, reason, message }) => ({ type, ok, reason, message })),
-    };
+    return runtimeStatusFromWire(await this.#runtime<WireStatus>("Status", {}, 10_000));
   }
 
   async runPodSandbox(config: SandboxConfig, runtimeHandler = ""): Promise<string> {

@@ -48,7 +48,10 @@ message VersionRequest { string version = 1; }
 message VersionResponse { string version = 1; string runtime_name = 2; string runtime_version = 3; string runtime_api_version = 4; }
 message RuntimeCondition { string type = 1; bool status = 2; string reason = 3; string message = 4; }
 message RuntimeStatus { repeated RuntimeCondition conditions = 1; }
-message StatusResponse { RuntimeStatus status = 1; }
+message RuntimeHandlerFeatures { bool recursive_read_only_mounts = 1; bool user_namespaces = 2; }
+message RuntimeHandler { string name = 1; RuntimeHandlerFeatures features = 2; }
+message RuntimeFeatures { bool supplemental_groups_policy = 1; }
+message StatusResponse { RuntimeStatus status = 1; repeated RuntimeHandler runtime_handlers = 3; RuntimeFeatures features = 4; }
 
 message DNSConfig { repeated string servers = 1; repeated string searches = 2; repeated string options = 3; }
 enum Protocol { TCP = 0; UDP = 1; SCTP = 2; }
@@ -114,7 +117,7 @@ message ListPodSandboxResponse { repeated PodSandbox items = 1; }
 message ImageSpec { string image = 1; }
 message KeyValue { string key = 1; string value = 2; }
 enum MountPropagation { PROPAGATION_PRIVATE = 0; PROPAGATION_HOST_TO_CONTAINER = 1; PROPAGATION_BIDIRECTIONAL = 2; }
-message Mount { string container_path = 1; string host_path = 2; bool readonly = 3; MountPropagation propagation = 5; }
+message Mount { string container_path = 1; string host_path = 2; bool readonly = 3; MountPropagation propagation = 5; bool recursive_read_only = 8; }
 message LinuxContainerResources {
   int64 cpu_period = 1;
   int64 cpu_quota = 2;
@@ -122,6 +125,7 @@ message LinuxContainerResources {
   int64 memory_limit_in_bytes = 4;
   int64 oom_score_adj = 5;
 }
+enum SupplementalGroupsPolicy { Merge = 0; Strict = 1; }
 message Capability { repeated string add_capabilities = 1; repeated string drop_capabilities = 2; }
 message LinuxContainerSecurityContext {
   Capability capabilities = 1;
@@ -135,6 +139,7 @@ message LinuxContainerSecurityContext {
   repeated string masked_paths = 13;
   repeated string readonly_paths = 14;
   SecurityProfile seccomp = 15;
+  SupplementalGroupsPolicy supplemental_groups_policy = 17;
 }
 message LinuxContainerConfig { LinuxContainerResources resources = 1; LinuxContainerSecurityContext security_context = 2; }
 message ContainerMetadata { string name = 1; uint32 attempt = 2; }
@@ -186,7 +191,10 @@ message ContainerStatus {
   map<string, string> labels = 12;
   map<string, string> annotations = 13;
   string log_path = 15;
+  ContainerUser user = 18;
 }
+message LinuxContainerUser { int64 uid = 1; int64 gid = 2; repeated int64 supplemental_groups = 3; }
+message ContainerUser { LinuxContainerUser linux = 1; }
 message ContainerStatusResponse { ContainerStatus status = 1; }
 message UpdateContainerResourcesRequest { string container_id = 1; LinuxContainerResources linux = 2; }
 message UInt64Value { uint64 value = 1; }

@@ -11,6 +11,7 @@ import type {
   Labels,
   Mount,
   NamespaceModes,
+  RuntimeStatus,
   Sandbox,
   SandboxConfig,
   SandboxStatus,
@@ -56,6 +57,24 @@ export interface WireContainerStatus extends Omit<WireContainer, "podSandboxId">
   readonly reason: string;
   readonly message: string;
   readonly logPath: string;
+  /** Only newer runtimes say it. */
+  readonly user?: { readonly linux: NonNullable<ContainerStatus["user"]> | null } | null;
+}
+
+export interface WireStatus {
+  readonly status: {
+    readonly conditions: readonly {
+      readonly type: string;
+      readonly status: boolean;
+      readonly reason: string;
+      readonly message: string;
+    }[];
+  };
+  readonly runtimeHandlers: readonly {
+    readonly name: string;
+    readonly features: { readonly recursiveReadOnlyMounts: boolean; readonly userNamespaces: boolean } | null;
+  }[];
+  readonly features: { readonly supplementalGroupsPolicy: boolean } | null;
 }
 
 export interface WireImage {
@@ -100,6 +119,21 @@ export function containerStatusFromWire(wire: WireContainerStatus): ContainerSta
     reason: wire.reason,
     message: wire.message,
     logPath: wire.logPath,
+    ...(wire.user?.linux ? { user: wire.user.linux } : {}),
+  };
+}
+
+/** An old runtime names no handlers and no features. */
+export function runtimeStatusFromWire({ status, runtimeHandlers, features }: WireStatus): RuntimeStatus {
+  const handlers = runtimeHandlers.map(({ name, features: own }) => ({
+    name,
+    recursiveReadOnlyMounts: own?.recursiveReadOnlyMounts ?? false,
+    userNamespaces: own?.userNamespaces ?? false,
+  }));
+  return {
+    conditions: status.conditions.map(({ status: ok, type, reason, message }) => ({ type, ok, reason, message })),
+    ...(handlers.length > 0 ? { handlers } : {}),
+    ...(features ? { supplementalGroupsPolicy: features.supplementalGroupsPolicy } : {}),
   };
 }
 
@@ -163,6 +197,7 @@ export function containerConfigToWire(config: ContainerConfig): object {
         ...userToWire(security),
         readonlyRootfs: security.readOnlyRootFilesystem,
         supplementalGroups: security.supplementalGroups,
+        supplementalGroupsPolicy: security.strictGroups ? "Strict" : "Merge",
         noNewPrivs: security.noNewPrivileges,
         maskedPaths: security.maskedPaths,
         readonlyPaths: security.readonlyPaths,
@@ -282,6 +317,7 @@ function mountToWire(mount: Mount): object {
     containerPath: mount.containerPath,
     hostPath: mount.hostPath,
     readonly: mount.readOnly,
+    recursiveReadOnly: mount.recursiveReadOnly ?? false,
     propagation: propagations[mount.propagation],
   };
 }

@@ -71,6 +71,17 @@ export interface RuntimeVersion {
 
 export interface RuntimeStatus {
   readonly conditions: readonly RuntimeCondition[];
+  /** Absent: the runtime is too old to say. */
+  readonly handlers?: readonly RuntimeHandler[];
+  /** Absent: the runtime is too old to say, and knows only how groups of image and pod are merged. */
+  readonly supplementalGroupsPolicy?: boolean;
+}
+
+/** One way of running pods, which a RuntimeClass names; "" is the default. */
+export interface RuntimeHandler {
+  readonly name: string;
+  readonly recursiveReadOnlyMounts: boolean;
+  readonly userNamespaces: boolean;
 }
 
 /** `RuntimeReady` and `NetworkReady` are always there. */
@@ -184,6 +195,8 @@ export interface Mount {
   readonly containerPath: string;
   readonly hostPath: string;
   readonly readOnly: boolean;
+  /** What is mounted within it cannot be written to either; only if the handler can. */
+  readonly recursiveReadOnly?: boolean;
   readonly propagation: "None" | "HostToContainer" | "Bidirectional";
 }
 
@@ -220,6 +233,8 @@ export interface ContainerSecurity {
   readonly runAsUser?: number;
   readonly runAsGroup?: number;
   readonly supplementalGroups: readonly number[];
+  /** Groups that the image gives the user do not count; only if the runtime can. */
+  readonly strictGroups?: boolean;
   readonly readOnlyRootFilesystem: boolean;
   readonly noNewPrivileges: boolean;
   readonly addCapabilities: readonly string[];
@@ -255,6 +270,8 @@ export interface ContainerStatus extends Omit<Container, "sandboxId"> {
   readonly message: string;
   /** The whole path. */
   readonly logPath: string;
+  /** Whom its first process was started as; absent: the runtime does not say. */
+  readonly user?: { readonly uid: number; readonly gid: number; readonly supplementalGroups: readonly number[] };
 }
 
 export interface Image {

@@ -21,6 +21,7 @@ import {
   type LabelFilter,
   type Runtime,
   type RuntimeEvent,
+  type RuntimeStatus,
   type Sandbox,
   type SandboxConfig,
   type SandboxStatus,
@@ -64,6 +65,10 @@ export interface MemoryRuntime extends Runtime {
   resourcesOf(containerId: string): ContainerResources | undefined;
   /** Drops the events from now on; `true` again says `resync`. */
   deliverEvents(on: boolean): void;
+  /** What it says of itself beside its conditions from now on. */
+  abilities: Omit<RuntimeStatus, "conditions">;
+  /** What a container was made with. */
+  configOf(containerId: string): ContainerConfig | undefined;
   /** Every later call fails like this, until undefined. */
   fail(error: Error | undefined): void;
 }
@@ -88,6 +93,7 @@ export function memoryRuntime(options: MemoryRuntimeOptions): MemoryRuntime {
 
 class InMemory implements MemoryRuntime {
   readonly journal: string[] = [];
+  abilities: MemoryRuntime["abilities"] = {};
   readonly #options: MemoryRuntimeOptions;
   readonly #sandboxes = new Map<string, MemorySandbox>();
   readonly #containers = new Map<string, MemoryContainer>();
@@ -109,6 +115,7 @@ class InMemory implements MemoryRuntime {
   async status(): ReturnType<Runtime["status"]> {
     await this.#call();
     return {
+      ...this.abilities,
       conditions: ["RuntimeReady", "NetworkReady"].map((type) => ({ type, ok: true, reason: "", message: "" })),
     };
   }
@@ -355,6 +362,10 @@ class InMemory implements MemoryRuntime {
 
   crash(containerId: string, exitCode: number): void {
     this.#end(containerId, exitCode);
+  }
+
+  configOf(containerId: string): ContainerConfig | undefined {
+    return this.#containers.get(containerId)?.config;
   }
 
   resourcesOf(containerId: string): ContainerResources | undefined {

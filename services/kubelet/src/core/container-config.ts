@@ -19,6 +19,7 @@ import { DEFAULT_GRACE_SECONDS } from "./pod-machine.ts";
 import {
   ANNOTATION_GRACE,
   ANNOTATION_HASH,
+  ANNOTATION_RECURSIVE,
   ANNOTATION_RESOURCES,
   ANNOTATION_RESTART_COUNT,
   ANNOTATION_TERMINATION_MESSAGE,
@@ -108,6 +109,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
       [ANNOTATION_TERMINATION_MESSAGE]: input.terminationMessageFile,
       [ANNOTATION_TERMINATION_POLICY]: container.terminationMessagePolicy ?? "File",
       [ANNOTATION_RESOURCES]: JSON.stringify(container.resources ?? {}),
+      ...recursiveMounts(input.mounts),
       [ANNOTATION_GRACE]: String(pod.spec.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS),
     },
     logPath: `${container.name}/${attempt}.log`,
@@ -156,6 +158,7 @@ function containerSecurity(pod: Pod, container: Container, image: Image): Contai
     ...optional("runAsUser", user),
     ...optional("runAsGroup", user === undefined ? undefined : (own.runAsGroup ?? shared.runAsGroup)),
     supplementalGroups: groupsOf(pod),
+    strictGroups: shared.supplementalGroupsPolicy === "Strict",
     readOnlyRootFilesystem: own.readOnlyRootFilesystem ?? false,
     noNewPrivileges: own.allowPrivilegeEscalation === false,
     addCapabilities: own.capabilities?.add ?? [],
@@ -212,6 +215,11 @@ function portMappings(container: Container): readonly PortMapping[] {
 
 function optional<K extends string>(key: K, value: number | undefined): Partial<Record<K, number>> {
   return value === undefined ? {} : ({ [key]: value } as Record<K, number>);
+}
+
+function recursiveMounts(mounts: readonly Mount[]): Readonly<Record<string, string>> {
+  const paths = mounts.filter((it) => it.recursiveReadOnly).map((it) => it.containerPath);
+  return paths.length === 0 ? {} : { [ANNOTATION_RECURSIVE]: JSON.stringify(paths) };
 }
 
 const MASKED_PATHS = [

@@ -8,7 +8,13 @@ import type {
   ResourceRequirements,
   VolumeMountStatus,
 } from "@pilothouse/api/types/core-v1";
-import { instancesOf, resourcesMadeWith, type PodRuntime, type RuntimeContainer } from "./pod-runtime.ts";
+import {
+  ANNOTATION_RECURSIVE,
+  instancesOf,
+  resourcesMadeWith,
+  type PodRuntime,
+  type RuntimeContainer,
+} from "./pod-runtime.ts";
 import { isReady, isStarted, type Verdicts } from "./probes.ts";
 import { isSidecar } from "./restart.ts";
 import type { Waiting } from "./pod-machine.ts";
@@ -60,8 +66,9 @@ export function containerStatus(
     imageID: last.imageRef,
     containerID: `containerd://${last.id}`,
     ...(sort === "ephemeral" ? {} : { started: running && isStarted(container, verdicts) }),
+    ...userOf(last),
     ...(works ? resourcesOf(input, container, last) : {}),
-    ...mountsOf(container),
+    ...mountsOf(container, last),
   };
 }
 
@@ -105,6 +112,10 @@ function lostContainer(terminal: boolean): ContainerStateTerminated {
   };
 }
 
+function userOf({ user }: RuntimeContainer): Pick<ContainerStatus, "user"> {
+  return user ? { user: { linux: { ...user, supplementalGroups: [...user.supplementalGroups] } } } : {};
+}
+
 function waitingState(why: Waiting | undefined, untilCreated: string): { reason: string; message?: string } {
   if (!why) return { reason: untilCreated };
   return why.message === "" ? { reason: why.reason } : { reason: why.reason, message: why.message };
@@ -138,14 +149,15 @@ function resourcesOf(
   };
 }
 
-/** A mount within a read-only one can still be written to: our runtime knows no other way. */
-function mountsOf({ volumeMounts = [] }: Container): { volumeMounts?: VolumeMountStatus[] } {
+/** Of a mount that is only read it is told whether a mount within it can be written to. */
+function mountsOf({ volumeMounts = [] }: Container, last?: RuntimeContainer): { volumeMounts?: VolumeMountStatus[] } {
   if (volumeMounts.length === 0) return {};
+  const recursive = JSON.parse(last?.annotations[ANNOTATION_RECURSIVE] ?? "[]") as readonly string[];
   return {
     volumeMounts: volumeMounts.map(({ name, mountPath, readOnly }) => ({
       name,
       mountPath,
-      ...(readOnly ? { readOnly, recursiveReadOnly: "Disabled" } : {}),
+      ...(readOnly ? { readOnly, recursiveReadOnly: recursive.includes(mountPath) ? "Enabled" : "Disabled" } : {}),
     })),
   };
 }

@@ -1,7 +1,7 @@
 /** What a Node object says of its machine. Pure. */
 import type { Node, NodeCondition, NodeStatus, Taint } from "@pilothouse/api/types/core-v1";
 import { parseQuantity } from "@pilothouse/quantity";
-import type { RuntimeCondition } from "@pilothouse/runtime";
+import type { Image, RuntimeCondition, RuntimeStatus } from "@pilothouse/runtime";
 import type { Pressure } from "./admission.ts";
 import { HARD_THRESHOLDS } from "./eviction.ts";
 import { keptFree } from "./thresholds.ts";
@@ -99,6 +99,40 @@ function parseTaint(text: string): Taint {
       `--register-with-taints: ${JSON.stringify(text)} is not key=value:effect, effect one of ${EFFECTS.join(", ")}`,
     );
   return { key, ...(value === undefined ? {} : { value }), effect };
+}
+
+/** As many as upstream tells of by default, and as many names of each. */
+const MAX_IMAGES = 50;
+const MAX_NAMES = 5;
+
+/** The largest images, under the names that they have. */
+export function nodeImages(images: readonly Image[]): NonNullable<NodeStatus["images"]> {
+  return images
+    .map(({ repoDigests, repoTags, sizeBytes }) => ({
+      names: [...repoDigests, ...repoTags].filter((name) => !name.includes("<none>")).slice(0, MAX_NAMES),
+      sizeBytes,
+    }))
+    .filter(({ names }) => names.length > 0)
+    .toSorted((a, b) => b.sizeBytes - a.sizeBytes || ((a.names[0] ?? "") < (b.names[0] ?? "") ? -1 : 1))
+    .slice(0, MAX_IMAGES);
+}
+
+/** What the runtime can do, as far as it says. */
+export function nodeRuntime({
+  handlers,
+  supplementalGroupsPolicy,
+}: RuntimeStatus): Pick<NodeStatus, "features" | "runtimeHandlers"> {
+  return {
+    ...(supplementalGroupsPolicy === undefined ? {} : { features: { supplementalGroupsPolicy } }),
+    ...(handlers
+      ? {
+          runtimeHandlers: handlers.map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({
+            name,
+            features: { recursiveReadOnlyMounts, userNamespaces },
+          })),
+        }
+      : {}),
+  };
 }
 
 export interface NodeInput {

@@ -14,6 +14,8 @@ export const ANNOTATION_TERMINATION_MESSAGE = "io.kubernetes.container.terminati
 export const ANNOTATION_TERMINATION_POLICY = "io.kubernetes.container.terminationMessagePolicy";
 /** The requests and limits that a container was made with, as JSON: after a restart of ours we know what is in force. */
 export const ANNOTATION_RESOURCES = "pilothouse.io/container.resources";
+/** Where volumes are mounted so that nothing within them can be written to, as JSON. */
+export const ANNOTATION_RECURSIVE = "pilothouse.io/container.recursiveReadOnly";
 export const ANNOTATION_GRACE = "io.kubernetes.pod.terminationGracePeriod";
 
 export type RuntimeContainer = ContainerStatus & { readonly sandboxId: string };

@@ -5,11 +5,14 @@ import { sleep } from "@pilothouse/clock";
 import { resources } from "@pilothouse/client";
 import { isStatus } from "@pilothouse/errors";
 import type { Informer, InformerPorts } from "@pilothouse/informer";
+import type { RuntimeStatus } from "@pilothouse/runtime";
 import type { Pressure } from "../core/admission.ts";
 import {
   initialNode,
   isTold,
   nodeConditions,
+  nodeImages,
+  nodeRuntime,
   nodeStatus,
   withExtended,
   type MachineFacts,
@@ -113,18 +116,19 @@ async function currentStatus(
   options: NodeOptions,
   before: NodeStatus | undefined,
 ): Promise<NodeStatus> {
-  const down = (error: unknown): { conditions: [] } => {
+  const down = (error: unknown): RuntimeStatus => {
     ports.log.warn("the container runtime does not answer", { error });
     return { conditions: [] };
   };
-  const { conditions } = await ports.runtime.status().catch(down);
+  const runtime = await ports.runtime.status().catch(down);
+  const images = await ports.runtime.listImages().catch(() => undefined);
   const version = await ports.runtime.version().catch(() => undefined);
   const { nodeIp, nodeName, port, machine } = options;
   const runtimeVersion = version ? `${version.name}://${version.version}` : "";
   const own = withExtended(nodeStatus({ nodeIp, nodeName, port, machine, runtimeVersion }), before);
   const now = seconds(ports.clock.now());
-  const told = nodeConditions(conditions, before?.conditions ?? [], now, options.pressures?.());
-  return { ...own, conditions: told };
+  const told = nodeConditions(runtime.conditions, before?.conditions ?? [], now, options.pressures?.());
+  return { ...own, ...nodeRuntime(runtime), ...(images ? { images: nodeImages(images) } : {}), conditions: told };
 }
 
 async function patchStatus({ client }: KubeletPorts, nodeName: string, status: NodeStatus): Promise<void> {

@@ -2,7 +2,7 @@
 import type { Container, EphemeralContainer, Pod, ResourceRequirements, Volume } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
 import { abortReason, sleep, withDeadline } from "@pilothouse/clock";
-import type { Image, Mount } from "@pilothouse/runtime";
+import type { Image } from "@pilothouse/runtime";
 import { span, type TraceContext } from "@pilothouse/telemetry";
 import { podCgroups } from "../core/cgroups.ts";
 import {
@@ -12,12 +12,13 @@ import {
   sandboxConfig,
   type ContainerInput,
 } from "../core/container-config.ts";
-import { hostsFile, podDns } from "../core/dns.ts";
-import { ConfigUnavailable, environmentOf, expandSubPath, type Whereabouts } from "../core/environment.ts";
+import { podDns } from "../core/dns.ts";
+import { ConfigUnavailable, environmentOf, type Whereabouts } from "../core/environment.ts";
 import type { Action } from "../core/pod-machine.ts";
 import { containerNamed, instancesOf, podLabels, uidOf, type PodRuntime } from "../core/pod-runtime.ts";
 import { memoryObstacle } from "../core/resize.ts";
-import { isRefreshed, planVolume } from "../core/volumes.ts";
+import { planVolume } from "../core/volumes.ts";
+import { containerMounts } from "./container-mounts.ts";
 import { ensureImage } from "./images.ts";
 import { pullSecrets } from "./pull-secrets.ts";
 import type { InputReader, PodInputs } from "./pod-inputs.ts";
@@ -109,7 +110,15 @@ export class PodActions {
     const config = await this.#step("CreateContainerConfigError", async () => {
       const env = environmentOf({ pod, container, ...inputs, whereabouts: this.whereabouts(context.podIps) });
       const volumePaths = await this.ensureVolumes(context, inputs);
-      const { mounts, terminationMessageFile } = await this.#mounts(context, action, volumePaths, env);
+      const { mounts, terminationMessageFile } = await containerMounts(this.#ports, {
+        pod,
+        podIps: context.podIps,
+        container,
+        attempt,
+        volumePaths,
+        env,
+        clusterDomain: this.#settings.clusterDns.domain,
+      });
       const { places } = this.#settings;
       const target = targetOf(context, container);
       return containerConfig({
@@ -216,49 +225,6 @@ export class PodActions {
     const uid = uidOf(pod);
     await this.#ports.files.removePod(uid, podLogDirectory(pod, places.logsDir));
     for (const cgroup of podCgroups(uid, places.cgroupRoot)) await this.#ports.cgroups.remove(cgroup);
-  }
-
-  async #mounts(
-    { pod, podIps }: PodContext,
-    { container, attempt }: StartContainer,
-    volumePaths: ReadonlyMap<string, string>,
-    env: ReadonlyMap<string, string>,
-  ): Promise<{ mounts: readonly Mount[]; terminationMessageFile: string }> {
-    const { files } = this.#ports;
-    const uid = uidOf(pod);
-    const mounts: Mount[] = [];
-    const onlyRead = (pod.spec.volumes ?? []).filter(
-      (volume) => isRefreshed(volume) || volume.persistentVolumeClaim?.readOnly === true,
-    );
-    const readOnlyVolumes = new Set(onlyRead.map(({ name }) => name));
-    for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
-      const { name, mountPath, readOnly, subPath, subPathExpr, mountPropagation } = mount;
-      const volumePath = volumePaths.get(name) ?? "";
-      const part = subPathExpr ? expandSubPath(subPathExpr, env) : (subPath ?? "");
-      mounts.push({
-        containerPath: mountPath.startsWith("/") ? mountPath : `/${mountPath}`,
-        hostPath:
-          part === ""
-            ? volumePath
-            : await files.subPath(uid, { volume: name, container: container.name, index, volumePath, subPath: part }),
-        // In what comes from the API the kubelet itself writes and deletes: nobody in the pod may put links in its way.
-        readOnly: readOnlyVolumes.has(name) || (readOnly ?? false),
-        propagation: (mountPropagation ?? "None") as Mount["propagation"],
-      });
-    }
-    const own = (containerPath: string, hostPath: string): Mount => {
-      return { containerPath, hostPath, readOnly: false, propagation: "None" };
-    };
-    const terminationPath = container.terminationMessagePath ?? "/dev/termination-log";
-    const messageName = `containers/${container.name}/${attempt}`;
-    const terminationMessageFile = await files.writePodFile(uid, messageName, "", 0o666);
-    mounts.push(own(terminationPath, terminationMessageFile));
-    if (!mounts.some((it) => it.containerPath === "/etc/hosts")) {
-      const { hosts } = await files.hostFiles();
-      const text = hostsFile(pod, podIps, this.#settings.clusterDns.domain, hosts);
-      mounts.push(own("/etc/hosts", await files.writePodFile(uid, "etc-hosts", text, 0o644)));
-    }
-    return { mounts, terminationMessageFile };
   }
 
   /** A container whose postStart hook fails is ended again. */

@@ -1,0 +1,66 @@
+/** Stories of what pods ask for besides running: to end in their own time, to be known, to be mounted as they wish. */
+import { Readable } from "node:stream";
+import { afterEach, describe, expect, test } from "vitest";
+import type { VolumePlan } from "./core/volumes.ts";
+import { startRig, type Rig } from "./rig.fixture.ts";
+
+let rig: Rig;
+afterEach(() => rig.close());
+
+const web = { name: "web", image: "web" };
+test("a container that a probe ends gets the probe's own grace, not the pod's", async () => {
+  rig = await startRig({ web: {} });
+  rig.network = { ok: false, detail: "no" };
+  const probe = { httpGet: { port: 80 }, periodSeconds: 1, failureThreshold: 1, terminationGracePeriodSeconds: 7 };
+  await rig.create("a", { containers: [{ ...web, livenessProbe: probe }], terminationGracePeriodSeconds: 50 });
+  await rig.clock.advance(2_000);
+  expect(rig.runtime.journal).toContain("stop(7s) a/web#0");
+});
+
+describe("a pod's token", () => {
+  const sources = [{ serviceAccountToken: { path: "token", expirationSeconds: 3_600 } }];
+  const volumes = [{ name: "v", projected: { sources } }];
+  const token = (): string => {
+    const [plan] = [...rig.files.volumes.values()] as Extract<VolumePlan, { kind: "files" }>[];
+    return new TextDecoder().decode(plan?.files[0]?.content);
+  };
+
+  test("is renewed when four fifths of its life are over, and not before", async () => {
+    rig = await startRig({ web: {} });
+    let issued = 0;
+    rig.api.intercept = ({ path }) => {
+      if (!path.endsWith("/token")) return undefined;
+      const expirationTimestamp = new Date(rig.clock.now() + 3_600_000).toISOString();
+      const answer = { metadata: {}, status: { token: `token-${++issued}`, expirationTimestamp } };
+      return { status: 201, headers: {}, body: Readable.from([new TextEncoder().encode(JSON.stringify(answer))]) };
+    };
+    await rig.create("a", { containers: [web], volumes });
+    expect(token()).toBe("token-1");
+    await rig.clock.advance(47 * 60_000);
+    expect(token()).toBe("token-1");
+    await rig.clock.advance(3 * 60_000);
+    expect([token(), issued]).toEqual(["token-2", 2]);
+  });
+});
+
+describe("mounts that nothing within can be written to", () => {
+  const mount = (recursiveReadOnly: string) => ({
+    containers: [{ ...web, volumeMounts: [{ name: "v", mountPath: "/v", readOnly: true, recursiveReadOnly }] }],
+    volumes: [{ name: "v", emptyDir: {} }],
+  });
+  const shown = (name: string): unknown => rig.status(name)?.containerStatuses?.[0]?.volumeMounts?.[0];
+
+  test("wait for a runtime that can, if they must be; else they are what can be had", async () => {
+    rig = await startRig({ web: {} });
+    await rig.create("must", mount("Enabled"));
+    await rig.create("may", mount("IfPossible"));
+    expect(rig.status("must")?.containerStatuses?.[0]?.state?.waiting).toEqual({
+      reason: "CreateContainerConfigError",
+      message: 'volume "v" requested recursive read-only mode, but it is not supported by the runtime',
+    });
+    expect(shown("may")).toMatchObject({ readOnly: true, recursiveReadOnly: "Disabled" });
+    rig.runtime.abilities = { handlers: [{ name: "", recursiveReadOnlyMounts: true, userNamespaces: false }] };
+    await rig.clock.advance(3_000);
+    expect(shown("must")).toMatchObject({ readOnly: true, recursiveReadOnly: "Enabled" });
+  });
+});
