@@ -1,5 +1,7 @@
 /** Volumes of a pod that tries to reach the node's own files through them. */
 import { lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "@pilothouse/clock/system";
@@ -107,6 +109,53 @@ test("a link in the place of a volume's own data is neither read nor removed", a
   expect(await readFile(join(path, "a"), "utf8")).toBe("two");
   expect(await readdir(secrets)).toEqual(["key"]);
   expect((await lstat(join(path, "..data"))).isSymbolicLink()).toBe(true);
+});
+
+// DirectoryOrCreate and FileOrCreate once took whatever was there.
+test("a path of the host is what its type says, or it is not mounted", async () => {
+  const at = join(root, "host");
+  const mounted = (name: string, type: string): Promise<string> =>
+    files.ensureVolume(UID, { kind: "host", name: "h", path: join(at, name), type }, undefined);
+  await mkdir(join(at, "folder"), { recursive: true });
+  await writeFile(join(at, "file"), "x");
+  const socket = createServer().listen(join(at, "socket"));
+  await once(socket, "listening");
+  const outcomes: string[] = [];
+  const types = ["", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket", "CharDevice", "BlockDevice"];
+  for (const type of types) {
+    for (const name of ["folder", "file", "socket"]) {
+      const outcome = await mounted(name, type).then(
+        () => "yes",
+        (error: unknown) => (error instanceof ConfigUnavailable ? "no" : String(error)),
+      );
+      outcomes.push(`${type} ${name}: ${outcome}`);
+    }
+  }
+  socket.close();
+  expect(outcomes.filter((it) => it.endsWith("no"))).toEqual(
+    [
+      "Directory file",
+      "Directory socket",
+      "DirectoryOrCreate file",
+      "DirectoryOrCreate socket",
+      "File folder",
+      "File socket",
+      "FileOrCreate folder",
+      "FileOrCreate socket",
+      "Socket folder",
+      "Socket file",
+      ...["CharDevice", "BlockDevice"].flatMap((type) => ["folder", "file", "socket"].map((name) => `${type} ${name}`)),
+    ].map((it) => `${it}: no`),
+  );
+  await expect(mounted("nothing", "Directory")).rejects.toThrow(
+    `hostPath type check failed: ${join(at, "nothing")} is not a directory`,
+  );
+  await mounted("new-folder", "DirectoryOrCreate");
+  await mounted("new-file", "FileOrCreate");
+  expect([(await lstat(join(at, "new-folder"))).isDirectory(), (await lstat(join(at, "new-file"))).isFile()]).toEqual([
+    true,
+    true,
+  ]);
 });
 
 test("a log that is a link is not read", async () => {

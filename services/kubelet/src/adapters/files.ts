@@ -5,6 +5,7 @@
  * step: a new folder is filled, then the `..data` link that all names go through is turned to it.
  */
 import { execFile } from "node:child_process";
+import type { Stats } from "node:fs";
 import {
   chmod,
   chown,
@@ -130,24 +131,28 @@ async function diskUsage(path: string): Promise<number> {
   return Number.parseInt(stdout, 10) || 0;
 }
 
+/** As upstream: without a type, and with one that says so, a path that is not there is made; else it must be what it says. */
 async function ensureHostPath(path: string, type: string): Promise<string> {
   const found = await lstat(path).catch(() => undefined);
-  if (!found && type === "DirectoryOrCreate") await mkdir(path, { recursive: true, mode: 0o755 });
+  if (!found && (type === "" || type === "DirectoryOrCreate")) await mkdir(path, { recursive: true, mode: 0o755 });
   if (!found && type === "FileOrCreate") await (await open(path, "a", 0o644)).close();
-  const real = found && (await realpath(path).catch(() => path));
-  const stats = real === undefined ? undefined : await lstat(real).catch(() => undefined);
-  const refuse = (what: string): never => {
-    throw new ConfigUnavailable(`hostPath type check failed: ${path} is not a ${what}`);
-  };
-  if (type === "Directory" && !stats?.isDirectory()) refuse("directory");
-  if (type === "File" && !stats?.isFile()) refuse("file");
-  if (type === "Socket" && !stats?.isSocket()) refuse("socket file");
-  if (type === "CharDevice" && !stats?.isCharacterDevice()) refuse("character device");
-  if (type === "BlockDevice" && !stats?.isBlockDevice()) refuse("block device");
-  // As upstream: without a type, a path that is not there becomes a directory.
-  if (!found && type === "") await mkdir(path, { recursive: true, mode: 0o755 });
+  const real = await realpath(path).catch(() => path);
+  const stats = await lstat(real).catch(() => undefined);
+  const wanted = HOST_PATHS[type];
+  if (wanted && !(stats && wanted.isRight(stats)))
+    throw new ConfigUnavailable(`hostPath type check failed: ${path} is not a ${wanted.what}`);
   return path;
 }
+
+const HOST_PATHS: Readonly<Record<string, { readonly what: string; isRight(stats: Stats): boolean }>> = {
+  Directory: { what: "directory", isRight: (it) => it.isDirectory() },
+  DirectoryOrCreate: { what: "directory", isRight: (it) => it.isDirectory() },
+  File: { what: "file", isRight: (it) => it.isFile() },
+  FileOrCreate: { what: "file", isRight: (it) => it.isFile() },
+  Socket: { what: "socket file", isRight: (it) => it.isSocket() },
+  CharDevice: { what: "character device", isRight: (it) => it.isCharacterDevice() },
+  BlockDevice: { what: "block device", isRight: (it) => it.isBlockDevice() },
+};
 
 async function shareWith(path: string, fsGroup: number | undefined, mode: number): Promise<void> {
   await chmod(path, fsGroup === undefined ? mode : mode | 0o2000);
