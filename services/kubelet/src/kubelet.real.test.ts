@@ -1,4 +1,4 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { resources } from "@pilothouse/client";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { UNPACKED_BUSYBOX } from "../../../deploy/images.ts";
@@ -161,6 +161,20 @@ test("a pod of the host's network has the node's address; an exec probe makes it
   });
   await node.untilReady("host");
   expect(node.status("host")?.podIP).toBe("198.51.100.1");
+});
+
+test("a pod that shares the host's processes and its means to talk to each other is in the host's namespaces", async () => {
+  const containers = [{ name: "c", image: TOOLBOX, command: ["sleep", "1000"] }];
+  await node.createPod("apart", { containers });
+  await node.createPod("shares", { hostPID: true, hostIPC: true, containers });
+  await Promise.all(["apart", "shares"].map((name) => node.untilReady(name)));
+  const namespaces = async (pod: string): Promise<string> =>
+    (await node.output(pod, "c", "ls -l /proc/self/ns/ipc /proc/self/ns/pid")).replaceAll(/.* -> /g, "");
+  const [pid, ipc] = await Promise.all(["pid", "ipc"].map((it) => readlink(`/proc/self/ns/${it}`)));
+  expect(await namespaces("shares")).toBe(`${ipc}\n${pid}\n`);
+  const own = await namespaces("apart");
+  expect([own.includes(pid ?? ""), own.includes(ipc ?? "")]).toEqual([false, false]);
+  await Promise.all(["apart", "shares"].map((name) => node.deletePod(name)));
 });
 
 test("the web server answers, and is stopped without an answer lost", async () => {
