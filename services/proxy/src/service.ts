@@ -37,6 +37,7 @@ export interface ProxyService {
 }
 
 const RETRY_MS = 1_000;
+const ZONE_LABEL = "topology.kubernetes.io/zone";
 
 /** Starts in the background and ends with the scope; the rules stay. */
 export function start(ports: ProxyPorts, options: ProxyOptions): ProxyService {
@@ -51,6 +52,10 @@ export function start(ports: ProxyPorts, options: ProxyOptions): ProxyService {
     services.onChange(({ type, object, trace }) => program.serviceChanged(type, object, trace));
     slices.onChange(({ type, object, trace }) => program.sliceChanged(type, object, trace));
     nodes.onChange(({ trace }) => routes.changed(trace));
+    nodes.onChange(({ type, object, trace }) => {
+      if (object.metadata.name !== options.nodeName) return;
+      program.zoneChanged(type === "deleted" ? undefined : object.metadata.labels?.[ZONE_LABEL], trace);
+    });
     await allSynced([services, slices, nodes], signal);
     await Promise.all([program.run(signal), routes.run(nodes, signal)]);
   });

@@ -80,6 +80,63 @@ describe("endpoints of a service", () => {
   });
 });
 
+describe("endpoints that are meant for somebody", () => {
+  const meant = (address: string, zone: string, ...nodes: string[]): Endpoint => ({
+    ...ready(address),
+    hints: { forZones: [{ name: zone }], ...(nodes.length > 0 ? { forNodes: nodes.map((name) => ({ name })) } : {}) },
+  });
+  const place = (zone: string | undefined): ServiceIndex => {
+    const index = new ServiceIndex("here");
+    index.setService(service());
+    index.setZone(zone);
+    return index;
+  };
+
+  test("are those of the zone, if the zone has any; a zone that changes touches the Service", () => {
+    const index = place("east");
+    index.setSlice(slice("web-1", [meant("198.18.0.2", "east"), meant("198.18.1.2", "west")]));
+    expect(endpointsOf(index)).toEqual({ internal: ["198.18.0.2:8080"], external: ["198.18.0.2:8080"] });
+    expect([index.setZone("east"), index.setZone("west")]).toEqual([[], ["default/web"]]);
+    expect(endpointsOf(index).internal).toEqual(["198.18.1.2:8080"]);
+    for (const zone of ["north", undefined]) {
+      index.setZone(zone);
+      expect(endpointsOf(index).internal).toHaveLength(2);
+    }
+  });
+
+  test("are those of the node before those of the zone", () => {
+    const index = place("east");
+    const [here, near, far] = [
+      meant("198.18.0.2", "east", "here"),
+      meant("198.18.0.3", "east", "other"),
+      meant("198.18.1.2", "west", "another"),
+    ];
+    index.setSlice(slice("web-1", [here, near, far]));
+    expect(endpointsOf(index).internal).toEqual(["198.18.0.2:8080"]);
+    index.setSlice(slice("web-1", [near, far]));
+    expect(endpointsOf(index).internal).toEqual(["198.18.0.3:8080"]);
+    index.setSlice(slice("web-1", [far]));
+    expect(endpointsOf(index).internal).toEqual(["198.18.1.2:8080"]);
+  });
+
+  test("are all, as long as one that is ready is meant for nobody", () => {
+    const index = place("east");
+    index.setSlice(slice("web-1", [meant("198.18.0.2", "east"), ready("198.18.1.2")]));
+    expect(endpointsOf(index).internal).toHaveLength(2);
+    index.setSlice(slice("web-1", [meant("198.18.0.2", "east"), meant("198.18.1.2", "west"), ending("198.18.0.9")]));
+    expect(endpointsOf(index).internal).toEqual(["198.18.0.2:8080"]);
+  });
+
+  test("do not count where a traffic policy says Local", () => {
+    const index = place("east");
+    index.setService(service({ internalTrafficPolicy: "Local" }));
+    index.setSlice(
+      slice("web-1", [meant("198.18.0.2", "west"), { ...meant("198.18.1.2", "east"), nodeName: "there" }]),
+    );
+    expect(endpointsOf(index).internal).toEqual(["198.18.0.2:8080"]);
+  });
+});
+
 test("headless and external names have no rules; a slice that changes its service touches both", () => {
   const index = new ServiceIndex("here");
   index.setService(service({ clusterIP: "None" }));

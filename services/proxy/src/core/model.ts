@@ -38,19 +38,36 @@ interface Candidate extends Endpoint {
   /** Ends, but still answers: used when nothing is ready. */
   readonly lastResort: boolean;
   readonly here: boolean;
+  /** Which nodes and zones it was meant for; empty: nobody said. */
+  readonly forNodes: readonly string[];
+  readonly forZones: readonly string[];
+}
+
+/** Where this proxy is. */
+export interface Place {
+  readonly nodeName: string;
+  /** Of the node's label; undefined while it has none. */
+  readonly zone: string | undefined;
 }
 
 const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 const DEFAULT_AFFINITY_SECONDS = 10_800;
 
 export class ServiceIndex {
-  readonly #nodeName: string;
+  #place: Place;
   readonly #services = new Map<string, Service>();
   readonly #slices = new Map<string, Map<string, EndpointSlice>>();
   readonly #serviceOfSlice = new Map<string, string>();
 
   constructor(nodeName: string) {
-    this.#nodeName = nodeName;
+    this.#place = { nodeName, zone: undefined };
+  }
+
+  /** The node's zone is another: whatever goes by zones is touched. */
+  setZone(zone: string | undefined): readonly string[] {
+    if (zone === this.#place.zone) return [];
+    this.#place = { ...this.#place, zone };
+    return [...this.#slices].filter(([, slices]) => [...slices.values()].some(hasHints)).map(([key]) => key);
   }
 
   /** Each change returns the keys (`namespace/name`) of the services it touches. */
@@ -97,7 +114,7 @@ export class ServiceIndex {
     const clusterIp = service && clusterIpOf(service);
     if (!clusterIp) return [];
     const slices = [...(this.#slices.get(key)?.values() ?? [])];
-    return (service.spec.ports ?? []).map((port) => portModel(service, clusterIp, port, slices, this.#nodeName));
+    return (service.spec.ports ?? []).map((port) => portModel(service, clusterIp, port, slices, this.#place));
   }
 }
 
@@ -115,10 +132,10 @@ function portModel(
   clusterIp: string,
   port: ServicePort,
   slices: readonly EndpointSlice[],
-  nodeName: string,
+  place: Place,
 ): ServicePortModel {
   const protocol = (port.protocol ?? "TCP").toLowerCase() as Protocol;
-  const candidates = candidatesOf(slices, port.name ?? "", protocol, nodeName);
+  const candidates = candidatesOf(slices, port.name ?? "", protocol, place.nodeName);
   const here = candidates.filter((candidate) => candidate.here);
   const ingress = (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, ipMode }) =>
     ip !== undefined && ipMode !== "Proxy" ? [ip] : [],
@@ -135,10 +152,30 @@ function portModel(
       spec.sessionAffinity === "ClientIP"
         ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? DEFAULT_AFFINITY_SECONDS)
         : undefined,
-    internal: chosen(spec.internalTrafficPolicy === "Local" ? here : candidates),
-    external: chosen(keepsSource ? here : candidates),
+    internal: chosen(spec.internalTrafficPolicy === "Local" ? here : near(candidates, place)),
+    external: chosen(keepsSource ? here : near(candidates, place)),
     keepsSource,
   };
+}
+
+/**
+ * Those meant for this node, else for its zone, else all: hints count only when every ready endpoint has one and some are for here, so
+ * that nobody is left without endpoints. What is not ready yet is no hint's affair. Upstream's topologyModeFromHints.
+ */
+function near(candidates: readonly Candidate[], { nodeName, zone }: Place): readonly Candidate[] {
+  const ready = candidates.filter((candidate) => candidate.ready);
+  const meant = (hints: (candidate: Candidate) => readonly string[], here: string): readonly Candidate[] => {
+    if (!ready.every((candidate) => hints(candidate).length > 0)) return [];
+    return ready.filter((candidate) => hints(candidate).includes(here));
+  };
+  const forNode = meant((candidate) => candidate.forNodes, nodeName);
+  if (forNode.length > 0) return forNode;
+  const forZone = zone === undefined ? [] : meant((candidate) => candidate.forZones, zone);
+  return forZone.length > 0 ? forZone : candidates;
+}
+
+function hasHints({ endpoints }: EndpointSlice): boolean {
+  return (endpoints ?? []).some(({ hints }) => (hints?.forZones ?? []).length > 0);
 }
 
 /** Ready endpoints; when there are none, those that end but still serve. */
@@ -177,5 +214,9 @@ function candidateOf(endpoint: SliceEndpoint, address: string, port: number, nod
   const terminating = endpoint.conditions?.terminating ?? false;
   const here = endpoint.nodeName === nodeName;
   const maybeHere = here || endpoint.nodeName === undefined;
-  return { address, port, ready, lastResort: serving && terminating, here, maybeHere };
+  const names = (list: readonly { readonly name: string }[] | undefined): readonly string[] =>
+    (list ?? []).map(({ name }) => name);
+  const { hints } = endpoint;
+  const meantFor = { forNodes: names(hints?.forNodes), forZones: names(hints?.forZones) };
+  return { address, port, ready, lastResort: serving && terminating, here, maybeHere, ...meantFor };
 }

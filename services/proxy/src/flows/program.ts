@@ -77,6 +77,11 @@ export class Program {
     this.#touch(type === "deleted" ? this.#index.removeSlice(slice) : this.#index.setSlice(slice), trace);
   }
 
+  /** The zone of this node, as its Node object says. */
+  zoneChanged(zone: string | undefined, trace: TraceContext | undefined): void {
+    this.#touch(this.#index.setZone(zone), trace);
+  }
+
   /** Why the kernel is not where it should be; undefined when it is. */
   problem(): string | undefined {
     return this.#failure;

@@ -166,6 +166,22 @@ describe("the plan of slices", () => {
     expect(slice?.metadata.labels).toHaveProperty(["service.kubernetes.io/headless"], "");
   });
 
+  it("says for which zone, or node, each endpoint is meant where the Service prefers what is near", () => {
+    const zoneOf = (node: string): string | undefined => (node === "n1" ? "east" : undefined);
+    const unready = { ready: false };
+    const pods = [pod("a", "198.18.0.1"), pod("b", "198.18.0.2", unready)];
+    const hints = (trafficDistribution?: string): unknown => {
+      const of = service(trafficDistribution === undefined ? {} : { trafficDistribution });
+      return plan(of, pods, [], zoneOf).create[0]?.endpoints.map((endpoint) => endpoint.hints);
+    };
+    expect(hints()).toEqual([undefined, undefined]);
+    for (const near of ["PreferClose", "PreferSameZone"])
+      expect(hints(near)).toEqual([{ forZones: [{ name: "east" }] }, undefined]);
+    expect(hints("PreferSameNode")).toEqual([{ forNodes: [{ name: "n1" }], forZones: [{ name: "east" }] }, undefined]);
+    const nowhere = plan(service({ trafficDistribution: "PreferClose" }), pods, [], () => undefined).create[0];
+    expect(nowhere?.endpoints.map((endpoint) => endpoint.hints)).toEqual([undefined, undefined]);
+  });
+
   it("holds each backend exactly once, at most 100 a slice, and has nothing more to do when it was carried out", () => {
     const names = fc.uniqueArray(fc.nat(400), { maxLength: 350 });
     fc.assert(

@@ -8,7 +8,7 @@ import { sameValue } from "@pilothouse/kinds/field-errors";
 import { controllerReference } from "../../core/ownership.ts";
 import { isPodReady } from "../../core/pods.ts";
 import { canonicalJson } from "../../core/values.ts";
-import { backendPorts, backends, hostnameOf, inheritedLabels, type BackendPort } from "./rules.ts";
+import { backendPorts, backends, hintsOf, hostnameOf, inheritedLabels, type BackendPort } from "./rules.ts";
 
 export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 export const MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by";
@@ -102,6 +102,7 @@ function endpointOf(
     targetRef: { kind: "Pod", namespace, name, uid },
     ...(nodeName ? { nodeName } : {}),
     ...(zone === undefined ? {} : { zone }),
+    ...hintsOf(service, ready, nodeName, zone),
   };
 }
 

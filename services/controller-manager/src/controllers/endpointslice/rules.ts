@@ -1,5 +1,6 @@
 /** Which pods stand behind a Service, and on which ports. Pure; shared with the Endpoints controller. */
 import type { Pod, Service, ServicePort } from "@pilothouse/api/types/core-v1";
+import type { EndpointHints } from "@pilothouse/api/types/discovery-v1";
 import { labelSelectorOfMap, matchesLabels } from "@pilothouse/selectors";
 import { hasPodEnded, isPodReady } from "../../core/pods.ts";
 
@@ -47,6 +48,24 @@ export function takesTraffic(service: Service, pod: Pod): boolean {
 export function hostnameOf(service: Service, { metadata, spec }: Pod): string | undefined {
   const isThere = spec.subdomain === service.metadata.name && metadata.namespace === service.metadata.namespace;
   return spec.hostname && isThere ? spec.hostname : undefined;
+}
+
+/**
+ * For which nodes and zones an endpoint is meant, where the Service prefers those that are near; only of what takes traffic.
+ * `PreferSameNode` names the zone too: who finds nobody on its own node stays in its zone.
+ */
+export function hintsOf(
+  { spec }: Service,
+  ready: boolean,
+  nodeName: string | undefined,
+  zone: string | undefined,
+): { hints?: EndpointHints } {
+  const preference = spec?.trafficDistribution;
+  if (!ready || preference === undefined || preference === "") return {};
+  const forZones = zone === undefined ? {} : { forZones: [{ name: zone }] };
+  const forNodes = preference === "PreferSameNode" && nodeName ? { forNodes: [{ name: nodeName }] } : {};
+  const hints = { ...forNodes, ...forZones };
+  return Object.keys(hints).length === 0 ? {} : { hints };
 }
 
 /** Labels that an object for a Service's endpoints gets from the Service. */
