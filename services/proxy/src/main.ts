@@ -27,6 +27,10 @@ await runProcess({
       default: "auto",
       oneOf: ["auto", "direct", "tunnel"],
     },
+    "nodeport-addresses": {
+      type: "list",
+      help: "Ranges of the node's addresses on which node ports are; all but loopback when left out.",
+    },
     "tunnel-name": { type: "string", help: "This node's end of the VXLAN tunnel.", default: "pilothouse-vx" },
     "cluster-dns": { type: "string", help: "Address on which dns listens on this node; none when left out." },
   },
@@ -49,6 +53,7 @@ await runProcess({
         serviceRange: values["service-cluster-ip-range"],
         clusterDns: values["cluster-dns"],
         bridge: values["bridge-name"],
+        nodePortAddresses: values["nodeport-addresses"],
       },
     );
   },

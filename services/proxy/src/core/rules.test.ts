@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Rules } from "./diff.ts";
 import type { ServicePortModel } from "./model.ts";
+import type { RulesetOptions } from "./ruleset.ts";
 import { readTable, tracePacket, type Outcome, type Packet } from "./trace-packet.ts";
 
 const OPTIONS = {
@@ -35,7 +36,11 @@ function servicePort(fields: Partial<ServicePortModel>, endpoints: readonly stri
 /** A node with its table: what is put is applied as the smallest change. */
 class TestNode {
   readonly filter: PacketFilter = memoryPacketFilter();
-  readonly rules = new Rules(TABLE, OPTIONS);
+  readonly rules: Rules;
+
+  constructor(more: Partial<RulesetOptions> = {}) {
+    this.rules = new Rules(TABLE, { ...OPTIONS, ...more });
+  }
 
   async start(): Promise<this> {
     await this.filter.apply(this.rules.whole().commands);
@@ -132,6 +137,16 @@ describe("from outside", () => {
     expect(await node.reached({ ...outside, destination: "127.0.0.1" })).toEqual(["127.0.0.1:30080"]);
     expect(await node.reached({ ...outside, destination: "203.0.113.9" })).toEqual(["203.0.113.9:30080"]);
     expect((await node.outcomes(outside)).every(({ source }) => source === "masqueraded")).toBe(true);
+  });
+
+  test("a NodePort is on the addresses of the node that its owner names, and closed there without endpoints", async () => {
+    const node = await new TestNode({ nodePortAddresses: ["192.0.2.0/24", "198.51.100.0/24"] }).start();
+    await node.put("default/web", servicePort({ nodePort: 30080 }, ["198.18.0.2"]));
+    expect(await node.reached(outside)).toEqual(["198.18.0.2:8080"]);
+    expect(await node.reached({ ...outside, destination: "198.18.0.1" })).toEqual(["198.18.0.1:30080"]);
+    await node.put("default/web", servicePort({ nodePort: 30080 }));
+    expect(await node.reached(outside)).toEqual(["rejected"]);
+    expect(await node.reached({ ...outside, destination: "198.18.0.1" })).toEqual(["198.18.0.1:30080"]);
   });
 
   test("externalTrafficPolicy Local keeps the client's address and goes to endpoints of this node only", async () => {

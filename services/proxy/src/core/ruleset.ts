@@ -28,6 +28,8 @@ export interface RulesetOptions {
   readonly clusterDns: string | undefined;
   /** The bridge of this node's pods: what stays on it keeps its source. */
   readonly bridge: string;
+  /** CIDRs of the node's addresses on which node ports are; absent or empty: all but loopback. */
+  readonly nodePortAddresses?: readonly string[];
 }
 
 /** One thing in the table. Two services may want the same one; `content` tells whether they mean the same by it. */
@@ -129,17 +131,18 @@ function hook(type: "nat" | "filter", name: string, prio: number): NftObject {
   return { type, hook: name, prio, policy: "accept" };
 }
 
-function servicesRules({ clusterDns }: RulesetOptions): Statement[][] {
+function servicesRules({ clusterDns, nodePortAddresses }: RulesetOptions): Statement[][] {
   const notLoopback = nft.match(nft.destinationAddress, "!=", nft.range("127.0.0.0/8"));
+  const lead = nft.verdictBy(toPort, `@${FRONTENDS.nodePort.verdicts}`);
   return [
     ...(clusterDns === undefined ? [] : [[nft.match(nft.destinationAddress, "==", clusterDns), nft.leave]]),
     [nft.verdictBy(toAddressAndPort, `@${FRONTENDS.ip.verdicts}`)],
-    [notLoopback, nft.toThisNode, nft.verdictBy(toPort, `@${FRONTENDS.nodePort.verdicts}`)],
+    ...placesOfNodePorts(nodePortAddresses).map((place) => [notLoopback, ...place, nft.toThisNode, lead]),
   ];
 }
 
 /** After destinations were changed and before routing: what is still for a Service has nowhere to go. */
-function guardRules({ clusterDns, serviceRange }: RulesetOptions): Statement[][] {
+function guardRules({ clusterDns, serviceRange, nodePortAddresses }: RulesetOptions): Statement[][] {
   const ourMark = nft.match({ "&": [nft.mark, SLOT_MASK] }, "==", SLOT_MARK);
   const dnsPort = [nft.hasPorts, nft.match(nft.destinationPort, "==", 53)];
   return [
@@ -149,8 +152,16 @@ function guardRules({ clusterDns, serviceRange }: RulesetOptions): Statement[][]
     ...(clusterDns === undefined ? [] : [[nft.match(nft.sourceAddress, "==", clusterDns), nft.leave]]),
     [nft.match(nft.destinationAddress, "==", nft.range(serviceRange)), nft.goTo("reject")],
     [nft.match(toAddressAndPort, "==", `@${FRONTENDS.ip.closed}`), nft.goTo("reject")],
-    [nft.toThisNode, nft.match(toPort, "==", `@${FRONTENDS.nodePort.closed}`), nft.goTo("reject")],
+    ...placesOfNodePorts(nodePortAddresses).map((place) => {
+      return [...place, nft.toThisNode, nft.match(toPort, "==", `@${FRONTENDS.nodePort.closed}`), nft.goTo("reject")];
+    }),
   ];
+}
+
+/** One rule for each range; one for everywhere where there are none. */
+function placesOfNodePorts(ranges: readonly string[] = []): readonly (readonly Statement[])[] {
+  if (ranges.length === 0) return [[]];
+  return ranges.map((cidr) => [nft.match(nft.destinationAddress, "==", nft.range(cidr))]);
 }
 
 /** Sources are changed only where the answer would not come back otherwise. */
