@@ -81,14 +81,14 @@ describe("the node lifecycle controller", () => {
     expect(world.failures).toEqual([]);
   });
 
-  it("notices a silent node after 40 s, taints it, and calls its pods not ready", async () => {
+  it("notices a silent node after 50 s, taints it, and calls its pods not ready", async () => {
     const { world, alive, live, taints } = await started("a", "b");
     await runPod(world, "web", "a", 300);
     await live(10);
     alive.delete("a");
-    await live(35);
+    await live(40);
     expect(await taints("a")).toEqual([]);
-    await live(15);
+    await live(20);
     const node = await world.find(resources.nodes, "", "a");
     expect(node?.status?.conditions?.[0]).toMatchObject({
       type: "Ready",
@@ -117,7 +117,7 @@ describe("the node lifecycle controller", () => {
     await runPod(world, "daemon", "a");
     await runPod(world, "elsewhere", "b", 30);
     alive.delete("a");
-    await live(55);
+    await live(65);
     expect((await pod(world, "brief"))?.metadata.deletionTimestamp).toBeUndefined();
     await live(40);
     const brief = await pod(world, "brief");
@@ -133,7 +133,7 @@ describe("the node lifecycle controller", () => {
     const { world, alive, live, taints } = await started("a", "b");
     await runPod(world, "web", "a", 60);
     alive.delete("a");
-    await live(60);
+    await live(70);
     expect(await taints("a")).toHaveLength(2);
     alive.add("a");
     const node = (await world.find(resources.nodes, "", "a")) as Node;
@@ -151,6 +151,28 @@ describe("the node lifecycle controller", () => {
     await live(120);
     expect(await taints("a")).toEqual(["node.kubernetes.io/unreachable:NoSchedule"]);
     expect((await pod(world, "web"))?.metadata.deletionTimestamp).toBeUndefined();
+  });
+
+  it("gives up one node of a zone every ten seconds, and zones beside each other", async () => {
+    const { world, alive, live, taints } = await started("a", "b", "c", "d", "e", "f");
+    const body = { metadata: { labels: { "topology.kubernetes.io/zone": "east" } } };
+    for (const name of ["d", "e", "f"]) {
+      await world.client.patch(resources.nodes, "", name, { type: "application/merge-patch+json", body });
+    }
+    await live(10);
+    for (const name of ["a", "b", "d"]) alive.delete(name);
+    const left = async (): Promise<number> => {
+      const all = await Promise.all(["a", "b", "d"].map(taints));
+      return all.filter((its) => its.includes("node.kubernetes.io/unreachable:NoExecute")).length;
+    };
+    let seconds = 0;
+    while ((await left()) === 0 && seconds < 90) {
+      await live(5);
+      seconds += 5;
+    }
+    expect(await left()).toBe(2);
+    await live(15);
+    expect(await left()).toBe(3);
   });
 
   it("believes the lease that the API holds, not a feed that stands still", async () => {
@@ -225,7 +247,31 @@ describe("the taint rules", () => {
     [4, 2, 10_000],
   ])("%i nodes of which %i are not ready are given up every %s ms", (nodes, unready, intervalMs) => {
     const all = Array.from({ length: nodes }, (_, at) => node([ready(at < unready ? "Unknown" : "True")]));
-    expect(paceOf(all).intervalMs).toBe(intervalMs);
+    expect(paceOf(all[0] as Node, all).intervalMs).toBe(intervalMs);
+  });
+
+  it("each zone has a pace of its own, and none where all are down", () => {
+    const zone = (name: string, readyOnes: number, silentOnes: number, labels = {}): Node[] =>
+      Array.from({ length: readyOnes + silentOnes }, (_, at) => ({
+        ...node([ready(at < readyOnes ? "True" : "Unknown")]),
+        metadata: { name: `${name}${at}`, labels: { "topology.kubernetes.io/zone": name, ...labels } },
+      }));
+    const rows: readonly (readonly [readonly Node[], readonly Node[], string, string])[] = [
+      [zone("a", 3, 0), zone("b", 0, 3), "normal", "a zone is down"],
+      [zone("a", 3, 1), zone("b", 1, 3), "normal", "partial disruption of a small zone"],
+      [zone("a", 60, 0), zone("b", 10, 50), "normal", "partial disruption"],
+      [zone("a", 0, 1), zone("b", 0, 3), "all zones are down", "all zones are down"],
+      [
+        zone("a", 2, 0, { "node.kubernetes.io/exclude-disruption": "" }),
+        zone("b", 0, 3),
+        "all zones are down",
+        "all zones are down",
+      ],
+    ];
+    for (const [a, b, ofA, ofB] of rows) {
+      const names = [a, b].map(([first]) => paceOf(first as Node, [...a, ...b]).name);
+      expect(names).toEqual([ofA, ofB]);
+    }
   });
 });
 

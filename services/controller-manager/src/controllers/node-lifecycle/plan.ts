@@ -6,8 +6,8 @@ import { isPodReady } from "../../core/pods.ts";
 import { timestampOf } from "../../core/values.ts";
 import { readyStatus, taintsAfter } from "./rules.ts";
 
-/** A kubelet renews its lease every 10 s; nodes that have just come get longer. */
-export const GRACE_MS = 40_000;
+/** Upstream's --node-monitor-grace-period, five of a kubelet's leases; nodes that have just come get longer. */
+export const GRACE_MS = 50_000;
 export const STARTUP_GRACE_MS = 60_000;
 
 const JUDGED = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"];

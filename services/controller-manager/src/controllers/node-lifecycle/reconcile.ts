@@ -3,8 +3,8 @@
  * are lost.
  *
  * Promises (C13): a node is called silent only after its lease was read consistently; a pod is evicted only after node and pod
- * were. A new leader gives every node its whole grace again. When no node is heard of, no pod is moved.
- * Limits: the cluster is one zone.
+ * were. A new leader gives every node its whole grace again. Each zone's nodes are given up at a pace of their own; when no node
+ * of any zone is heard of, no pod is moved.
  */
 import type { Node, Pod } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
@@ -20,7 +20,7 @@ import type { Cause } from "../../executor.ts";
 import { BY_NODE, NODE_LEASES_NAMESPACE } from "../../informers.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { evictionAtMs, graceMs, plan, type NodeAction } from "./plan.ts";
-import { isBeingLeft, isToBeLeft, paceOf, readyStatus } from "./rules.ts";
+import { areAllDown, isBeingLeft, isToBeLeft, paceOf, readyStatus, zoneOf } from "./rules.ts";
 
 const WORKERS = 4;
 const PARALLEL_PODS = 16;
@@ -37,8 +37,8 @@ export function startNodeLifecycleController(ports: ControllerPorts): void {
     if (change.type === "deleted") heartbeats.forget(object.metadata.name ?? "");
     else heartbeats.sawNode(object, clock.monotonicMs());
     queue.add(object.metadata.name ?? "", trace);
-    // How fast nodes may be given up depends on how many are well.
-    if (change.type !== "updated" || readyStatus(change.previous) !== readyStatus(object))
+    // How fast nodes may be given up depends on how many are well, and where.
+    if (change.type !== "updated" || countsDifferently(change.previous, object))
       for (const node of informers.nodes.list()) if (isToBeLeft(node)) queue.add(node.metadata.name ?? "", trace);
   });
   followChanges(scope, informers.pods, ({ type, object, trace }) => {
@@ -47,6 +47,10 @@ export function startNodeLifecycleController(ports: ControllerPorts): void {
   });
   const controller = new NodeLifecycleController(ports, heartbeats);
   startWorkers(ports, { name: "node-lifecycle", queue, workers: WORKERS, controller });
+}
+
+function countsDifferently(previous: Node, node: Node): boolean {
+  return readyStatus(previous) !== readyStatus(node) || zoneOf(previous) !== zoneOf(node);
 }
 
 function concernsPods(node: Node): boolean {
@@ -60,8 +64,8 @@ class NodeLifecycleController {
   readonly ownWrites = new OwnWrites();
   readonly #nodeEvents;
   readonly #taintEvents;
-  /** When the last node was given up. */
-  #gaveUpAtMs: number | undefined;
+  /** When the last node of a zone was given up. */
+  readonly #gaveUpAtMs = new Map<string, number>();
 
   constructor(ports: ControllerPorts, heartbeats: Heartbeats) {
     this.#ports = ports;
@@ -99,10 +103,15 @@ class NodeLifecycleController {
 
   /** One that was given up stays so, unless no node at all is well. */
   #mayBeGivenUp(node: Node): boolean {
-    const { intervalMs, name } = paceOf(this.#ports.informers.nodes.list());
-    if (isBeingLeft(node)) return name !== "full disruption";
-    if (intervalMs === undefined) return false;
-    return this.#gaveUpAtMs === undefined || this.#ports.clock.monotonicMs() - this.#gaveUpAtMs >= intervalMs;
+    const pace = paceOf(node, this.#ports.informers.nodes.list());
+    if (isBeingLeft(node)) return !areAllDown(pace);
+    return pace.intervalMs !== undefined && this.#turnInMs(node, pace.intervalMs) <= 0;
+  }
+
+  /** Until its zone may lose another node. */
+  #turnInMs(node: Node, intervalMs: number): number {
+    const lastMs = this.#gaveUpAtMs.get(zoneOf(node));
+    return lastMs === undefined ? 0 : lastMs + intervalMs - this.#ports.clock.monotonicMs();
   }
 
   async #execute(node: Node, action: NodeAction, cause: Cause): Promise<void> {
@@ -117,13 +126,15 @@ class NodeLifecycleController {
       case "set taints": {
         const { uid, resourceVersion } = node.metadata;
         const taints = action.taints.length > 0 ? action.taints : null;
-        const tainted = await executor.patch(
+        const tainted = { ...node, spec: { ...node.spec, taints: [...action.taints] } };
+        // The turn is taken before the write: another worker may be about to ask.
+        if (isBeingLeft(tainted) && !isBeingLeft(node)) this.#gaveUpAtMs.set(zoneOf(node), clock.monotonicMs());
+        await executor.patch(
           informers.nodes,
           node,
           { metadata: { uid, resourceVersion }, spec: { taints } },
           cause,
         );
-        if (isBeingLeft(tainted) && !isBeingLeft(node)) this.#gaveUpAtMs = clock.monotonicMs();
         return;
       }
       case "mark not ready":
@@ -179,10 +190,9 @@ class NodeLifecycleController {
       .filter((atMs) => atMs !== undefined && atMs > nowMs)
       .map((atMs) => (atMs as number) - nowMs);
     if (silentMs <= graceMs(node)) waits.push(graceMs(node) - silentMs + 1);
-    const { intervalMs } = paceOf(informers.nodes.list());
-    const mustWaitItsTurn = isToBeLeft(node) && !isBeingLeft(node) && intervalMs !== undefined;
-    if (mustWaitItsTurn && this.#gaveUpAtMs !== undefined)
-      waits.push(Math.max(1, this.#gaveUpAtMs + intervalMs - clock.monotonicMs()));
+    const { intervalMs } = paceOf(node, informers.nodes.list());
+    const turnInMs = intervalMs === undefined ? 0 : this.#turnInMs(node, intervalMs);
+    if (isToBeLeft(node) && !isBeingLeft(node) && turnInMs > 0) waits.push(turnInMs);
     return waits.length === 0 ? done : requeueAfter(Math.min(...waits), "a grace or a toleration ends");
   }
 

@@ -78,39 +78,85 @@ export function readyStatus({ status }: Node): string {
   return status?.conditions?.find(({ type }) => type === "Ready")?.status ?? "Unknown";
 }
 
-/** How long to wait between giving up one node and the next; undefined: none is given up. */
+/** Region and zone of a node, "" where it says neither: nodes of one zone are given up one after the other. */
+export function zoneOf({ metadata }: Node): string {
+  const { labels = {} } = metadata;
+  const [region, zone] = ["region", "zone"].map(
+    (key) => labels[`topology.kubernetes.io/${key}`] ?? labels[`failure-domain.beta.kubernetes.io/${key}`] ?? "",
+  );
+  return region || zone ? `${region}:${zone}` : "";
+}
+
+/** How long to wait between giving up one node and the next. */
 export interface Pace {
   readonly name: string;
-  readonly when: (nodes: number, unready: number) => boolean;
+  readonly when: (zone: Health, zones: readonly Health[]) => boolean;
+  /** Undefined: none is given up. */
   readonly intervalMs: number | undefined;
   readonly why: string;
 }
 
-/** Upstream's zone states, for the cluster as one zone. The first row that applies decides. */
+/** Of a zone's nodes that count. */
+export interface Health {
+  readonly ready: number;
+  readonly unready: number;
+}
+
+const LARGE_ZONE = 50;
+const UNHEALTHY_SHARE = 0.55;
+
+/** Upstream's zone states. The first row that applies decides. */
 export const paces: readonly Pace[] = [
   {
-    name: "full disruption",
-    when: (nodes, unready) => unready === nodes,
+    name: "all zones are down",
+    when: (_zone, zones) => zones.every(isDown),
     intervalMs: undefined,
     why: "when no node is heard of, it is rather we who are cut off; there is nowhere to go anyway",
   },
   {
-    name: "partial disruption of a small cluster",
-    when: (nodes, unready) => isPartial(nodes, unready) && nodes <= 50,
+    name: "a zone is down",
+    when: isDown,
+    intervalMs: 10_000,
+    why: "there are other zones to go to",
+  },
+  {
+    name: "partial disruption of a small zone",
+    when: (zone) => isPartlyDown(zone) && zone.ready + zone.unready <= LARGE_ZONE,
     intervalMs: undefined,
     why: "what is left could not take all the pods",
   },
-  { name: "partial disruption", when: isPartial, intervalMs: 100_000, why: "slowly: it may come back" },
+  { name: "partial disruption", when: isPartlyDown, intervalMs: 100_000, why: "slowly: it may come back" },
   { name: "normal", when: () => true, intervalMs: 10_000, why: "upstream's 0.1 nodes a second" },
 ];
 
-export function paceOf(nodes: readonly Node[]): Pace {
-  const unready = nodes.filter((node) => readyStatus(node) !== "True").length;
-  return paces.find(({ when }) => when(nodes.length, unready)) as Pace;
+/** For the node's zone, as all of them are. */
+export function paceOf(node: Node, nodes: readonly Node[]): Pace {
+  const zones = new Map<string, Health>();
+  for (const each of nodes) {
+    if (each.metadata.labels?.[EXCLUDED] !== undefined) continue;
+    const { ready, unready } = zones.get(zoneOf(each)) ?? NOBODY;
+    const isReady = readyStatus(each) === "True";
+    zones.set(zoneOf(each), { ready: ready + Number(isReady), unready: unready + Number(!isReady) });
+  }
+  const zone = zones.get(zoneOf(node)) ?? NOBODY;
+  const all = [...zones.values()];
+  return paces.find(({ when }) => when(zone, all)) as Pace;
 }
 
-function isPartial(nodes: number, unready: number): boolean {
-  return unready > 2 && unready / nodes >= 0.55;
+export function areAllDown(pace: Pace): boolean {
+  return pace === paces[0];
+}
+
+/** Nodes with this label do not count: they come and go as they like. */
+const EXCLUDED = "node.kubernetes.io/exclude-disruption";
+const NOBODY: Health = { ready: 0, unready: 0 };
+
+function isDown({ ready, unready }: Health): boolean {
+  return ready === 0 && unready > 0;
+}
+
+function isPartlyDown({ ready, unready }: Health): boolean {
+  return unready > 2 && unready / (ready + unready) >= UNHEALTHY_SHARE;
 }
 
 function wantedTaints(node: Node, mayEvict: boolean): Taint[] {

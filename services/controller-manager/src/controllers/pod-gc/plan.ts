@@ -5,6 +5,8 @@ import { hasPodEnded } from "../../core/pods.ts";
 export type PodGcAction =
   /** Its node seems not to be there: to be asked for, and if so, deleted by force. */
   | { readonly do: "check node"; readonly pod: Pod; readonly nodeName: string }
+  /** It was told to go from a node that is switched off, as its taint says: to be looked at again, and then deleted by force. */
+  | { readonly do: "end for its node"; readonly pod: Pod; readonly nodeName: string }
   | { readonly do: "delete"; readonly pod: Pod };
 
 export interface PodGcView {
@@ -27,7 +29,11 @@ export function plan(view: PodGcView, nowMs: number): readonly PodGcAction[] {
   });
   // Where nothing was ever started, nothing has to end.
   const unscheduled = pods.filter(({ metadata, spec }) => metadata.deletionTimestamp !== undefined && !spec.nodeName);
-  const gone = new Set<Pod>([...orphans, ...unscheduled]);
+  const outOfService = new Set(view.nodes.filter(isOutOfService).map(({ metadata }) => metadata.name));
+  const stranded = pods.filter(
+    ({ metadata, spec }) => metadata.deletionTimestamp !== undefined && outOfService.has(spec.nodeName),
+  );
+  const gone = new Set<Pod>([...orphans, ...unscheduled, ...stranded]);
   const ended = pods.filter(
     (pod) => hasPodEnded(pod) && pod.metadata.deletionTimestamp === undefined && !gone.has(pod),
   );
@@ -35,8 +41,17 @@ export function plan(view: PodGcView, nowMs: number): readonly PodGcAction[] {
   const oldest = tooMany > 0 ? ended.sort(byEvictionAndAge).slice(0, tooMany) : [];
   return [
     ...orphans.map((pod) => ({ do: "check node", pod, nodeName: pod.spec.nodeName ?? "" }) as const),
+    ...stranded.map((pod) => ({ do: "end for its node", pod, nodeName: pod.spec.nodeName ?? "" }) as const),
     ...[...unscheduled, ...oldest].map((pod) => ({ do: "delete", pod }) as const),
   ];
+}
+
+/** Whoever set this taint says that the machine is off: nothing of its pods runs on. It counts only while the node is not ready. */
+export const OUT_OF_SERVICE = "node.kubernetes.io/out-of-service";
+
+export function isOutOfService({ spec, status }: Node): boolean {
+  const isReady = status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") ?? false;
+  return !isReady && (spec?.taints ?? []).some(({ key }) => key === OUT_OF_SERVICE);
 }
 
 /** Nodes that pods name and that are not shown, each since it was first missed. */

@@ -68,6 +68,24 @@ describe("the pod garbage collector", () => {
     expect(await names(world)).toEqual([]);
   });
 
+  it("ends what was told to go from a node that is switched off, and only once its taint says so", async () => {
+    const world = await started();
+    await make(world, "told", "here", "Running");
+    await make(world, "untold", "here", "Running");
+    const node = await world.client.get(resources.nodes, "", "here");
+    const status = { conditions: [{ type: "Ready", status: "Unknown" }] };
+    await world.client.update(resources.nodes, { ...node, status }, { subresource: "status" });
+    await world.client.delete(resources.pods, "default", "told");
+    await world.pass(45_000);
+    expect(await names(world)).toEqual(["told", "untold"]);
+    const taints = [{ key: "node.kubernetes.io/out-of-service", value: "nodeshutdown", effect: "NoExecute" }];
+    const body = { spec: { taints } };
+    await world.client.patch(resources.nodes, "", "here", { type: "application/merge-patch+json", body });
+    await world.pass(25_000);
+    expect(await names(world)).toEqual(["untold"]);
+    expect(world.failures).toEqual([]);
+  });
+
   it("keeps only so many ended pods, the youngest", async () => {
     const world = await started(2);
     for (const [name, phase] of [
@@ -112,7 +130,9 @@ describe("the plan", () => {
         const nodes = [{ metadata: { name: "here" }, spec: {} }];
         const missingSinceMs = missingNodes({ pods, nodes, missingSinceMs: new Map([["gone", 0]]) }, nowMs);
         for (const action of plan({ pods, nodes, missingSinceMs, terminatedThreshold }, nowMs))
-          if (action.do === "check node") expect([action.nodeName, nowMs >= QUARANTINE_MS]).toEqual(["gone", true]);
+          if (action.do === "end for its node") expect.unreachable();
+          else if (action.do === "check node")
+            expect([action.nodeName, nowMs >= QUARANTINE_MS]).toEqual(["gone", true]);
           else expect(action.pod.status?.phase).toBe("Failed");
       },
     );

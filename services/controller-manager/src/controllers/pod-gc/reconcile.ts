@@ -1,10 +1,11 @@
 /**
  * The pod garbage collector: pods whose node is no more, pods that go but never had a node, and ended pods beyond a number.
  *
- * Promises (C13): a pod is deleted by force only when its node has been missing for 40 s and a consistent read says so too.
+ * Promises (C13): a pod is deleted by force only when its node has been missing for 40 s, or is out of service, and a consistent read
+ * says so too.
  * Works through all pods every 20 s: nobody waits for it, and what it looks for is what no news tells of.
  */
-import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { Pod, PodCondition } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
 import { inParallel, OwnWrites, requeueAfter } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
@@ -15,7 +16,7 @@ import { withCondition } from "../../core/conditions.ts";
 import { hasPodEnded } from "../../core/pods.ts";
 import { timestampOf } from "../../core/values.ts";
 import type { Cause } from "../../executor.ts";
-import { missingNodes, plan, type PodGcAction } from "./plan.ts";
+import { isOutOfService, missingNodes, plan, type PodGcAction } from "./plan.ts";
 
 const PARALLEL_DELETES = 16;
 const SWEEP_MS = 20_000;
@@ -67,22 +68,30 @@ class PodGcController {
         return this.#deleteByForce(action.pod, cause);
       case "check node":
         if (await executor.read(resources.nodes, "", action.nodeName, cause)) return;
-        await this.#deleteByForce(await this.#fail(action.pod, cause), cause);
+        return this.#deleteByForce(await this.#fail(action.pod, cause, [this.#nodeGone()]), cause);
+      case "end for its node": {
+        const node = await executor.read(resources.nodes, "", action.nodeName, cause);
+        if (node && isOutOfService(node)) await this.#deleteByForce(await this.#fail(action.pod, cause), cause);
+      }
     }
   }
 
-  /** So that whoever made the pod sees that it has ended, and why. */
-  async #fail(pod: Pod, cause: Cause): Promise<Pod> {
-    if (hasPodEnded(pod)) return pod;
-    const { executor, informers, clock } = this.#ports;
-    const condition = {
+  #nodeGone(): PodCondition {
+    const { clock } = this.#ports;
+    return {
       type: "DisruptionTarget",
       status: "True",
       reason: "DeletionByPodGC",
       message: "PodGC: node no longer exists",
       lastTransitionTime: timestampOf(clock.now()),
     };
-    const conditions = withCondition(pod.status?.conditions, condition);
+  }
+
+  /** So that whoever made the pod sees that it has ended, and why. */
+  async #fail(pod: Pod, cause: Cause, why: readonly PodCondition[] = []): Promise<Pod> {
+    if (hasPodEnded(pod)) return pod;
+    const { executor, informers } = this.#ports;
+    const conditions = why.reduce(withCondition, pod.status?.conditions ?? []);
     const failed = { ...pod, status: { ...pod.status, phase: "Failed", conditions } };
     return executor.updateStatus(informers.pods, failed, cause);
   }
