@@ -77,8 +77,24 @@ describe("the node lifecycle controller", () => {
     const { world, live, taints } = await started("a", "b");
     await live(120);
     expect(await taints("a")).toEqual([]);
-    expect(world.writes).toEqual([]);
+    expect(world.writes.filter((write) => !write.endsWith("/events"))).toEqual([]);
     expect(world.failures).toEqual([]);
+  });
+
+  it("tells of nodes that come into its care and leave it", async () => {
+    const { world, live } = await started("a");
+    await world.client.delete(resources.nodes, "", "a");
+    await live(5);
+    expect(await world.all(resources.events, "default")).toMatchObject([
+      {
+        type: "Normal",
+        reason: "RegisteredNode",
+        message: "Node a event: Registered Node a in Controller",
+        source: { component: "node-controller" },
+        involvedObject: { apiVersion: "v1", kind: "Node", name: "a" },
+      },
+      { type: "Normal", reason: "RemovingNode", message: "Node a event: Removing Node a from Controller" },
+    ]);
   });
 
   it("notices a silent node after 50 s, taints it, and calls its pods not ready", async () => {
@@ -107,8 +123,11 @@ describe("the node lifecycle controller", () => {
     );
     expect((await pod(world, "web"))?.status?.conditions).toMatchObject([{ type: "Ready", status: "False" }]);
     expect(await taints("b")).toEqual([]);
-    const events = await world.all(resources.events);
-    expect(events.map(({ reason }) => reason)).toEqual(expect.arrayContaining(["NodeNotReady"]));
+    const told = (await world.all(resources.events)).filter(({ reason }) => reason === "NodeNotReady");
+    expect(told.map(({ type, message }) => `${type} ${message}`).sort()).toEqual([
+      "Normal Node a status is now: NodeNotReady",
+      "Warning Node is not ready",
+    ]);
   });
 
   it("moves pods away when their toleration ends, and leaves those that tolerate for ever", async () => {
@@ -142,6 +161,8 @@ describe("the node lifecycle controller", () => {
     await live(120);
     expect(await taints("a")).toEqual([]);
     expect((await pod(world, "web"))?.metadata.deletionTimestamp).toBeUndefined();
+    const told = (await world.all(resources.events)).filter(({ reason }) => reason === "TaintManagerEviction");
+    expect(told.map(({ message }) => message)).toEqual(["Cancelling deletion of Pod default/web"]);
   });
 
   it("moves nobody when no node at all is heard of: it is rather the feed that is broken", async () => {

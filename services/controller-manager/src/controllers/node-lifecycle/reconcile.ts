@@ -10,6 +10,8 @@ import type { Node, Pod } from "@pilothouse/api/types/core-v1";
 import { resources } from "@pilothouse/client";
 import { done, followChanges, inParallel, OwnWrites, requeueAfter } from "@pilothouse/controller";
 import type { Outcome, ReconcileContext } from "@pilothouse/controller";
+import { keyOf, splitKey, type InformerChange } from "@pilothouse/informer";
+import type { TraceContext } from "@pilothouse/telemetry";
 import { WorkQueue } from "@pilothouse/workqueue";
 import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
@@ -32,10 +34,12 @@ export function startNodeLifecycleController(ports: ControllerPorts): void {
   followChanges(scope, informers.nodeLeases, ({ type, object }) => {
     if (type !== "deleted") heartbeats.sawLease(object.metadata.name ?? "", object, clock.monotonicMs());
   });
+  const controller = new NodeLifecycleController(ports, heartbeats);
   followChanges(scope, informers.nodes, (change) => {
     const { object, trace } = change;
     if (change.type === "deleted") heartbeats.forget(object.metadata.name ?? "");
     else heartbeats.sawNode(object, clock.monotonicMs());
+    controller.tellComingAndGoing(change);
     queue.add(object.metadata.name ?? "", trace);
     // How fast nodes may be given up depends on how many are well, and where.
     if (change.type !== "updated" || countsDifferently(change.previous, object))
@@ -45,7 +49,6 @@ export function startNodeLifecycleController(ports: ControllerPorts): void {
     const node = type === "deleted" ? undefined : informers.nodes.get("", object.spec.nodeName ?? "");
     if (node && concernsPods(node)) queue.add(node.metadata.name ?? "", trace);
   });
-  const controller = new NodeLifecycleController(ports, heartbeats);
   startWorkers(ports, { name: "node-lifecycle", queue, workers: WORKERS, controller });
 }
 
@@ -66,6 +69,8 @@ class NodeLifecycleController {
   readonly #taintEvents;
   /** When the last node of a zone was given up. */
   readonly #gaveUpAtMs = new Map<string, number>();
+  /** By node: its pods that were to go when it was last looked at. */
+  readonly #toGo = new Map<string, ReadonlySet<string>>();
 
   constructor(ports: ControllerPorts, heartbeats: Heartbeats) {
     this.#ports = ports;
@@ -74,16 +79,27 @@ class NodeLifecycleController {
     this.#taintEvents = ports.events("taint-eviction-controller");
   }
 
+  /** Each leader tells of every node that it takes into its care, as upstream's does. */
+  tellComingAndGoing({ type, object, trace }: InformerChange<Node>): void {
+    const { name = "" } = object.metadata;
+    if (type === "added")
+      this.#tellNode(object, "RegisteredNode", `event: Registered Node ${name} in Controller`, trace);
+    if (type === "deleted")
+      this.#tellNode(object, "RemovingNode", `event: Removing Node ${name} from Controller`, trace);
+  }
+
   async reconcile(key: string, { trace, signal }: ReconcileContext): Promise<Outcome> {
     const { informers, clock } = this.#ports;
     const node = informers.nodes.get("", key);
     if (!node) {
       this.ownWrites.forget(key);
+      this.#toGo.delete(key);
       return done;
     }
     const cause: Cause = { key, trace, signal, ownWrites: this.ownWrites };
     const silentMs = await this.#silentMs(node, cause);
     const pods = concernsPods(node) ? informers.pods.byIndex(BY_NODE, key) : [];
+    this.#tellWhoMayStay(node, pods, trace);
     const mayEvict = isToBeLeft(node) && this.#mayBeGivenUp(node);
     const actions = plan({ node, pods, silentMs, mayEvict }, clock.now());
     await inParallel(actions, PARALLEL_PODS, (action) => this.#execute(node, action, cause));
@@ -120,7 +136,8 @@ class NodeLifecycleController {
       case "set conditions": {
         const status = { ...node.status, conditions: [...action.conditions] };
         await executor.updateStatus(informers.nodes, { ...node, status }, cause);
-        this.#tellNode(node, "NodeNotReady", cause);
+        if (readyStatus(node) === "True")
+          this.#tellNode(node, "NodeNotReady", "status is now: NodeNotReady", cause.trace);
         return;
       }
       case "set taints": {
@@ -129,12 +146,7 @@ class NodeLifecycleController {
         const tainted = { ...node, spec: { ...node.spec, taints: [...action.taints] } };
         // The turn is taken before the write: another worker may be about to ask.
         if (isBeingLeft(tainted) && !isBeingLeft(node)) this.#gaveUpAtMs.set(zoneOf(node), clock.monotonicMs());
-        await executor.patch(
-          informers.nodes,
-          node,
-          { metadata: { uid, resourceVersion }, spec: { taints } },
-          cause,
-        );
+        await executor.patch(informers.nodes, node, { metadata: { uid, resourceVersion }, spec: { taints } }, cause);
         return;
       }
       case "mark not ready":
@@ -196,8 +208,24 @@ class NodeLifecycleController {
     return waits.length === 0 ? done : requeueAfter(Math.min(...waits), "a grace or a toleration ends");
   }
 
-  #tellNode(object: Node, status: string, { trace }: Cause): void {
-    const message = `Node ${object.metadata.name ?? ""} status is now: ${status}`;
-    this.#nodeEvents.record({ apiVersion: "v1", kind: "Node", object }, "Normal", status, message, trace);
+  #tellNode(object: Node, reason: string, what: string, trace: TraceContext | undefined): void {
+    const message = `Node ${object.metadata.name ?? ""} ${what}`;
+    this.#nodeEvents.record({ apiVersion: "v1", kind: "Node", object }, "Normal", reason, message, trace);
+  }
+
+  /** Of pods whose end was to come and comes no more. */
+  #tellWhoMayStay({ metadata, spec }: Node, pods: readonly Pod[], trace: TraceContext): void {
+    const { informers, clock } = this.#ports;
+    const { name: nodeName = "" } = metadata;
+    const mustGo = (pod: Pod): boolean => evictionAtMs(pod, spec?.taints ?? [], clock.now()) !== undefined;
+    const toGo = new Set(pods.filter(mustGo).map(keyOf));
+    for (const key of this.#toGo.get(nodeName) ?? []) {
+      const { namespace, name } = splitKey(key);
+      const object = informers.pods.get(namespace, name);
+      if (toGo.has(key) || !object || object.metadata.deletionTimestamp !== undefined) continue;
+      const target = { apiVersion: "v1", kind: "Pod", object };
+      this.#taintEvents.record(target, "Normal", "TaintManagerEviction", `Cancelling deletion of Pod ${key}`, trace);
+    }
+    this.#toGo.set(nodeName, toGo);
   }
 }
