@@ -151,6 +151,7 @@ function watchOf(response: IncomingMessage): Watch {
     wake();
   });
   lines.on("error", () => undefined);
+  response.once("close", () => wake());
   return {
     told,
     async next(wanted) {
@@ -165,7 +166,6 @@ function watchOf(response: IncomingMessage): Watch {
             throw new Error(`the watch has not told it; it told ${said(told)}`);
           await new Promise<void>((resolve) => {
             wake = resolve;
-            response.once("close", resolve);
           });
         }
       } finally {

@@ -9,6 +9,7 @@ import { ensureNetns } from "../../deploy/cluster/host.ts";
 import { markedProcesses } from "../../deploy/cluster/marked-processes.ts";
 import { CommandFailed, startOnNode, testCluster } from "../harness/cluster.ts";
 import { until } from "../harness/index.ts";
+import { helmReleases } from "./helm.ts";
 import { kubectlVerbs } from "./kubectl-verbs.ts";
 import { streams } from "./streams.ts";
 
@@ -177,6 +178,7 @@ describe("pilot", () => {
 
 describe("every verb of kubectl", () => kubectlVerbs(cluster));
 describe("every client's streams", () => streams(cluster));
+describe("a chart through its whole life", () => helmReleases(cluster));
 
 describe("what breaks is mended", () => {
   test("a container that dies comes back", { timeout: 60_000 }, async () => {

@@ -22,7 +22,12 @@ export interface ApiRequest {
 export interface Peer {
   readonly address: string;
   /** The client certificate, verified against the client CA by the door. */
-  readonly certificate?: { readonly commonName: string; readonly organizations: readonly string[] };
+  readonly certificate?: {
+    readonly commonName: string;
+    readonly organizations: readonly string[];
+    /** Of the certificate itself, in hex; where it is known. */
+    readonly sha256?: string;
+  };
   /** True when a certificate was shown that the client CA does not vouch for. */
   readonly hasBadCertificate?: boolean;
 }

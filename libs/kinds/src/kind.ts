@@ -58,6 +58,8 @@ export interface KindDefinition<T = ApiObject> extends GroupVersionKind {
   readonly validateUpdate?: (object: T, old: T) => readonly FieldError[];
   readonly validateStatusUpdate?: (object: T, old: T) => readonly FieldError[];
   readonly validateApprovalUpdate?: (object: T, old: T) => readonly FieldError[];
+  /** A `Warning:` header that every request for this kind gets, reads too. */
+  readonly deprecation?: string;
   /** What `Warning:` headers a write of this object gets. */
   readonly warnings?: (object: T, old: T | undefined) => readonly string[];
   /** How names are judged; the default is a DNS subdomain. Returns upstream's texts. */

@@ -122,7 +122,7 @@ const RULES: Readonly<Record<string, (kind: KindDefinition) => boolean>> = {
   Validation: ({ validate }) => validate !== undefined,
   Immutability: ({ validateUpdate }) => validateUpdate !== undefined,
   "Status apart": ({ prepareForStatusUpdate }) => prepareForStatusUpdate !== undefined,
-  Warnings: ({ warnings }) => warnings !== undefined,
+  Warnings: ({ deprecation, warnings }) => deprecation !== undefined || warnings !== undefined,
   "Grace period": ({ gracePeriodSeconds }) => gracePeriodSeconds !== undefined,
 };
 

@@ -13,7 +13,13 @@ import { certificatesIn } from "@pilothouse/pki/bundle";
 export type PeerCertificate =
   | { readonly is: "absent" }
   | { readonly is: "bad" }
-  | { readonly is: "good"; readonly commonName: string; readonly organizations: readonly string[] };
+  | {
+      readonly is: "good";
+      readonly commonName: string;
+      readonly organizations: readonly string[];
+      /** SHA-256 of the certificate, in hex. */
+      readonly sha256: string;
+    };
 
 interface Known {
   readonly peer: PeerCertificate;
@@ -95,7 +101,9 @@ function read(socket: TLSSocket): Known {
   const names = socket.getPeerCertificate().subject as unknown as Readonly<
     Record<"CN" | "O", string | readonly string[] | undefined>
   >;
-  const peer = { is: "good", commonName: listOf(names.CN).at(-1) ?? "", organizations: listOf(names.O) } as const;
+  const sha256 = leaf.fingerprint256.replaceAll(":", "").toLowerCase();
+  const commonName = listOf(names.CN).at(-1) ?? "";
+  const peer = { is: "good", commonName, organizations: listOf(names.O), sha256 } as const;
   return { peer, leaf, endMs: leaf.validToDate.getTime(), judgedBy: 0, isTrusted: socket.authorized };
 }
 

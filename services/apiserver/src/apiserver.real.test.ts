@@ -242,7 +242,9 @@ describe("an unmodified kubectl", () => {
   it("asks what it may, and who it is", async () => {
     expect(await ok(["auth", "can-i", "delete", "nodes"])).toBe("yes\n");
     expect((await kubectl(["auth", "can-i", "get", "pods", "--as=nobody"])).out).toBe("no\n");
-    expect(await ok(["auth", "whoami"])).toContain("admin");
+    const whoami = await ok(["auth", "whoami"]);
+    expect(whoami).toContain("admin");
+    expect(whoami).toMatch(/^Extra: authentication\.kubernetes\.io\/credential-id +\[X509SHA256=[0-9a-f]{64}\]$/m);
     const refused = await kubectl(["get", "pods", "--as=nobody"]);
     expect(refused.err).toBe(
       'Error from server (Forbidden): pods is forbidden: User "nobody" cannot list resource "pods" in API group "" in the namespace "default"\n',

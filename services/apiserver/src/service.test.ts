@@ -106,6 +106,17 @@ describe("writing", () => {
     expect(media.status).toBe(415);
   });
 
+  it("warns whoever writes or reads what is deprecated", async () => {
+    const ENDPOINTS = "/api/v1/namespaces/default/endpoints";
+    const said = ['299 - "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"'];
+    const made = await story.ask("POST", ENDPOINTS, { body: { metadata: { name: "old" } } });
+    const read = await story.ask("GET", `${ENDPOINTS}/old`);
+    const listed = await story.ask("GET", ENDPOINTS);
+    expect([made, read, listed].map(({ headers }) => headers["warning"])).toEqual([said, said, said]);
+    expect((await story.ask("GET", MAPS)).headers["warning"]).toBeUndefined();
+    await story.ask("DELETE", `${ENDPOINTS}/old`);
+  });
+
   it("tells the first thousand faults of an object, and no more than their texts may take", async () => {
     const causesOf = async (metadata: object): Promise<number> => {
       const { status, json, text } = await story.ask("POST", MAPS, {

@@ -26,7 +26,7 @@ export const endpoints: KindDefinition<Endpoints> = {
     for (const { ports } of subsets ?? []) for (const port of ports ?? []) port.protocol ||= "TCP";
   },
   validate: ({ subsets }) => firstErrors(subsetsRules(subsets ?? [])),
-  warnings: () => ["v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"],
+  deprecation: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
   columns: [
     shown("Endpoints", ({ subsets }) => endpointsText(subsets ?? []), "Addresses and ports that are ready."),
     AGE,

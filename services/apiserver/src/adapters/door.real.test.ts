@@ -1,4 +1,5 @@
 /** The door on loopback: certificates, limits, streams, and a tunnel to a kubelet that is a small HTTPS server here. */
+import { createHash, X509Certificate } from "node:crypto";
 import { Agent, createServer, request as httpsRequest, type RequestOptions, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { once } from "node:events";
@@ -126,7 +127,13 @@ describe("the door", () => {
     serve = echo;
     const known = await ask({ cert: alice.certificatePem, key: alice.privateKeyPem });
     expect(JSON.parse(known.text)).toMatchObject({
-      peer: { certificate: { commonName: "alice", organizations: ["devs", "ops"] } },
+      peer: {
+        certificate: {
+          commonName: "alice",
+          organizations: ["devs", "ops"],
+          sha256: createHash("sha256").update(new X509Certificate(alice.certificatePem).raw).digest("hex"),
+        },
+      },
     });
     const bad = JSON.parse((await ask({ cert: stranger.certificatePem, key: stranger.privateKeyPem })).text) as object;
     expect(bad).toMatchObject({ peer: { hasBadCertificate: true } });

@@ -87,7 +87,7 @@ export function createHandler(deps: HandlerDeps): Handler {
     span.set({ "k8s.user": user.name, "k8s.verb": info.verb, ...resourceAttributes(info) });
     const name = info.name || nameInSelector(request.query);
     await deps.authorizer.authorize(attributesOf(user, info, request.path, name), request.signal);
-    const warnings: string[] = [];
+    const warnings = kind?.deprecation === undefined ? [] : [kind.deprecation];
     const isLong = info.verb === "watch" || info.subresource === "log";
     const context: RequestContext = {
       request: isLong ? { ...request, signal: AbortSignal.any([request.signal, deps.closing]) } : request,

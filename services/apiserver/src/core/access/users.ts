@@ -10,8 +10,12 @@ export const NODE_PREFIX = "system:node:";
 
 export const ANONYMOUS: UserInfo = { name: "system:anonymous", groups: ["system:unauthenticated"] };
 
-export function userOfCertificate({ commonName, organizations }: NonNullable<Peer["certificate"]>): UserInfo {
-  return { name: commonName, groups: withAuthenticated(organizations) };
+/** Which of a user's credentials it was: audit and `kubectl auth whoami` show it. */
+const CREDENTIAL_ID = "authentication.kubernetes.io/credential-id";
+
+export function userOfCertificate({ commonName, organizations, sha256 }: NonNullable<Peer["certificate"]>): UserInfo {
+  const user = { name: commonName, groups: withAuthenticated(organizations) };
+  return sha256 === undefined ? user : { ...user, extra: { [CREDENTIAL_ID]: [`X509SHA256=${sha256}`] } };
 }
 
 /** The user behind a token's claims; undefined when it is not a ServiceAccount's. */
@@ -21,7 +25,7 @@ export function userOfClaims(claims: TokenClaims): UserInfo | undefined {
   const { namespace, serviceaccount, pod, node } = bound;
   if (claims.sub !== `${SERVICE_ACCOUNT_PREFIX}${namespace}:${serviceaccount.name}`) return undefined;
   const extra: Record<string, readonly string[]> = {};
-  if (claims.jti) extra["authentication.kubernetes.io/credential-id"] = [`JTI=${claims.jti}`];
+  if (claims.jti) extra[CREDENTIAL_ID] = [`JTI=${claims.jti}`];
   if (pod) {
     extra["authentication.kubernetes.io/pod-name"] = [pod.name];
     extra["authentication.kubernetes.io/pod-uid"] = [pod.uid];
