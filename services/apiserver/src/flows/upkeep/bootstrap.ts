@@ -195,7 +195,7 @@ function dnsService({ serviceRange }: BootstrapOptions): Service {
     metadata: {
       name: "kube-dns",
       namespace: "kube-system",
-      labels: { "k8s-app": "kube-dns", "kubernetes.io/name": "CoreDNS" },
+      labels: { "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS" },
     },
     spec: {
       type: "ClusterIP",
