@@ -416,7 +416,9 @@ export function kubectlVerbs(cluster: TestCluster): void {
     );
     expect((await cluster.kubectl("api-versions")).split("\n")).toEqual(expect.arrayContaining(["apps/v1", "v1"]));
     expect(await cluster.kubectl("version")).toMatch(/^Server Version: v1\.36\.0\+pilothouse$/m);
-    expect(await cluster.kubectl("cluster-info")).toContain("is running at");
+    const info = await cluster.kubectl("cluster-info");
+    expect(info).toContain("Kubernetes control plane");
+    expect(info).toMatch(/CoreDNS.* is running at .*\/api\/v1\/namespaces\/kube-system\/services\/kube-dns/);
     const dump = await cluster.kubectl(`cluster-info dump --namespaces=${NAMESPACE}`);
     expect(dump).toContain('"kind": "NodeList"');
     expect(dump).toContain(`==== START logs for container web of pod ${NAMESPACE}/shop-`);
