@@ -14,6 +14,12 @@ export const BIND_COMPLETED = "pv.kubernetes.io/bind-completed";
 export const BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller";
 /** On claims: the node for which the scheduler wants a volume to be made. */
 export const SELECTED_NODE = "volume.kubernetes.io/selected-node";
+/** On claims: who is to make the volume. */
+export const PROVISIONER = "volume.kubernetes.io/storage-provisioner";
+/** The same, as provisioners before Kubernetes 1.23 read it. */
+export const OLD_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner";
+/** On volumes: who made it, and deletes it. */
+export const PROVISIONED_BY = "pv.kubernetes.io/provisioned-by";
 /** The class of what was made before `storageClassName`. */
 const OLD_CLASS = "volume.beta.kubernetes.io/storage-class";
 /** The provisioner of classes whose volumes people make. */

@@ -190,6 +190,42 @@ test("what is to be deleted with its claim, and nobody can delete, says so", () 
   expect(world.state()).toEqual({ v: "Failed data" });
 });
 
+test("a claim names the provisioner of its class, who then makes the volume, and deletes it after the claim", () => {
+  const world = new World().claim("data", { storageClassName: "fast" });
+  world.classes.set("fast", { metadata: { name: "fast" }, provisioner: "disks.example.com" });
+  world.settle();
+  expect(world.claims.get("data")?.metadata.annotations).toEqual({
+    "volume.beta.kubernetes.io/storage-provisioner": "disks.example.com",
+    "volume.kubernetes.io/storage-provisioner": "disks.example.com",
+  });
+  expect(world.told.at(-1)).toMatch(/^ExternalProvisioning: Waiting for a volume to be created either by the external/);
+
+  world.volume("made", "1Gi", { storageClassName: "fast", persistentVolumeReclaimPolicy: "Delete" });
+  const made = world.volumes.get("made") as PersistentVolume;
+  const annotations = { "pv.kubernetes.io/provisioned-by": "disks.example.com" };
+  world.volumes.set("made", { ...made, metadata: { ...made.metadata, annotations } });
+  world.settle();
+  expect(world.state()).toEqual({ data: "Bound made", made: "Bound data" });
+  world.claims.delete("data");
+  world.settle();
+  expect(world.state()).toEqual({ made: "Released data" });
+});
+
+test("a claim that waits for its pod names no provisioner before a node is chosen", () => {
+  const world = new World().claim("data", { storageClassName: "local" });
+  const provisioner = "disks.example.com";
+  world.classes.set("local", { metadata: { name: "local" }, provisioner, volumeBindingMode: "WaitForFirstConsumer" });
+  world.settle();
+  expect(world.claims.get("data")?.metadata.annotations).toBeUndefined();
+  const claim = world.claims.get("data") as PersistentVolumeClaim;
+  const annotations = { "volume.kubernetes.io/selected-node": "a" };
+  world.claims.set("data", { ...claim, metadata: { ...claim.metadata, annotations } });
+  world.settle();
+  expect(world.claims.get("data")?.metadata.annotations).toMatchObject({
+    "volume.kubernetes.io/storage-provisioner": provisioner,
+  });
+});
+
 test("whatever comes in whatever order: it comes to rest, no volume has two claims, and nobody waits for what is free", () => {
   const size = fc.integer({ min: 1, max: 5 });
   const case_ = fc.record({

@@ -17,6 +17,9 @@ import {
   isMeantFor,
   mismatch,
   NO_PROVISIONER,
+  OLD_PROVISIONER,
+  PROVISIONED_BY,
+  PROVISIONER,
 } from "@pilothouse/kinds/core/volume-binding";
 
 export interface Told {
@@ -82,16 +85,27 @@ function planUnbound(
   }
   const volume = bestVolume(claim, volumes);
   if (volume) return { do: "update volume", volume: claimed(volume, claim) };
+  if (storageClass && storageClass.provisioner !== NO_PROVISIONER) return planProvisioning(claim, storageClass);
   return pending(claim, whatItWaitsFor(claim, storageClass));
 }
 
-function whatItWaitsFor(claim: PersistentVolumeClaim, storageClass: StorageClass | undefined): Told {
-  const provisioner = storageClass?.provisioner;
-  if (provisioner !== undefined && provisioner !== NO_PROVISIONER) {
-    const message = `Waiting for a volume to be created either by the external provisioner '${provisioner}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered.`;
-    return { type: "Normal", reason: "ExternalProvisioning", message };
+/** Somebody outside makes the volume, once the claim says who: no provisioner touches a claim that does not name it. */
+function planProvisioning(claim: PersistentVolumeClaim, { provisioner }: StorageClass): Step {
+  const asked = { [PROVISIONER]: provisioner, [OLD_PROVISIONER]: provisioner };
+  const annotations = { ...claim.metadata.annotations, ...asked };
+  if (!sameValue(annotations, claim.metadata.annotations)) {
+    return { do: "update claim", claim: { ...claim, metadata: { ...claim.metadata, annotations } } };
   }
-  if (classOf(claim) !== "" && storageClass === undefined) {
+  const message = `Waiting for a volume to be created either by the external provisioner '${provisioner}' or manually by the system administrator. If volume creation is delayed, please verify that the provisioner is running and correctly registered.`;
+  return pending(claim, { type: "Normal", reason: "ExternalProvisioning", message });
+}
+
+function whatItWaitsFor(claim: PersistentVolumeClaim, storageClass: StorageClass | undefined): Told {
+  if (storageClass) {
+    const message = `no volume plugin matched name: ${storageClass.provisioner}`;
+    return { type: "Warning", reason: "ProvisioningFailed", message };
+  }
+  if (classOf(claim) !== "") {
     const message = `storageclass.storage.k8s.io "${classOf(claim)}" not found`;
     return { type: "Warning", reason: "ProvisioningFailed", message };
   }
@@ -132,8 +146,10 @@ export function planVolume(volume: PersistentVolume, claim: PersistentVolumeClai
 function released(volume: PersistentVolume): Step {
   const policy = volume.spec?.persistentVolumeReclaimPolicy;
   if (volume.status?.phase === "Failed") return NOTHING;
-  if (policy === "Retain" || volume.spec?.csi || volume.status?.phase !== "Released")
+  const isItsProvisioners = volume.metadata.annotations?.[PROVISIONED_BY] !== undefined;
+  if (policy === "Retain" || isItsProvisioners || volume.spec?.csi || volume.status?.phase !== "Released") {
     return inPhase(volume, "Released");
+  }
   const message = `error getting deleter volume plugin for volume "${volume.metadata.name ?? ""}": no deletable volume plugin matched`;
   const status = { ...volume.status, phase: "Failed", message };
   const told: Told = { type: "Warning", reason: "VolumeFailedDelete", message };
