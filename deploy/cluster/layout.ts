@@ -66,6 +66,8 @@ export interface Layout {
   readonly etcdData: string;
   readonly containerdRoot: string;
   readonly kubeletRoot: string;
+  /** Directories of the volumes that claims of class `standard` get. */
+  readonly volumes: string;
   readonly cniConf: string;
   readonly adminConf: string;
   /** `/run/pilothouse/<id>`: sockets (their paths must be short) and what must not survive a reboot. */
@@ -97,6 +99,7 @@ export function layoutOf(clone: string, root = join(clone, ".cluster")): Layout 
     etcdData: join(root, "etcd"),
     containerdRoot: join(root, "containerd"),
     kubeletRoot: join(root, "kubelet"),
+    volumes: join(root, "volumes"),
     cniConf: join(root, "cni"),
     adminConf: join(root, "admin.conf"),
     runtime,

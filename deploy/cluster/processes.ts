@@ -1,5 +1,6 @@
 /** The processes of a one-node cluster: a pure function of its layout. The supervisor keeps them running. */
 import { join } from "node:path";
+import { TOOLBOX_IMAGE } from "../images.ts";
 import { CLUSTER_DOMAIN, DNS_SERVICE_IP, POD_CIDR, SERVICE_CIDR, type ClusterChoices, type Layout } from "./layout.ts";
 
 export interface ProcessSpec {
@@ -78,6 +79,8 @@ export function processSpecs(
       ...kubeconfig("controller-manager"),
       "health-port": ports.controllerManager,
       "cluster-cidr": POD_CIDR,
+      "local-volume-image": TOOLBOX_IMAGE,
+      "local-volume-dir": layout.volumes,
       "root-ca-file": pki("cluster-ca.crt"),
       "cluster-signing-cert-file": pki("cluster-ca.crt"),
       "cluster-signing-key-file": pki("cluster-ca.key"),

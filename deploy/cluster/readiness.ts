@@ -81,14 +81,15 @@ export async function dnsAnswers(): Promise<boolean> {
   return addresses.includes(KUBERNETES_SERVICE_IP);
 }
 
-/** A GET with the administrator's certificate. */
+/** A request with the administrator's certificate: a GET, or a POST of `object`. */
 export function asAdmin(
   layout: Layout,
   choices: ClusterChoices,
   path: string,
+  object?: object,
 ): Promise<{ status: number; body: string }> {
   const [ca, cert, key] = ["cluster-ca.crt", "admin.crt", "admin.key"].map((file) => join(layout.pki, file));
-  return get(`https://127.0.0.1:${choices.ports.apiserver}${path}`, { ca, cert, key });
+  return ask(`https://127.0.0.1:${choices.ports.apiserver}${path}`, { ca, cert, key }, object);
 }
 
 interface TlsFiles {
@@ -98,14 +99,16 @@ interface TlsFiles {
 }
 
 async function answersHealth(url: string, files: TlsFiles, isHealthy: (body: string) => boolean): Promise<boolean> {
-  const { status, body } = await get(url, files);
+  const { status, body } = await ask(url, files);
   return status === 200 && isHealthy(body);
 }
 
-function get(url: string, files: TlsFiles): Promise<{ status: number; body: string }> {
+function ask(url: string, files: TlsFiles, object?: object): Promise<{ status: number; body: string }> {
   const read = (file: string | undefined): Buffer => readFileSync(file as string);
+  const tls = { ca: read(files.ca), cert: read(files.cert), key: read(files.key) };
+  const posts = { method: "POST", headers: { "Content-Type": "application/json" } };
   return new Promise((resolve, reject) => {
-    const options = { agent: false, timeout: 2_000, ca: read(files.ca), cert: read(files.cert), key: read(files.key) };
+    const options = { agent: false, timeout: 2_000, ...tls, ...(object ? posts : {}) };
     const outgoing = request(url, options, (answer) => {
       let body = "";
       answer.setEncoding("utf8").on("data", (part: string) => (body += part));
@@ -114,7 +117,7 @@ function get(url: string, files: TlsFiles): Promise<{ status: number; body: stri
     });
     outgoing.once("timeout", () => outgoing.destroy(new Error("no answer")));
     outgoing.once("error", reject);
-    outgoing.end();
+    outgoing.end(object && JSON.stringify(object));
   });
 }
 

@@ -27,6 +27,7 @@ import type { ClusterChoices } from "../cluster/layout.ts";
 import { markedProcesses, runningSupervisor } from "../cluster/marked-processes.ts";
 import { natsConfig, processSpecs } from "../cluster/processes.ts";
 import * as ready from "../cluster/readiness.ts";
+import { ensureStorageClass } from "../cluster/storage-class.ts";
 import { runCommand, step } from "../cluster/steps.ts";
 import type { SupervisedCluster } from "../cluster/supervisor.ts";
 
@@ -80,6 +81,7 @@ async function up(choices: ClusterChoices): Promise<void> {
       ready.notAnswering(layout, "dns", "PH-132", "The cluster's DNS does not answer."),
     ),
   );
+  await step("Claims have a class", "PH-130", () => ensureStorageClass(layout, choices));
   const kubectl = await step("kubectl is at hand", "PH-130", () => ensureKubectl(layout));
   tellWhatNext(kubectl, choices, (performance.now() - startedMs) / 1000);
 }

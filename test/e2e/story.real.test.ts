@@ -12,6 +12,7 @@ import { until } from "../harness/index.ts";
 import { helmReleases } from "./helm.ts";
 import { kubectlVerbs } from "./kubectl-verbs.ts";
 import { streams } from "./streams.ts";
+import { volumes } from "./volumes.ts";
 
 const cluster = testCluster();
 const { kubectl, onNode, pilot } = cluster;
@@ -179,6 +180,7 @@ describe("pilot", () => {
 describe("every verb of kubectl", () => kubectlVerbs(cluster));
 describe("every client's streams", () => streams(cluster));
 describe("a chart through its whole life", () => helmReleases(cluster));
+describe("volumes of claims", () => volumes(cluster));
 
 describe("what breaks is mended", () => {
   test("a container that dies comes back", { timeout: 60_000 }, async () => {

@@ -7,6 +7,7 @@ import type { Scope } from "@pilothouse/lifecycle";
 import type { Telemetry } from "@pilothouse/telemetry";
 import type { Executor } from "./executor.ts";
 import type { AuthorityName, LeafWish } from "./core/certificate-requests.ts";
+import type { LocalVolumes } from "./controllers/local-volume-provisioner/plan-helpers.ts";
 import type { MetricsReader } from "./controllers/horizontalpodautoscaler/metrics.ts";
 import type { Informers } from "./informers.ts";
 
@@ -20,6 +21,8 @@ export interface ControllerManagerConfig {
   readonly rootCa: () => string;
   /** What signs certificate requests, by authority; a controller-manager without one leaves its requests alone. */
   readonly signers?: Partial<Readonly<Record<AuthorityName, CertificateSigner>>>;
+  /** How volumes on nodes' own disks are made. Absent: they are not. */
+  readonly localVolumes?: LocalVolumes;
   /** Where autoscalers get their numbers. Absent: from the API's metrics groups, if somebody serves them. */
   readonly metrics?: MetricsReader;
 }

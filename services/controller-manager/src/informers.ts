@@ -11,6 +11,8 @@ export const BY_NAMESPACE = "namespace";
 /** Pods, by `spec.nodeName`. */
 export const BY_NODE = "node";
 
+export const BY_UID = "uid";
+
 /** Where kubelets say that they are alive. */
 export const NODE_LEASES_NAMESPACE = "kube-node-lease";
 
@@ -18,6 +20,8 @@ export type Informers = ReturnType<typeof startInformers>;
 
 const byNamespace = ({ metadata }: KubernetesObject): readonly string[] =>
   metadata.namespace === undefined ? [] : [metadata.namespace];
+
+const byUid = ({ metadata }: KubernetesObject): readonly string[] => (metadata.uid === undefined ? [] : [metadata.uid]);
 
 const byNode = ({ spec }: Pod): readonly string[] => (spec.nodeName ? [spec.nodeName] : []);
 
@@ -55,7 +59,7 @@ export function startInformers(ports: InformerPorts) {
     certificateSigningRequests: start({ type: resources.certificateSigningRequests }),
     configMaps: start({ type: resources.configMaps }),
     persistentVolumes: start({ type: resources.persistentVolumes }),
-    persistentVolumeClaims: start({ type: resources.persistentVolumeClaims }),
+    persistentVolumeClaims: start({ type: resources.persistentVolumeClaims, indexes: { [BY_UID]: byUid } }),
     storageClasses: start({ type: resources.storageClasses }),
     clusterRoles: start({ type: resources.clusterRoles }),
     podDisruptionBudgets: start({ type: resources.podDisruptionBudgets, indexes: { [BY_NAMESPACE]: byNamespace } }),

@@ -5,7 +5,7 @@ import { runProcess } from "@pilothouse/process";
 import { watchTls } from "@pilothouse/process/tls-files";
 import { leaderSettings, openLeaderDoor } from "@pilothouse/process/leader-door";
 import { signer } from "./adapters/signer.ts";
-import { start } from "./service.ts";
+import { start, type ControllerManagerConfig } from "./service.ts";
 
 await runProcess({
   name: "controller-manager",
@@ -26,6 +26,15 @@ await runProcess({
     "cluster-signing-key-file": { type: "string", help: "Its key." },
     "backbone-signing-cert-file": { type: "string", help: "The same for the authority of etcd and NATS." },
     "backbone-signing-key-file": { type: "string", help: "Its key." },
+    "local-volume-image": {
+      type: "string",
+      help: "Image with mkdir, chmod and rm, with which volumes of provisioner pilothouse.io/local-volume are made; without it they are not.",
+    },
+    "local-volume-dir": {
+      type: "string",
+      help: "Where on every node the directories of those volumes are.",
+      default: "/var/lib/pilothouse/volumes",
+    },
     "root-ca-file": { type: "string", help: "Authority of the API, for the pods' ServiceAccounts.", required: true },
   },
   instance: () => hostname(),
@@ -43,6 +52,7 @@ await runProcess({
       },
       {
         clusterCidr: values["cluster-cidr"],
+        ...localVolumes(values["local-volume-dir"], values["local-volume-image"]),
         rootCa: () => rootCa.current().ca ?? "",
         signers: {
           ...signer("cluster-ca", values["cluster-signing-cert-file"], values["cluster-signing-key-file"], ports.clock),
@@ -59,3 +69,7 @@ await runProcess({
     return service;
   },
 });
+
+function localVolumes(directory: string, image: string | undefined): Pick<ControllerManagerConfig, "localVolumes"> {
+  return image === undefined ? {} : { localVolumes: { directory, image } };
+}

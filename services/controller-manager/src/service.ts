@@ -19,6 +19,7 @@ import { startDisruptionController } from "./controllers/disruption/reconcile.ts
 import { startGarbageCollector } from "./controllers/garbage-collector/reconcile.ts";
 import { startHorizontalPodAutoscalerController } from "./controllers/horizontalpodautoscaler/reconcile.ts";
 import { startJobController } from "./controllers/job/reconcile.ts";
+import { startLocalVolumeProvisioner } from "./controllers/local-volume-provisioner/reconcile.ts";
 import { startNamespaceController } from "./controllers/namespace/reconcile.ts";
 import { startNodeIpamController } from "./controllers/node-ipam/reconcile.ts";
 import { startEndpointsController } from "./controllers/endpoints/reconcile.ts";
@@ -78,6 +79,7 @@ export const controllers: Readonly<Record<string, StartController>> = {
   "node-lifecycle": startNodeLifecycleController,
   "pod-gc": startPodGcController,
   "persistentvolume-binder": startPersistentVolumeBinder,
+  "local-volume-provisioner": startLocalVolumeProvisioner,
   "pvc-protection": startPvcProtectionController,
   "pv-protection": startPvProtectionController,
   "clusterrole-aggregation": startClusterRoleAggregationController,

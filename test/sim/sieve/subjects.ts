@@ -24,6 +24,7 @@ export function controllerManager(...toStart: readonly (string | StartController
             rootCa: () => "CA",
             signers: { "cluster-ca": () => Promise.resolve(CERTIFICATE) },
             metrics: LOAD,
+            localVolumes: { directory: "/volumes", image: "box" },
           },
           started,
         ),

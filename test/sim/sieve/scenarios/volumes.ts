@@ -1,6 +1,8 @@
 /** Claims and volumes that come, find each other, and go. */
-import type { PersistentVolume, PersistentVolumeClaim, Pod } from "@pilothouse/api/types/core-v1";
+import type { Node, PersistentVolume, PersistentVolumeClaim, Pod } from "@pilothouse/api/types/core-v1";
+import type { StorageClass } from "@pilothouse/api/types/storage-v1";
 import { resources, type ApiClient, type KubernetesObject } from "@pilothouse/client";
+import { SELECTED_NODE } from "@pilothouse/kinds/core/volume-binding";
 import type { Scenario } from "../scenario.ts";
 import { controllerManager } from "../subjects.ts";
 import { account, merge, NAMESPACE } from "./acts.ts";
@@ -44,6 +46,33 @@ const user = (client: ApiClient): Promise<Pod> =>
 
 const phase = (name: string, to: string) => (client: ApiClient) =>
   client.patch(resources.persistentVolumes, "", name, merge({ status: { phase: to } }), { subresource: "status" });
+
+/** A class whose volumes are directories of nodes, made once a pod's node is chosen. */
+const localClass = (client: ApiClient) =>
+  client.create<StorageClass>(resources.storageClasses, {
+    metadata: { name: "standard" },
+    provisioner: "pilothouse.io/local-volume",
+    volumeBindingMode: "WaitForFirstConsumer",
+  });
+
+const chooseNode = (name: string) => (client: ApiClient) =>
+  client.patch(
+    resources.persistentVolumeClaims,
+    NAMESPACE,
+    name,
+    merge({ metadata: { annotations: { [SELECTED_NODE]: "a" } } }),
+  );
+
+/** Pods that work on a node's disk succeed. */
+const runHelpers: NonNullable<Scenario["others"]> = ({ objects }, { after }) => {
+  for (const [key, object] of objects) {
+    const { metadata, status } = object as Pod;
+    if (!key.startsWith("/registry/core/pods/") || status?.phase !== "Pending") continue;
+    const { namespace = "", name = "", uid = "" } = metadata;
+    const succeeded = merge({ metadata: { uid }, status: { phase: "Succeeded" } });
+    after(300, (client) => client.patch(resources.pods, namespace, name, succeeded, { subresource: "status" }));
+  }
+};
 
 export const volumes: readonly Scenario[] = [
   {
@@ -92,7 +121,48 @@ export const volumes: readonly Scenario[] = [
       { afterMs: 500, does: "the first is released", run: phase("bound", "Released") },
     ],
   },
+  {
+    name: "local-volume-provisioner",
+    subject: controllerManager(
+      "local-volume-provisioner",
+      "persistentvolume-binder",
+      "pvc-protection",
+      "pv-protection",
+    ),
+    others: runHelpers,
+    end: (objects) => withoutRevisions(namedByClaim(objects)),
+    steps: [
+      {
+        afterMs: 0,
+        does: "makes a node and the account that helpers run as",
+        run: async (client) => {
+          await client.create<Node>(resources.nodes, {
+            metadata: { name: "a", labels: { "kubernetes.io/hostname": "a" } },
+            spec: {},
+          });
+          const metadata = { name: "default", namespace: "kube-system" };
+          await client.create(resources.serviceAccounts, { metadata });
+        },
+      },
+      { afterMs: 100, does: "makes the class", run: localClass },
+      { afterMs: 100, does: "claims for good", run: claim("kept", "1Gi", "standard") },
+      { afterMs: 100, does: "claims for a while", run: claim("dropped", "1Gi", "standard") },
+      { afterMs: 500, does: "a node is chosen for the first", run: chooseNode("kept") },
+      { afterMs: 500, does: "and for the second", run: chooseNode("dropped") },
+      { afterMs: 2_000, does: "deletes the second", run: deleteClaim("dropped") },
+    ],
+  },
 ];
+
+/** A volume's name has its claim's uid, which is another in each run. */
+function namedByClaim(objects: readonly KubernetesObject[]): readonly KubernetesObject[] {
+  let text = JSON.stringify(objects);
+  for (const { kind, metadata } of objects) {
+    if (kind === "PersistentVolumeClaim")
+      text = text.replaceAll(`pvc-${metadata.uid ?? ""}`, `of-${metadata.name ?? ""}`);
+  }
+  return JSON.parse(text) as readonly KubernetesObject[];
+}
 
 /** A volume says at which revision it took its claim. */
 function withoutRevisions(objects: readonly KubernetesObject[]): readonly KubernetesObject[] {

@@ -182,6 +182,16 @@ test("a volume outlives its claim as Released, and a claim that loses its volume
   expect(other.told).toContain("ClaimLost: Bound claim has lost its PersistentVolume. Data on the volume is lost!");
 });
 
+test("a volume that is being deleted is let go by its claim all the same", () => {
+  const world = new World().volume("v").claim("data");
+  world.settle();
+  const volume = world.volumes.get("v") as PersistentVolume;
+  world.volumes.set("v", { ...volume, metadata: { ...volume.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" } });
+  world.claims.delete("data");
+  world.settle();
+  expect(world.state()).toEqual({ v: "Released data" });
+});
+
 test("what is to be deleted with its claim, and nobody can delete, says so", () => {
   const world = new World().volume("v", "1Gi", { persistentVolumeReclaimPolicy: "Delete" }).claim("data");
   world.settle();

@@ -83,7 +83,7 @@ class Binder {
   async #volumeStep(name: string, cause: Cause): Promise<Step | undefined> {
     const { informers } = this.#ports;
     const volume = informers.persistentVolumes.get("", name);
-    if (!volume || volume.metadata.deletionTimestamp !== undefined) return undefined;
+    if (!volume) return undefined;
     const { claimRef } = volume.spec ?? {};
     const claim = claimRef?.uid ? await this.#claim(volume, cause) : undefined;
     const step = planVolume(volume, claim);
