@@ -140,7 +140,7 @@ export const FAULTS: readonly FaultRow[] = [
   },
   {
     name: "clock",
-    what: `one process is started anew with a wall clock that is off (--process; --offset-s N, default ${DEFAULT_OFFSET_S})`,
+    what: `one process' wall clock is off: it is started anew, or if it was so before, it runs on (--process; --offset-s N, default ${DEFAULT_OFFSET_S})`,
     apply: (_lab, machine, options) => offsetClock(machine, processOf(options), options.offsetS ?? DEFAULT_OFFSET_S),
     undo: (_lab, machine) => rightClocks(machine),
     lasts: (_lab, machine) => hasWrongClock(machine),

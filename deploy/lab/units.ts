@@ -25,7 +25,10 @@ export function hasStoppedUnit(machine: LabMachine): boolean {
   return stoppedProcesses(machine).length > 0;
 }
 
-/** The unit is started anew with a wall clock that is off; its monotonic clock is nobody's to change. */
+/**
+ * The unit is started anew with a wall clock that is off; its monotonic clock is nobody's to change. One that was started so before
+ * runs on, and its clock jumps: to see that, begin with an offset of 0.
+ */
 export async function offsetClock(machine: LabMachine, name: string, offsetS: number): Promise<void> {
   const library = fakeTimeLibrary(machine);
   if (library === undefined)
@@ -33,14 +36,20 @@ export async function offsetClock(machine: LabMachine, name: string, offsetS: nu
       `${machine.name} has no libfaketime (Debian's package of that name), without which no clock is off.`,
     );
   const folder = dropInFolder(machine, name);
+  const isNew = !existsSync(join(folder, DROP_IN));
+  writeFileSync(join(machine.root, offsetFile(name)), `${offsetS < 0 ? "-" : "+"}${Math.abs(offsetS)}s\n`);
+  if (!isNew) return;
   mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, DROP_IN), clockDropIn(library, offsetS));
+  writeFileSync(join(folder, DROP_IN), clockDropIn(library, offsetFile(name)));
   await restart(machine, [name]);
 }
 
 export async function rightClocks(machine: LabMachine): Promise<void> {
   const names = namesWithWrongClock(machine);
-  for (const name of names) rmSync(join(dropInFolder(machine, name), DROP_IN));
+  for (const name of names) {
+    rmSync(join(dropInFolder(machine, name), DROP_IN));
+    rmSync(join(machine.root, offsetFile(name)), { force: true });
+  }
   if (names.length > 0 && initOf(machine) !== undefined) await restart(machine, names);
 }
 
@@ -48,13 +57,17 @@ export function hasWrongClock(machine: LabMachine): boolean {
   return namesWithWrongClock(machine).length > 0;
 }
 
-export function clockDropIn(library: string, offsetS: number): string {
-  const sign = offsetS < 0 ? "-" : "+";
+/** The offset lies in a file that the library reads again each second. */
+export function clockDropIn(library: string, file: string): string {
   return `[Service]
 Environment=LD_PRELOAD=${library}
-Environment=FAKETIME=${sign}${Math.abs(offsetS)}s
+Environment=FAKETIME_TIMESTAMP_FILE=${file} FAKETIME_CACHE_DURATION=1
 Environment=FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1
 `;
+}
+
+function offsetFile(name: string): string {
+  return `/etc/lab-clock-${name}`;
 }
 
 function unitOf(name: string): string {

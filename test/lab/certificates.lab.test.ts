@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { systemClock } from "@pilothouse/clock/system";
 import { requireLab, thisLab } from "../../deploy/lab/lab.ts";
+import { answerOf } from "../soak/machines/ssh.ts";
 import { observe } from "./observer.ts";
 import { ensureProvisioned, expectNothingToChange, kubectl, playbook } from "./provisioned.ts";
 
@@ -26,3 +27,30 @@ test("the authorities are replaced under a writer that never fails", { timeout: 
   rmSync(old);
   await expectNothingToChange();
 });
+
+test(
+  "a machine that is to look for due certificates more often does so from then on",
+  { timeout: PATIENCE_MS },
+  async () => {
+    const { layout, machines } = requireLab(thisLab());
+    const nextLooks = async (): Promise<readonly number[]> => {
+      const script =
+        "systemctl show --property=NextElapseUSecMonotonic --value pilothouse-certificates.timer; cut -d. -f1 /proc/uptime";
+      const told = await Promise.all(machines.map((machine) => answerOf(layout, machine, script)));
+      return told.map((text) => secondsOf(text.split("\n")[0] ?? "") - Number(text.split("\n")[1]));
+    };
+    await playbook("certificates", "-e", "pilothouse_certificate_check=90s");
+    for (const seconds of await nextLooks()) expect(seconds).toBeLessThan(7 * 60);
+    await playbook("certificates");
+    await expectNothingToChange();
+  },
+);
+
+/** `1h 2min 3.4s`, as systemd tells spans of time. */
+function secondsOf(span: string): number {
+  const units: Readonly<Record<string, number>> = { d: 86_400, h: 3_600, min: 60, s: 1, ms: 0.001, us: 0 };
+  return [...span.matchAll(/([\d.]+)(d|h|min|ms|us|s)\b/g)].reduce(
+    (sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ""] ?? NaN),
+    0,
+  );
+}

@@ -42,10 +42,12 @@ test("a process' clock is off until that is undone, or the lab says why it canno
   }
   await until("it runs anew", async () => ![before, 0].includes(await pidOf(PROCESS)), 30_000);
   expect(lasting()).toContain(`clock ${MACHINE}`);
-  expect(await asked(`tr '\\0' '\\n' < /proc/${await pidOf(PROCESS)}/environ | grep ^FAKETIME=`)).toBe(
-    "FAKETIME=+3600s",
-  );
+  expect(await asked(`cat /etc/lab-clock-${PROCESS}`)).toBe("+3600s");
   expect(await asked(`grep -c libfaketime /proc/${await pidOf(PROCESS)}/maps`)).not.toBe("0");
+  const late = await pidOf(PROCESS);
+  await apply("clock", { process: PROCESS, offsetS: -3_600 });
+  expect(await asked(`cat /etc/lab-clock-${PROCESS}`)).toBe("-3600s");
+  expect(await pidOf(PROCESS)).toBe(late);
   await undo("clock");
   await until(
     "it runs with the right clock",
