@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { systemClock, systemIds } from "@pilothouse/clock/system";
 import { inParallel } from "@pilothouse/controller";
 import { criRuntime } from "@pilothouse/runtime-cri";
+import { cniResultsOf } from "../cluster/cni-results.ts";
 import { readChoices, thisLayout } from "../cluster/clone.ts";
 import { ExplainedError } from "../cluster/errors.ts";
 import { cgroupProcesses, removeCgroups, removeNetworking, unmountBelow } from "../cluster/host.ts";
@@ -40,6 +41,7 @@ await runCommand(async () => {
     await removeNetworking(layout, choices);
     removeCgroups(layout.cgroup);
     rmSync(layout.runtime, { recursive: true, force: true });
+    for (const path of cniResultsOf(layout.bridge)) rmSync(path, { force: true });
     for (const folder of SHARED_FOLDERS) removeIfEmpty(folder);
   });
   if (!flags["keep-data"])

@@ -2,9 +2,10 @@
  * The story of a user's own introduction to Kubernetes, on a real cluster made by `up`, with the real kubectl. The chapters
  * stand on each other; docs/first-steps.md tells the same story to a newcomer.
  */
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cniResultsOf } from "../../deploy/cluster/cni-results.ts";
 import { ensureNetns } from "../../deploy/cluster/host.ts";
 import { markedProcesses } from "../../deploy/cluster/marked-processes.ts";
 import { CommandFailed, startOnNode, testCluster } from "../harness/cluster.ts";
@@ -82,8 +83,6 @@ async function underLoad(work: () => Promise<void>): Promise<{ answered: number;
   }
   return JSON.parse(await load.stop()) as { answered: number; failed: number; failures: string[] };
 }
-
-const cniResultsBefore = cniResults();
 
 beforeAll(async () => {
   process.stdout.write(await cluster.up());
@@ -364,15 +363,9 @@ describe("down", () => {
     expect(traces.filter((path) => existsSync(path))).toEqual([]);
     expect(markedProcesses(layout.id, { descendants: true })).toEqual([]);
     expect(readFileSync("/proc/self/mounts", "utf8")).not.toContain(layout.id);
-    expect(cniResults()).toEqual(cniResultsBefore);
+    expect(cniResultsOf(layout.bridge)).toEqual([]);
   });
 });
-
-/** What CNI remembers of sandboxes, in a folder that all of the machine share. */
-function cniResults(): readonly string[] {
-  const folder = "/var/lib/cni/results";
-  return existsSync(folder) ? readdirSync(folder).sort() : [];
-}
 
 async function apiIsReady(): Promise<boolean> {
   return (await kubectl("get --raw /readyz").catch(() => "")) === "ok";

@@ -71,6 +71,7 @@ beforeAll(async () => {
         ...backbone,
       ]),
     );
+  await until("one of them leads", async () => (await leader()) !== undefined, 30_000);
 });
 
 afterAll(async () => {
