@@ -8,6 +8,7 @@ import type * as certificatesV1 from "@pilothouse/api/types/certificates-v1";
 import type * as coordinationV1 from "@pilothouse/api/types/coordination-v1";
 import type * as coreV1 from "@pilothouse/api/types/core-v1";
 import type * as discoveryV1 from "@pilothouse/api/types/discovery-v1";
+import type * as networkingV1 from "@pilothouse/api/types/networking-v1";
 import type * as nodeV1 from "@pilothouse/api/types/node-v1";
 import type * as policyV1 from "@pilothouse/api/types/policy-v1";
 import type * as rbacV1 from "@pilothouse/api/types/rbac-v1";
@@ -68,6 +69,8 @@ export const resources = {
     version: "v2",
   },
   podDisruptionBudgets: grouped<policyV1.PodDisruptionBudget>("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
+  serviceCidrs: grouped<networkingV1.ServiceCIDR>("networking.k8s.io", "servicecidrs", "ServiceCIDR", false),
+  ipAddresses: grouped<networkingV1.IPAddress>("networking.k8s.io", "ipaddresses", "IPAddress", false),
   roles: grouped<rbacV1.Role>(RBAC, "roles", "Role"),
   roleBindings: grouped<rbacV1.RoleBinding>(RBAC, "rolebindings", "RoleBinding"),
   clusterRoles: grouped<rbacV1.ClusterRole>(RBAC, "clusterroles", "ClusterRole", false),

@@ -10,7 +10,7 @@ import type { Bus } from "@pilothouse/bus";
 import { sleep, type Clock, type TimeAndChance } from "@pilothouse/clock";
 import type { Crypto } from "@pilothouse/crypto";
 import { StatusError } from "@pilothouse/errors";
-import { kinds, views } from "@pilothouse/kinds";
+import { kinds, views, type KindDefinition } from "@pilothouse/kinds";
 import { Scope } from "@pilothouse/lifecycle";
 import { StoreUnavailable, type Store } from "@pilothouse/store";
 import { readRvBase } from "@pilothouse/store/rv-base";
@@ -36,12 +36,15 @@ import { createHandler, type Handler } from "./flows/handle.ts";
 import { listFlow } from "./flows/reads/list.ts";
 import type { NodeProxy } from "./flows/node-proxy.ts";
 import { createObjectStore } from "./flows/writes/object-store.ts";
+import { keepDefaultServiceCidr } from "./flows/upkeep/default-service-cidr.ts";
+import { keepRepaired, type RepairDeps } from "./flows/upkeep/repair.ts";
 import { keepOwnEndpoints } from "./flows/upkeep/own-endpoints.ts";
 import { startPublishing } from "./flows/bus/publish.ts";
 import { getFlow } from "./flows/reads/read.ts";
 import { VERSION } from "./flows/system-paths.ts";
 import { Turns } from "./flows/turns.ts";
 import { watchFlow } from "./flows/reads/watch.ts";
+import { known } from "./registry/known.ts";
 import { virtualKinds } from "./registry/virtual-kinds.ts";
 
 export interface ApiserverPorts {
@@ -112,7 +115,7 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
     objects,
     cached,
     time,
-    allocations: createAllocations(store, random.fork("allocations"), serviceRange),
+    allocations: createAllocations({ store, cached, time: { ...time, random: random.fork("allocations") }, rvBase }),
     beside,
     charges: createCharges({ cached, clock, beside }),
     turns: new Turns(),
@@ -178,6 +181,8 @@ export async function start(ports: ApiserverPorts, config: ApiserverConfig): Pro
   isBootstrapped = true;
   startPublishing({ bus, cache, clock }, { apiserver: config.name, kinds }, scope);
   startCompacting({ store, clock, log }, scope, config.compactionIntervalMs);
+  keepDefaultServiceCidr(writes, telemetry, serviceRange, scope);
+  keepRepaired({ ...writes, store, rvBase, onAddressGone: hearGone(cache, known.ipAddresses.kind) }, telemetry, scope);
   keepOwnEndpoints(
     { ...writes, store },
     telemetry,
@@ -222,6 +227,18 @@ async function onceStoreAnswers<T>(
     }
     await sleep(clock, STORE_RETRY_MS, scope.signal);
   }
+}
+
+/** Tells the name of each object of a kind that is deleted. */
+function hearGone(cache: WatchCache, wanted: KindDefinition): RepairDeps["onAddressGone"] {
+  return (hear) =>
+    cache.listen({
+      onChanges(kind, changes) {
+        if (kind !== wanted) return;
+        for (const { type, entry } of changes) if (type === "DELETED") hear(entry.name);
+      },
+      onEpoch() {},
+    });
 }
 
 /** The cache hears of every revision written or found here: a stream that misses one is broken (C7). */

@@ -52,6 +52,8 @@ export function startInformers(ports: InformerPorts) {
     services: start({ type: resources.services, indexes: { [BY_NAMESPACE]: byNamespace } }),
     endpointSlices: start({ type: resources.endpointSlices, indexes: byOwnership }),
     endpoints: start({ type: resources.endpoints }),
+    serviceCidrs: start({ type: resources.serviceCidrs }),
+    ipAddresses: start({ type: resources.ipAddresses }),
     nodes: start({ type: resources.nodes }),
     nodeLeases: start({ type: resources.leases, namespace: NODE_LEASES_NAMESPACE }),
     namespaces: start({ type: resources.namespaces }),

@@ -34,6 +34,7 @@ import { startReplicaSetController, startReplicationController } from "./control
 import { startResourceQuotaController } from "./controllers/resourcequota/reconcile.ts";
 import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
 import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
+import { startServiceCidrController } from "./controllers/service-cidr/reconcile.ts";
 import { startTtlAfterFinishedController } from "./controllers/ttl-after-finished/reconcile.ts";
 import { startStatefulSetController } from "./controllers/statefulset/reconcile.ts";
 import type { ControllerManagerConfig, ControllerPorts } from "./controller-ports.ts";
@@ -71,6 +72,7 @@ export const controllers: Readonly<Record<string, StartController>> = {
   endpointslice: startEndpointSliceController,
   "endpointslice-mirroring": startEndpointSliceMirroringController,
   endpoints: startEndpointsController,
+  "service-cidr": startServiceCidrController,
   "node-ipam": startNodeIpamController,
   serviceaccount: startServiceAccountController,
   "root-ca": startRootCaController,

@@ -2,6 +2,7 @@
 import type {
   ConfigMap,
   Endpoints,
+  Event,
   LimitRange,
   Namespace,
   Node,
@@ -15,7 +16,7 @@ import type {
 import type { IngressClass } from "@pilothouse/api/types/networking-v1";
 import type { RuntimeClass } from "@pilothouse/api/types/node-v1";
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
-import type { ServiceCIDR } from "@pilothouse/api/types/networking-v1";
+import type { IPAddress, ServiceCIDR } from "@pilothouse/api/types/networking-v1";
 import type { PodDisruptionBudget } from "@pilothouse/api/types/policy-v1";
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "@pilothouse/api/types/rbac-v1";
 import type { PriorityClass } from "@pilothouse/api/types/scheduling-v1";
@@ -35,8 +36,10 @@ export const known = {
   pods: knownKind<Pod>("", "pods"),
   configMaps: knownKind<ConfigMap>("", "configmaps"),
   secrets: knownKind<Secret>("", "secrets"),
+  events: knownKind<Event>("", "events"),
   services: knownKind<Service>("", "services"),
   endpoints: knownKind<Endpoints>("", "endpoints"),
+  ipAddresses: knownKind<IPAddress>("networking.k8s.io", "ipaddresses"),
   serviceCidrs: knownKind<ServiceCIDR>("networking.k8s.io", "servicecidrs"),
   serviceAccounts: knownKind<ServiceAccount>("", "serviceaccounts"),
   resourceQuotas: knownKind<ResourceQuota>("", "resourcequotas"),

@@ -101,7 +101,37 @@ const mirrored: readonly Step[] = [
   },
 ];
 
+/** With its protection, where it is to be deleted: what is deleted before the controller has seen it goes at once. */
+const range =
+  (name: string, cidr: string, ...finalizers: string[]) =>
+  (client: ApiClient) =>
+    client.create(resources.serviceCidrs, { metadata: { name, finalizers }, spec: { cidrs: [cidr] } });
+
+const PROTECTED = "networking.k8s.io/service-cidr-finalizer";
+
+const removeRange = (name: string) => (client: ApiClient) => client.delete(resources.serviceCidrs, "", name);
+
+const at = (name: string, clusterIP: string) => (client: ApiClient) =>
+  client.create(resources.services, {
+    metadata: { name, namespace: NAMESPACE },
+    spec: { clusterIP, ports: [{ port: 80 }] },
+  });
+
+const ranges: readonly Step[] = [
+  { afterMs: 0, does: "makes a range", run: range("used", "198.51.100.0/27", PROTECTED) },
+  { afterMs: 300, does: "makes another", run: range("unused", "198.51.100.32/27", PROTECTED) },
+  { afterMs: 500, does: "uses the first", run: at("user", "198.51.100.5") },
+  { afterMs: 500, does: "deletes it nevertheless", run: removeRange("used") },
+  { afterMs: 500, does: "deletes the other", run: removeRange("unused") },
+  { afterMs: 500, does: "ends the use", run: (client) => client.delete(resources.services, NAMESPACE, "user") },
+  { afterMs: 500, does: "makes a range again", run: range("inner", "198.51.100.64/27", PROTECTED) },
+  { afterMs: 100, does: "makes one around it", run: range("outer", "198.51.100.0/24") },
+  { afterMs: 500, does: "uses both", run: at("other", "198.51.100.70") },
+  { afterMs: 500, does: "deletes the inner one", run: removeRange("inner") },
+];
+
 export const services: readonly Scenario[] = [
+  { name: "service-cidr", subject: controllerManager("service-cidr"), steps: ranges },
   {
     name: "endpointslice-mirroring",
     subject: controllerManager("endpointslice-mirroring"),

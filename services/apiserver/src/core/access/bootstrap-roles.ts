@@ -139,6 +139,12 @@ const CONTROLLERS: Readonly<Record<string, readonly PolicyRule[]>> = {
     rule(["create", "delete", "list", "patch", "watch"], [""], ["pods"]),
     EVENTS,
   ],
+  "service-cidrs-controller": [
+    rule(["get", "list", "patch", "update", "watch"], ["networking.k8s.io"], ["servicecidrs"]),
+    rule(["patch", "update"], ["networking.k8s.io"], ["servicecidrs/finalizers", "servicecidrs/status"]),
+    rule(["get", "list", "watch"], ["networking.k8s.io"], ["ipaddresses"]),
+    EVENTS,
+  ],
   "ttl-after-finished-controller": [rule(["delete", "get", "list", "watch"], ["batch"], ["jobs"]), EVENTS],
 };
 

@@ -3,15 +3,13 @@
  * when several apiservers do it at once: each object is created only if it is absent.
  */
 import type { Service } from "@pilothouse/api/types/core-v1";
-import type { Condition } from "@pilothouse/api/types/meta-v1";
-import type { ServiceCIDR } from "@pilothouse/api/types/networking-v1";
 import type { ClusterRole, PolicyRule } from "@pilothouse/api/types/rbac-v1";
 import { isStatus } from "@pilothouse/errors";
 import { sameValue } from "@pilothouse/kinds/field-errors";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import { SYSTEM_PRIORITY_CLASSES } from "@pilothouse/kinds/scheduling/priority-class";
 import type { Telemetry } from "@pilothouse/telemetry";
-import { covers, MASTERS } from "../../core/access/authorize.ts";
+import { covers } from "../../core/access/authorize.ts";
 import {
   bootstrapClusterRoleBindings,
   bootstrapClusterRoles,
@@ -19,12 +17,13 @@ import {
   bootstrapRoles,
 } from "../../core/access/bootstrap-roles.ts";
 import type { RequestContext } from "../../core/model.ts";
-import { wholeSeconds } from "../../core/delete-rules.ts";
 import { addressAt, DNS_OFFSET, KUBERNETES_OFFSET, type AddressRange } from "../../core/service-addresses.ts";
 import { known } from "../../registry/known.ts";
 import { createObject } from "../writes/create.ts";
 import { change } from "../writes/update.ts";
 import type { WriteDeps } from "../writes/write-deps.ts";
+import { ensureDefaultServiceCidr } from "./default-service-cidr.ts";
+import { internalContext } from "./internal-context.ts";
 
 export interface BootstrapOptions {
   readonly serviceRange: AddressRange;
@@ -67,49 +66,12 @@ export async function bootstrap(
     for (const object of bootstrapClusterRoleBindings()) await ensure(known.clusterRoleBindings.kind, erased(object));
     for (const object of bootstrapRoles()) await ensure(known.roles.kind, erased(object));
     for (const object of bootstrapRoleBindings()) await ensure(known.roleBindings.kind, erased(object));
-    await ensure(known.serviceCidrs.kind, erased(defaultServiceCidr(options)));
-    await tellReady(deps, asApiserver(known.serviceCidrs.kind, "", DEFAULT_SERVICE_CIDR));
+    await ensureDefaultServiceCidr(deps, telemetry, options.serviceRange, signal);
     await ensure(known.services.kind, erased(kubernetesService(options)));
     if (options.withClusterDns) await ensure(known.services.kind, erased(dnsService(options)));
   } finally {
     span.end();
   }
-}
-
-/** A context for what the apiserver does by itself. */
-export function internalContext(
-  span: RequestContext["span"],
-  kind: KindDefinition,
-  namespace: string,
-  name: string,
-  signal: AbortSignal,
-): RequestContext {
-  return {
-    request: {
-      method: "",
-      path: "",
-      query: new URLSearchParams(),
-      headers: {},
-      body: new Uint8Array(),
-      peer: { address: "" },
-      signal,
-    },
-    info: {
-      isResourceRequest: true,
-      verb: "update",
-      group: kind.group,
-      version: kind.version,
-      namespace,
-      resource: kind.resource,
-      subresource: "",
-      name,
-      rest: [],
-    },
-    user: { name: "system:apiserver", groups: [MASTERS] },
-    span,
-    kind,
-    warn: () => {},
-  };
 }
 
 /** A newer version may bring a role more rights; what an administrator added stays, and `autoupdate: "false"` is heeded. */
@@ -136,38 +98,6 @@ function withMissing(role: ApiObject, { rules: wanted, metadata, aggregationRule
     ...(gathers ? { aggregationRule } : {}),
     rules: [...rules, ...missing],
   };
-}
-
-const DEFAULT_SERVICE_CIDR = "kubernetes";
-
-/** The range of which every Service gets its address, as an object that others can read. */
-function defaultServiceCidr({ serviceRange }: BootstrapOptions): ServiceCIDR {
-  return {
-    apiVersion: "networking.k8s.io/v1",
-    kind: "ServiceCIDR",
-    metadata: { name: DEFAULT_SERVICE_CIDR },
-    spec: { cidrs: [serviceRange.cidr] },
-  };
-}
-
-/** Says once that the default range is in use. */
-async function tellReady(deps: WriteDeps, context: RequestContext): Promise<void> {
-  const { kind, info } = context;
-  if (!kind) return;
-  const isReady = ({ status }: ServiceCIDR): boolean =>
-    (status?.conditions ?? []).some((condition) => condition.type === "Ready" && condition.status === "True");
-  const stored = await deps.objects.read(kind, "", info.name);
-  if (!stored || isReady(stored.object as unknown as ServiceCIDR)) return;
-  const condition: Condition = {
-    type: "Ready",
-    status: "True",
-    lastTransitionTime: wholeSeconds(deps.time.clock.now()),
-    reason: "",
-    message: "Kubernetes default Service CIDR is ready",
-  };
-  const options = { dryRun: false, fieldManager: MANAGER, fieldValidation: "Ignore", force: undefined } as const;
-  const asStatus = { ...context, info: { ...info, subresource: "status" } };
-  await change(deps, asStatus, kind, { options, next: (old) => ({ ...old(), status: { conditions: [condition] } }) });
 }
 
 function kubernetesService({ serviceRange, securePort }: BootstrapOptions): Service {

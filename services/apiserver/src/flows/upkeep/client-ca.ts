@@ -8,7 +8,7 @@ import { known } from "../../registry/known.ts";
 import { createObject } from "../writes/create.ts";
 import { change } from "../writes/update.ts";
 import type { WriteDeps } from "../writes/write-deps.ts";
-import { internalContext } from "./bootstrap.ts";
+import { internalContext } from "./internal-context.ts";
 
 const NAME = "extension-apiserver-authentication";
 const NAMESPACE = "kube-system";

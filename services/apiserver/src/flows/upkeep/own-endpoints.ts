@@ -9,7 +9,7 @@ import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
 import type { Scope } from "@pilothouse/lifecycle";
 import { prefixRange, StoreUnavailable, type Store } from "@pilothouse/store";
 import type { Telemetry } from "@pilothouse/telemetry";
-import { internalContext } from "./bootstrap.ts";
+import { internalContext } from "./internal-context.ts";
 import { change } from "../writes/update.ts";
 import type { WriteDeps } from "../writes/write-deps.ts";
 

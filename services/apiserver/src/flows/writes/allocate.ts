@@ -1,102 +1,134 @@
 /**
- * Cluster IPs and node ports of Services. Each is a key in the store, put in the transaction that writes the Service and
- * deleted in the one that deletes it: no two apiservers can give the same one away, and none is ever lost.
+ * Cluster IPs and node ports of Services. Each is held in the transaction that writes the Service and given back in the one
+ * that deletes it: no two apiservers can give the same one away, and none is ever lost.
  */
 import type { Service } from "@pilothouse/api/types/core-v1";
-import type { Random } from "@pilothouse/clock";
 import { internalError, invalid, type FieldError, type StatusError } from "@pilothouse/errors";
-import type { Compare, Store, StoreOp } from "@pilothouse/store";
-import { prefixRange } from "@pilothouse/store";
+import type { Compare, StoreOp } from "@pilothouse/store";
+import type { TraceContext } from "@pilothouse/telemetry";
 import type { WriteCause } from "../../core/model.ts";
 import {
-  ADDRESS_ALLOCATIONS,
-  addressAt,
-  dynamicOffset,
-  heldKeys,
+  addressKey,
+  heldAddresses,
+  heldPorts,
+  holderValue,
   NODE_PORTS,
   PORT_ALLOCATIONS,
+  portKey,
   wantsClusterIp,
   wantsHealthCheckPort,
   wantsNodePorts,
-  type AddressRange,
 } from "../../core/service-addresses.ts";
+import { addressPool, inRange, takenAddress, type Chosen } from "./address-pool.ts";
+import { DRAWS, takenUnder, type AllocationPorts } from "./allocation-keys.ts";
+import { together } from "./beside.ts";
+import { holdAddress, ipAddressKey, releaseAddress } from "./hold-address.ts";
 
 /** What a write of a Service holds and releases beside the object. */
 export interface Reservation {
   readonly alongside: WriteCause["alongside"];
-  /** The error when the transaction found this key taken; undefined when it was our choice: reserve again. */
+  /** The error when the transaction found this key taken; undefined when it was our choice, or a guess: reserve again. */
   refusal(key: string): StatusError | undefined;
+  /** Takes out of the Service what was drawn for it, so that it is drawn anew. In place. */
+  forget(): void;
+}
+
+/** For whom, and by what cause. */
+export interface Allocating {
+  readonly trace: TraceContext;
+  readonly signal?: AbortSignal;
 }
 
 export interface Allocations {
   /** Sets the Service's cluster IP and node ports in place. */
-  reserve(service: Service, old: Service | undefined): Promise<Reservation>;
+  reserve(service: Service, old: Service | undefined, by: Allocating): Promise<Reservation>;
   /** For a delete. */
-  release(service: Service): Reservation;
+  release(service: Service, by: Allocating): WriteCause["alongside"];
 }
 
-/** After this many unlucky draws all allocations are read. */
-const DRAWS = 8;
-
-export function createAllocations(store: Store, random: Random, range: AddressRange): Allocations {
-  const isFree = async (key: string): Promise<boolean> => (await store.get(key)).entry === undefined;
-  const draw = async (prefix: string, candidate: (chance: number) => string, all: () => Iterable<string>) => {
-    for (let i = 0; i < DRAWS; i++) {
-      const drawn = candidate(random.next());
-      if (await isFree(`${prefix}${drawn}`)) return drawn;
-    }
-    const taken = await takenUnder(store, prefix);
-    for (const name of all()) if (!taken.has(name)) return name;
-    return undefined;
-  };
-  const drawAddress = async (): Promise<string> => {
-    const found = await draw(
-      ADDRESS_ALLOCATIONS,
-      (chance) => addressAt(range, dynamicOffset(range, chance)),
-      () => allAddresses(range),
-    );
-    if (found === undefined) throw internalError("failed to allocate a serviceIP: range is full");
-    return found;
-  };
-  const drawPort = async (used: ReadonlySet<number>): Promise<number> => {
-    const count = NODE_PORTS.last - NODE_PORTS.first + 1;
-    for (let i = 0; i < DRAWS; i++) {
-      const found = await draw(
-        PORT_ALLOCATIONS,
-        (chance) => String(NODE_PORTS.first + Math.floor(chance * count)),
-        allPorts,
-      );
-      if (found === undefined) break;
-      if (!used.has(Number(found))) return Number(found);
-    }
-    throw internalError("failed to allocate a nodePort: range is full");
-  };
-
+export function createAllocations(ports: AllocationPorts): Allocations {
+  const pool = addressPool(ports);
+  const portOf = portDrawer(ports);
   return {
-    async reserve(service, old) {
-      const given = new Set(heldKeys(service));
-      const problems = rangeProblems(service, old, range);
+    async reserve(service, old, by) {
+      const given = { addresses: new Set(heldAddresses(service)), ports: new Set(heldPorts(service)) };
+      const before = new Set(old ? heldAddresses(old) : []);
+      const problems = portRangeProblems(service);
       if (problems.length > 0) throw invalidService(service, problems);
+      let chosen: Chosen | undefined;
       if (wantsClusterIp(service)) {
-        service.spec.clusterIP ||= await drawAddress();
-        if ((service.spec.clusterIPs ?? []).length === 0) service.spec.clusterIPs = [service.spec.clusterIP];
+        const { clusterIP } = service.spec;
+        if (!clusterIP) chosen = await pool.draw(by.signal);
+        else if (!before.has(clusterIP)) chosen = await pool.find(service, clusterIP, by.signal);
+        if (chosen) service.spec.clusterIP = chosen.address;
+        if ((service.spec.clusterIPs ?? []).length === 0) service.spec.clusterIPs = [service.spec.clusterIP ?? ""];
       } else if (service.spec.clusterIP === "None") service.spec.clusterIPs = ["None"];
       if (service.spec.type !== "ExternalName") {
         service.spec.ipFamilies ??= ["IPv4"];
         service.spec.ipFamilyPolicy ??= "SingleStack";
       }
-      await fillPorts(service, drawPort);
-      return reservation(service, old, given);
+      await fillPorts(service, portOf);
+      const after = new Set(heldAddresses(service));
+      const alongside = together(
+        ...[...after].filter((at) => !before.has(at)).map((at) => holdAddress(ports, at, service, by.trace)),
+        ...(old ? [...before].filter((at) => !after.has(at)) : []).map((at) =>
+          releaseAddress(ports, at, old as Service, by.trace),
+        ),
+        chosen && inRange(chosen, ports.rvBase),
+        portChanges(service, old),
+      );
+      return {
+        alongside,
+        refusal: (key) => {
+          const problem = takenProblem(service, key, given);
+          return problem && invalidService(service, [problem]);
+        },
+        forget: () => forgetDrawn(service, given),
+      };
     },
 
-    release: (service) => ({
-      alongside: { compares: [], ops: heldKeys(service).map((key) => ({ op: "delete", key })) },
-      refusal: () => undefined,
-    }),
+    release: (service, { trace }) =>
+      together(
+        ...heldAddresses(service).map((address) => releaseAddress(ports, address, service, trace)),
+        portChanges(undefined, service),
+      ),
   };
 }
 
-async function fillPorts(service: Service, drawPort: (used: ReadonlySet<number>) => Promise<number>): Promise<void> {
+/** What the user asked for by number. */
+interface Given {
+  readonly addresses: ReadonlySet<string>;
+  readonly ports: ReadonlySet<number>;
+}
+
+function forgetDrawn({ spec }: Service, given: Given): void {
+  if (spec.clusterIP && spec.clusterIP !== "None" && !given.addresses.has(spec.clusterIP)) {
+    delete spec.clusterIP;
+    delete spec.clusterIPs;
+  }
+  for (const port of spec.ports ?? []) if (!given.ports.has(port.nodePort ?? 0)) delete port.nodePort;
+  if (!given.ports.has(spec.healthCheckNodePort ?? 0)) delete spec.healthCheckNodePort;
+}
+
+type DrawPort = (used: ReadonlySet<number>) => Promise<number>;
+
+function portDrawer({ store, time }: AllocationPorts): DrawPort {
+  const { random } = time;
+  const count = NODE_PORTS.last - NODE_PORTS.first + 1;
+  return async (used) => {
+    for (let i = 0; i < DRAWS; i++) {
+      const drawn = NODE_PORTS.first + Math.floor(random.next() * count);
+      if (!used.has(drawn) && (await store.get(portKey(drawn))).entry === undefined) return drawn;
+    }
+    const taken = await takenUnder(store, PORT_ALLOCATIONS);
+    for (let port: number = NODE_PORTS.first; port <= NODE_PORTS.last; port++) {
+      if (!used.has(port) && !taken.has(String(port))) return port;
+    }
+    throw internalError("failed to allocate a nodePort: range is full");
+  };
+}
+
+async function fillPorts(service: Service, drawPort: DrawPort): Promise<void> {
   const used = new Set((service.spec.ports ?? []).map(({ nodePort }) => nodePort ?? 0));
   if (wantsNodePorts(service)) {
     for (const port of service.spec.ports ?? []) {
@@ -110,38 +142,24 @@ async function fillPorts(service: Service, drawPort: (used: ReadonlySet<number>)
   if (wantsHealthCheckPort(service)) service.spec.healthCheckNodePort ||= await drawPort(used);
 }
 
-function reservation(service: Service, old: Service | undefined, given: ReadonlySet<string>): Reservation {
-  const before = new Set(old ? heldKeys(old) : []);
-  const after = new Set(heldKeys(service));
-  const added = [...after].filter((key) => !before.has(key));
-  const released = [...before].filter((key) => !after.has(key));
-  const { namespace = "", name = "", uid = "" } = service.metadata;
-  const value = Buffer.from(JSON.stringify({ namespace, name, uid }));
-  const compares = added.map((key): Compare => ({ key, target: "modRevision", equals: 0 }));
-  const ops = [
-    ...added.map((key): StoreOp => ({ op: "put", key, value })),
-    ...released.map((key): StoreOp => ({ op: "delete", key })),
-  ];
+/** Holds what is new, and gives back what is no longer needed. */
+function portChanges(service: Service | undefined, old: Service | undefined): WriteCause["alongside"] {
+  const before = new Set(old ? heldPorts(old) : []);
+  const after = new Set(service ? heldPorts(service) : []);
+  const added = [...after].filter((port) => !before.has(port)).map(portKey);
+  const released = [...before].filter((port) => !after.has(port)).map(portKey);
   return {
-    alongside: { compares, ops },
-    refusal: (key) => (given.has(key) ? invalidService(service, [takenProblem(service, key)]) : undefined),
+    compares: added.map((key): Compare => ({ key, target: "modRevision", equals: 0 })),
+    ops: [
+      ...added.map((key): StoreOp => ({ op: "put", key, value: holderValue(service as Service) })),
+      ...released.map((key): StoreOp => ({ op: "delete", key })),
+    ],
   };
 }
 
-function rangeProblems(service: Service, old: Service | undefined, range: AddressRange): FieldError[] {
+function portRangeProblems(service: Service): FieldError[] {
+  if (!wantsNodePorts(service)) return [];
   const problems: FieldError[] = [];
-  const { clusterIP } = service.spec;
-  if (wantsClusterIp(service) && clusterIP && clusterIP !== old?.spec.clusterIP && !range.holds(clusterIP)) {
-    problems.push({
-      type: "FieldValueInvalid",
-      field: "spec.clusterIPs",
-      value: service.spec.clusterIPs ?? [clusterIP],
-      detail:
-        `failed to allocate IP ${clusterIP}: the provided IP (${clusterIP}) is not in the valid range. ` +
-        `The range of valid IPs is ${range.cidr}`,
-    });
-  }
-  if (!wantsNodePorts(service)) return problems;
   for (const [index, { nodePort }] of (service.spec.ports ?? []).entries()) {
     if (!nodePort || (nodePort >= NODE_PORTS.first && nodePort <= NODE_PORTS.last)) continue;
     problems.push({
@@ -154,39 +172,21 @@ function rangeProblems(service: Service, old: Service | undefined, range: Addres
   return problems;
 }
 
-function takenProblem(service: Service, key: string): FieldError {
-  if (key.startsWith(ADDRESS_ALLOCATIONS)) {
-    const address = key.slice(ADDRESS_ALLOCATIONS.length);
-    const detail = `failed to allocate IP ${address}: provided IP is already allocated`;
-    return { type: "FieldValueInvalid", field: "spec.clusterIPs", value: service.spec.clusterIPs ?? [address], detail };
+/** Undefined for a key that the user did not ask for. */
+function takenProblem(service: Service, key: string, given: Given): FieldError | undefined {
+  const name = key.slice(key.lastIndexOf("/") + 1);
+  const detail = "provided port is already allocated";
+  if (key === portKey(name)) {
+    const taken = Number(name);
+    if (!given.ports.has(taken)) return undefined;
+    const index = (service.spec.ports ?? []).findIndex(({ nodePort }) => nodePort === taken);
+    const field = index < 0 ? "spec.healthCheckNodePort" : `spec.ports[${index}].nodePort`;
+    return { type: "FieldValueInvalid", field, value: taken, detail };
   }
-  const taken = Number(key.slice(PORT_ALLOCATIONS.length));
-  const index = (service.spec.ports ?? []).findIndex(({ nodePort }) => nodePort === taken);
-  const field = index < 0 ? "spec.healthCheckNodePort" : `spec.ports[${index}].nodePort`;
-  return { type: "FieldValueInvalid", field, value: taken, detail: "provided port is already allocated" };
+  const isAddress = key === addressKey(name) || key === ipAddressKey(name);
+  return isAddress && given.addresses.has(name) ? takenAddress(service, name) : undefined;
 }
 
 function invalidService(service: Service, problems: readonly FieldError[]): StatusError {
   return invalid({ group: "", kind: "Service" }, service.metadata.name ?? "", problems);
-}
-
-async function takenUnder(store: Store, prefix: string): Promise<ReadonlySet<string>> {
-  const names = new Set<string>();
-  const range = prefixRange(prefix);
-  let from = range.from;
-  for (;;) {
-    const page = await store.range({ from, to: range.to }, { keysOnly: true });
-    for (const { key } of page.entries) names.add(key.slice(prefix.length));
-    const last = page.entries.at(-1);
-    if (!page.more || !last) return names;
-    from = `${last.key}\0`;
-  }
-}
-
-function* allAddresses(range: AddressRange): Generator<string> {
-  for (let offset = range.size - 2; offset >= 1; offset--) yield addressAt(range, offset);
-}
-
-function* allPorts(): Generator<string> {
-  for (let port: number = NODE_PORTS.first; port <= NODE_PORTS.last; port++) yield String(port);
 }

@@ -114,7 +114,7 @@ export async function createObject(
   await deps.admission.validate(admitted);
 
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const reservation = await reserve(deps, kind, object);
+    const reservation = await reserve(deps, context, kind, object);
     const ready = await inSteps(encodeObjectInSteps(object), pace);
     await pace();
     if (options.dryRun) {
@@ -140,7 +140,9 @@ export async function createObject(
       } else if (error instanceof AlongsideRefused) {
         const refusal = reservation?.refusal(error.key);
         if (refusal) throw refusal;
-        forgetDrawn(object as unknown as Service, error.key);
+        // Somebody else was faster, or a range is not as the cache has it.
+        reservation?.forget();
+        await deps.cached.cache.waitUntilCurrent(context.request.signal);
       } else throw error;
     }
   }
@@ -193,24 +195,18 @@ function judge(context: RequestContext, kind: KindDefinition, object: ApiObject)
   kind.warnings?.(object, undefined).forEach(context.warn);
 }
 
-async function reserve(deps: WriteDeps, kind: KindDefinition, object: ApiObject): Promise<Reservation | undefined> {
+async function reserve(
+  deps: WriteDeps,
+  context: RequestContext,
+  kind: KindDefinition,
+  object: ApiObject,
+): Promise<Reservation | undefined> {
   if (!isService(kind)) return undefined;
-  return deps.allocations.reserve(object as unknown as Service, undefined);
+  return deps.allocations.reserve(object as unknown as Service, undefined, causeOf(context));
 }
 
 export function isService(kind: KindDefinition): boolean {
   return kind.group === "" && kind.resource === "services";
-}
-
-/** Somebody else was faster: the address or port drawn for the Service is drawn again. */
-export function forgetDrawn({ spec }: Service, key: string): void {
-  const name = key.slice(key.lastIndexOf("/") + 1);
-  if (spec.clusterIP === name) {
-    delete spec.clusterIP;
-    delete spec.clusterIPs;
-  }
-  for (const port of spec.ports ?? []) if (String(port.nodePort) === name) delete port.nodePort;
-  if (String(spec.healthCheckNodePort) === name) delete spec.healthCheckNodePort;
 }
 
 async function refuseExisting(deps: WriteDeps, kind: KindDefinition, object: ApiObject): Promise<void> {

@@ -120,8 +120,8 @@ export function deleteObject(
 }
 
 /** Somebody changed what was to be written beside the object: that is looked at again, as it is now. */
-async function unlessOvertaken<T>(
-  { cached }: WriteDeps,
+export async function unlessOvertaken<T>(
+  { cached }: Pick<WriteDeps, "cached">,
   { request }: RequestContext,
   write: () => Promise<WriteEnd<T>>,
 ): Promise<WriteEnd<T>> {
@@ -143,11 +143,9 @@ export function removeStored(
   more?: Alongside,
 ): ReturnType<ObjectStore["remove"]> {
   const { namespace = "", name = "" } = object.metadata;
-  const held = isService(kind) ? deps.allocations.release(object as unknown as Service).alongside : undefined;
-  return deps.objects.remove(kind, namespace, name, revision, {
-    ...causeOf(context),
-    alongside: together(held, more),
-  });
+  const cause = causeOf(context);
+  const held = isService(kind) ? deps.allocations.release(object as unknown as Service, cause) : undefined;
+  return deps.objects.remove(kind, namespace, name, revision, { ...cause, alongside: together(held, more) });
 }
 
 export async function deleteCollection(

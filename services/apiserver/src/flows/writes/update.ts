@@ -22,16 +22,8 @@ import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { certificateProblems } from "../access/certificate-requests.ts";
 import type { Reservation } from "./allocate.ts";
 import { together } from "./beside.ts";
-import {
-  createObject,
-  decodeStored,
-  forgetDrawn,
-  isService,
-  placeInNamespace,
-  writtenAnswer,
-  type Created,
-} from "./create.ts";
-import { removeStored } from "./delete.ts";
+import { createObject, decodeStored, isService, placeInNamespace, writtenAnswer, type Created } from "./create.ts";
+import { removeStored, unlessOvertaken } from "./delete.ts";
 import { AlongsideRefused } from "./object-store.ts";
 import { ended, objectOf, writeFromOrigin, type Decision, type WriteEnd } from "./origin.ts";
 import { causeOf, type WriteDeps } from "./write-deps.ts";
@@ -145,7 +137,6 @@ export interface Changed extends Created {
 export function change(deps: WriteDeps, context: RequestContext, kind: KindDefinition, wish: Change): Promise<Changed> {
   const namespace = kind.namespaced ? context.info.namespace : "";
   const pace = paceOf(deps.time.clock);
-  const drawnInVain = new Set<string>();
   return writeFromOrigin<Changed>(
     deps,
     context,
@@ -157,11 +148,11 @@ export function change(deps: WriteDeps, context: RequestContext, kind: KindDefin
       judgePreconditions(kind, object, stored, wish);
       await completeUpdate(deps, heard, kind, object, stored.object, wish, pace);
       await pace();
-      const reservation = await reserve(deps, kind, object, stored.object, drawnInVain);
+      const reservation = await reserve(deps, heard, kind, object, stored.object);
       const ready = await inSteps(encodeObjectInSteps(object), pace);
       await pace();
       if (wish.options.dryRun) await deps.charges.check(chargeable(heard, kind, ready, stored));
-      return decideWrite(deps, heard, kind, { wish, stored, ready, reservation, drawnInVain });
+      return decideWrite(deps, heard, kind, { wish, stored, ready, reservation });
     },
   );
 }
@@ -284,7 +275,6 @@ interface Prepared {
   readonly stored: StoredObject;
   readonly ready: EncodedObject;
   readonly reservation: Reservation | undefined;
-  readonly drawnInVain: Set<string>;
 }
 
 function decideWrite(
@@ -300,10 +290,11 @@ function decideWrite(
   if (!isReadyToGo(kind, ready.object)) return { kind: "write", run: () => replace(deps, context, kind, prepared) };
   return {
     kind: "write",
-    run: async () => {
-      const last = { object: ready.object, revision: stored.revision };
-      return ended(await removeStored(deps, context, kind, last), asStored);
-    },
+    run: () =>
+      unlessOvertaken(deps, context, async () => {
+        const last = { object: ready.object, revision: stored.revision };
+        return ended(await removeStored(deps, context, kind, last), asStored);
+      }),
   };
 }
 
@@ -311,7 +302,7 @@ async function replace(
   deps: WriteDeps,
   context: RequestContext,
   kind: KindDefinition,
-  { stored, ready, reservation, drawnInVain }: Prepared,
+  { stored, ready, reservation }: Prepared,
 ): Promise<WriteEnd<Changed>> {
   try {
     const outcome = await deps.charges.charged(
@@ -328,7 +319,7 @@ async function replace(
     if (!(error instanceof AlongsideRefused)) throw error;
     const refusal = reservation?.refusal(error.key);
     if (refusal) throw refusal;
-    drawnInVain.add(error.key);
+    await deps.cached.cache.waitUntilCurrent(context.request.signal);
     return { kind: "lost" };
   }
 }
@@ -352,12 +343,11 @@ async function refusedByQuota(
 
 async function reserve(
   deps: WriteDeps,
+  context: RequestContext,
   kind: KindDefinition,
   object: ApiObject,
   old: ApiObject,
-  drawnInVain: ReadonlySet<string>,
 ): Promise<Reservation | undefined> {
   if (!isService(kind)) return undefined;
-  for (const key of drawnInVain) forgetDrawn(object as unknown as Service, key);
-  return deps.allocations.reserve(object as unknown as Service, old as unknown as Service);
+  return deps.allocations.reserve(object as unknown as Service, old as unknown as Service, causeOf(context));
 }
