@@ -1,5 +1,5 @@
 /** Where the next page of a list begins. The token is the same on every apiserver: a revision and a key (C6). */
-import { badRequest } from "@pilothouse/errors";
+import { badRequest, type StatusError } from "@pilothouse/errors";
 
 export interface ContinueToken {
   /** The revision of the whole list; `"latest"` for an inconsistent rest after that one was compacted. */
@@ -18,22 +18,34 @@ export function formatContinueToken({ revision, start }: ContinueToken): string 
 /** @throws StatusError 400 */
 export function parseContinueToken(text: string): ContinueToken {
   const { v, rv, start } = fieldsOf(text);
-  if (v !== VERSION)
-    throw badRequest(`invalid continue token: server does not recognize this encoded version ${JSON.stringify(v)}`);
-  if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv === 0 || rv < -1)
-    throw badRequest("invalid continue token: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
-  if (typeof start !== "string" || start === "")
-    throw badRequest("invalid continue token: encoded start key empty (version meta.k8s.io/v1)");
-  return { revision: rv === -1 ? "latest" : rv, start };
+  if (v !== VERSION) throw refused(`server does not recognize this encoded version ${textOf(v)}`);
+  if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv === 0)
+    throw refused("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+  if (typeof start !== "string" || start === "") throw refused("encoded start key empty (version meta.k8s.io/v1)");
+  // A key that would climb out of the list's own is nobody's.
+  if (
+    start
+      .split("/")
+      .some((part, index, parts) => [".", ".."].includes(part) || (part === "" && parts.length > 1 && index > 0))
+  )
+    throw refused(start);
+  return { revision: rv < 0 ? "latest" : rv, start };
 }
 
 function fieldsOf(text: string): { readonly v?: unknown; readonly rv?: unknown; readonly start?: unknown } {
-  if (!/^[A-Za-z0-9_-]+$/.test(text)) throw badRequest("invalid continue token: continue key is not valid");
+  const wrong = text.search(/[^A-Za-z0-9_-]/);
+  if (wrong >= 0) throw refused(`illegal base64 data at input byte ${wrong}`);
   try {
     const value: unknown = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
     if (value !== null && typeof value === "object") return value;
   } catch {
     // Judged below, as any other text that is no token.
   }
-  throw badRequest("invalid continue token: continue key is not valid");
+  throw refused("invalid character in the decoded token");
+}
+
+const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
+
+function refused(why: string): StatusError {
+  return badRequest(`invalid continue token: continue key is not valid: ${why}`);
 }
