@@ -68,21 +68,35 @@ const ROOT_PATHS: readonly string[] = [
   "/version",
 ];
 
+const HEALTH = /^\/(healthz|livez|readyz)(?:\/(.+))?$/;
+
+/** All checks of an endpoint but those that are excluded; or a single one, whose name may have slashes. */
 function health(deps: SystemDeps, { query }: ApiRequest, path: string): ApiResponse | undefined {
-  const [, endpoint = "", single, ...rest] = path.split("/");
-  if (!["healthz", "livez", "readyz"].includes(endpoint) || rest.length > 0) return undefined;
-  const excluded = new Set(query.getAll("exclude"));
-  const all: Readonly<Record<string, () => boolean>> = {
+  const [, endpoint, single] = HEALTH.exec(path) ?? [];
+  if (endpoint === undefined) return undefined;
+  const checks: Readonly<Record<string, () => boolean>> = {
     ping: () => true,
     ...(endpoint === "livez" ? {} : deps.readyChecks),
   };
-  const names = single === undefined ? Object.keys(all).filter((name) => !excluded.has(name)) : [single];
-  if (names.some((name) => !Object.hasOwn(all, name))) return undefined;
-  const failed = names.filter((name) => !all[name]?.());
-  if (failed.length === 0 && !query.has("verbose")) return text(200, "ok");
-  const lines = names.map((name) => (failed.includes(name) ? `[-]${name} failed: reason withheld` : `[+]${name} ok`));
-  const verdict = failed.length === 0 ? "passed" : "failed";
-  return text(failed.length === 0 ? 200 : 500, `${lines.join("\n")}\n${endpoint} check ${verdict}\n`);
+  if (single !== undefined) {
+    if (!Object.hasOwn(checks, single)) return undefined;
+    return checks[single]?.() ? text(200, "ok") : text(500, "internal server error: reason withheld\n");
+  }
+  const excluded = new Set(query.getAll("exclude"));
+  let hasFailed = false;
+  const lines = Object.entries(checks).map(([name, passes]) => {
+    if (excluded.delete(name)) return `[+]${name} excluded: ok`;
+    if (passes()) return `[+]${name} ok`;
+    hasFailed = true;
+    return `[-]${name} failed: reason withheld`;
+  });
+  if (!hasFailed && !query.has("verbose")) return text(200, "ok");
+  if (excluded.size > 0) {
+    const names = [...excluded].sort().map((name) => JSON.stringify(name));
+    lines.push(`warn: some health checks cannot be excluded: no matches for ${names.join(",")}`);
+  }
+  lines.push(`${endpoint} check ${hasFailed ? "failed" : "passed"}`);
+  return text(hasFailed ? 500 : 200, `${lines.join("\n")}\n`);
 }
 
 function documents({ discovery, openApi }: SystemDeps, request: ApiRequest, path: string): ApiResponse {
