@@ -85,8 +85,13 @@ export function impersonationOf(headers: Readonly<Record<string, string>>): Impe
 export function impersonatedUser({ user, uid, groups, extra }: Impersonation): UserInfo {
   const account = serviceAccountOf(user);
   const own = account && groups.length === 0 ? serviceAccountGroups(account.namespace) : groups;
-  const all = user === ANONYMOUS.name ? [...own, ...ANONYMOUS.groups] : withAuthenticated(own);
+  const all = user === ANONYMOUS.name ? [...new Set([...own, ...ANONYMOUS.groups])] : unlessUnauthenticated(own);
   return { name: user, ...(uid === undefined ? {} : { uid }), groups: all, extra };
+}
+
+/** Who is said to be unauthenticated is not authenticated as well. */
+function unlessUnauthenticated(groups: readonly string[]): readonly string[] {
+  return ANONYMOUS.groups.some((group) => groups.includes(group)) ? groups : withAuthenticated(groups);
 }
 
 function withAuthenticated(groups: readonly string[]): readonly string[] {
