@@ -55,8 +55,11 @@ const changeStatefulSet = (spec: object) => (client: ApiClient) =>
 const changeDaemonSet = (spec: object) => (client: ApiClient) =>
   client.patch(resources.daemonSets, NAMESPACE, "web", merge({ spec }));
 
-const makeNode = (name: string) => (client: ApiClient) =>
-  client.create<Node>(resources.nodes, { metadata: { name }, spec: {} });
+/** It is new, and its kubelet and the node-lifecycle controller have told that it is ready. */
+const makeNode = (name: string) => async (client: ApiClient) => {
+  await client.create<Node>(resources.nodes, { metadata: { name }, spec: {} });
+  await client.patch(resources.nodes, "", name, merge({ spec: { taints: null } }));
+};
 
 const deleteOnePod = async (client: ApiClient): Promise<void> => {
   const { items } = await client.list(resources.pods, NAMESPACE, { labelSelector: "app=web" });

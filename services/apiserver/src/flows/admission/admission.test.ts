@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { kindOf } from "@pilothouse/kinds";
 import type { RequestContext } from "../../core/model.ts";
 import { createAdmission, type AdmissionDeps, type AdmissionPlugin, type AdmissionRequest } from "./admission.ts";
+import { ADMISSION_PLUGINS } from "./plugins.ts";
 
 const noDeps = {} as AdmissionDeps;
 
@@ -53,4 +54,20 @@ test("the first that refuses is the last that is asked", async () => {
   await admission.admit(asked("pods"));
   await expect(admission.validate(asked("pods"))).rejects.toThrow("no");
   expect(heard).toEqual(["refusing admits", "later admits"]);
+});
+
+test("a new node takes no pods until it was seen ready", async () => {
+  const admission = createAdmission(noDeps, ADMISSION_PLUGINS);
+  const created = async (taints?: object[]): Promise<unknown> => {
+    const object = { metadata: { name: "n" }, spec: taints ? { taints } : {} };
+    const user = { name: "admin", groups: [] };
+    const request = { ...asked("nodes"), object, context: { info: { subresource: "" }, user } };
+    await admission.admit(request as unknown as AdmissionRequest);
+    return (object.spec as { taints?: unknown }).taints;
+  };
+  const notReady = { key: "node.kubernetes.io/not-ready", effect: "NoSchedule" };
+  expect(await created()).toEqual([notReady]);
+  expect(await created([notReady])).toEqual([notReady]);
+  const mine = { key: "mine", effect: "NoExecute" };
+  expect(await created([mine])).toEqual([mine, notReady]);
 });

@@ -12,6 +12,7 @@ import { priority } from "./priority.ts";
 import { runtimeClass } from "./runtime-class.ts";
 import { serviceAccount } from "./service-account.ts";
 import { storageObjectInUseProtection } from "./storage-object-in-use-protection.ts";
+import { taintNodesByCondition } from "./taint-nodes-by-condition.ts";
 
 export const ADMISSION_PLUGINS: readonly AdmissionPlugin[] = [
   // NamespaceLifecycle is not here: it is judged in the transaction of the write itself (writes/namespace-gate.ts).
@@ -20,6 +21,7 @@ export const ADMISSION_PLUGINS: readonly AdmissionPlugin[] = [
   limitRanger,
   serviceAccount,
   nodeRestriction,
+  taintNodesByCondition,
   podSecurity,
   priority,
   defaultTolerationSeconds,

@@ -19,12 +19,18 @@ const template = (image: string, spec: Partial<PodSpec> = {}) => ({
   spec: { containers: [{ name: "log", image }], ...spec },
 });
 
+/** One that is ready: the node-lifecycle controller, which is not here, has taken the taint of new ones away. */
+async function makeNode({ client }: Cluster, name: string, labels: Record<string, string> = {}): Promise<void> {
+  await client.create(resources.nodes, { metadata: { name, labels }, spec: {} });
+  await client.patch(resources.nodes, "", name, merge({ spec: { taints: null } }));
+}
+
 async function started(spec: Partial<DaemonSetSpec>, fates: Fates = {}): Promise<Cluster> {
   const made = await cluster("daemons");
   open.push(made);
   startDaemonSetController(made.ports);
   await made.client.create(resources.serviceAccounts, { metadata: { name: "default", namespace: "default" } });
-  for (const name of ["n1", "n2", "n3"]) await made.client.create(resources.nodes, { metadata: { name }, spec: {} });
+  for (const name of ["n1", "n2", "n3"]) await makeNode(made, name);
   await made.client.create<DaemonSet>(resources.daemonSets, {
     metadata: { name: "log", namespace: "default" },
     spec: { selector: { matchLabels: { app: "log" } }, template: template("log:1"), ...spec },
@@ -109,7 +115,7 @@ describe("the DaemonSet controller", () => {
     await live(made, 10);
     expect(await running(made)).toEqual([]);
     await change(made, { template: template("log:1", { nodeSelector: { color: "green" } }) });
-    await made.client.create(resources.nodes, { metadata: { name: "n4", labels: { color: "green" } }, spec: {} });
+    await makeNode(made, "n4", { color: "green" });
     await live(made, 10);
     expect(await running(made)).toEqual(["n1 log:1", "n4 log:1"]);
     expect((await setNow(made)).status).toMatchObject({ desiredNumberScheduled: 2, numberMisscheduled: 0 });
