@@ -38,6 +38,10 @@ stream_server_port = "0"
 restrict_oom_score_adj = true
 max_container_log_line_size = 16384
 
+# Mirrors and authorities of registries, where the machine has any.
+[${cri}.registry]
+config_path = "/etc/containerd/certs.d"
+
 [${cri}.cni]
 bin_dir = ${quoted(paths.cniBinDir)}
 conf_dir = ${quoted(paths.cniConfDir)}

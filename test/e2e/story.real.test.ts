@@ -12,6 +12,7 @@ import { CommandFailed, startOnNode, testCluster } from "../harness/cluster.ts";
 import { until } from "../harness/index.ts";
 import { helmReleases } from "./helm.ts";
 import { kubectlVerbs } from "./kubectl-verbs.ts";
+import { registry } from "./registry.ts";
 import { streams } from "./streams.ts";
 import { volumes } from "./volumes.ts";
 
@@ -179,6 +180,7 @@ describe("pilot", () => {
 describe("every verb of kubectl", () => kubectlVerbs(cluster));
 describe("every client's streams", () => streams(cluster));
 describe("a chart through its whole life", () => helmReleases(cluster));
+describe("images from a registry", () => registry(cluster));
 describe("volumes of claims", () => volumes(cluster));
 
 describe("what breaks is mended", () => {

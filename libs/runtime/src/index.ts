@@ -285,10 +285,10 @@ export interface Image {
   readonly username: string;
 }
 
+/** For the registry of the image that it is given with: a runtime asked to compare addresses compares them to the letter. */
 export interface ImageAuth {
   readonly username: string;
   readonly password: string;
-  readonly serverAddress: string;
 }
 
 export interface ExecResult {

@@ -1,9 +1,10 @@
 /** Brings a container's image to the node, as its pull policy says. */
 import type { Container, Pod } from "@pilothouse/api/types/core-v1";
 import type { Clock } from "@pilothouse/clock";
-import type { Image, ImageAuth, Runtime } from "@pilothouse/runtime";
+import type { Image, Runtime } from "@pilothouse/runtime";
 import { span, type TraceContext, type Tracer } from "@pilothouse/telemetry";
 import { imageNameProblem } from "../core/image-name.ts";
+import { loginsFor, type Login } from "../core/pull-logins.ts";
 import { pullFailure, type PullFailure } from "../core/pull-failure.ts";
 import type { EventRecorder } from "./events.ts";
 
@@ -29,7 +30,7 @@ export async function ensureImage(
   ports: ImagePorts,
   pod: Pod,
   container: Container,
-  auths: readonly ImageAuth[],
+  logins: readonly Login[],
   parent: TraceContext | undefined,
 ): Promise<Image> {
   const name = container.image ?? "";
@@ -55,9 +56,9 @@ export async function ensureImage(
   const startMs = ports.clock.monotonicMs();
   try {
     const options = { parent, attributes: { image: name } };
-    await span(ports.tracer, "cri.PullImage", options, () => pull(ports.runtime, name, auths));
+    await span(ports.tracer, "cri.PullImage", options, () => pull(ports.runtime, name, logins));
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = textOf(error);
     const { reason, message } = pullFailure(name, text);
     ports.events.pod(pod, "Warning", "Failed", `Failed to pull image "${name}": ${text}`, container.name);
     ports.events.pod(pod, "Warning", "Failed", `Error: ${reason}`, container.name);
@@ -72,20 +73,23 @@ export async function ensureImage(
   return image;
 }
 
-/** With each of the pod's registry passwords in turn, and without one if there is none. */
-async function pull(runtime: Runtime, name: string, auths: readonly ImageAuth[]): Promise<void> {
-  const registry = name.split("/", 1)[0] ?? "";
-  const fitting = auths.filter((it) => it.serverAddress.replace(/^https?:\/\//, "").startsWith(registry));
-  let failure: unknown;
+/** With each of the pod's passwords for its registry in turn, and without one if there is none. */
+async function pull(runtime: Runtime, name: string, logins: readonly Login[]): Promise<void> {
+  const fitting = loginsFor(name, logins);
+  const failures: unknown[] = [];
   for (const auth of fitting.length > 0 ? fitting : [undefined]) {
     try {
       await runtime.pullImage(name, auth);
       return;
     } catch (error) {
-      failure = error;
+      failures.push(error);
     }
   }
-  throw failure;
+  throw failures.length === 1 ? failures[0] : new Error(`[${failures.map(textOf).join(", ")}]`);
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 const LOCAL_REGISTRY = "pilothouse.local/";

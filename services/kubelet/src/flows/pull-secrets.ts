@@ -2,26 +2,39 @@
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { ImageAuth } from "@pilothouse/runtime";
 import { bytesOfBase64, type PodSources } from "../core/environment.ts";
+import type { Login } from "../core/pull-logins.ts";
 
-interface DockerConfig {
-  readonly auths?: Readonly<Record<string, { username?: string; password?: string; auth?: string }>>;
+interface DockerAuth {
+  readonly username?: string;
+  readonly password?: string;
+  /** `username:password`, in base64. */
+  readonly auth?: string;
 }
 
-/** What cannot be read is passed over: the pull then fails with the registry's own words. */
-export function pullSecrets(pod: Pod, sources: PodSources): readonly ImageAuth[] {
+type DockerAuths = Readonly<Record<string, DockerAuth>>;
+
+/** By server. What cannot be read is passed over: the pull then fails with the registry's own words. */
+export function pullSecrets(pod: Pod, sources: PodSources): readonly Login[] {
   return (pod.spec.imagePullSecrets ?? []).flatMap(({ name = "" }) => {
-    const text = sources.secret(name)?.data?.[".dockerconfigjson"];
-    if (text === undefined) return [];
+    const { data = {} } = sources.secret(name) ?? {};
+    const [config, oldConfig] = [data[".dockerconfigjson"], data[".dockercfg"]];
     try {
-      const config = JSON.parse(new TextDecoder().decode(bytesOfBase64(text))) as DockerConfig;
-      return Object.entries(config.auths ?? {}).map(([serverAddress, auth]) => ({ serverAddress, ...login(auth) }));
+      const auths =
+        config === undefined
+          ? (parsed(oldConfig) as DockerAuths | undefined)
+          : (parsed(config) as { readonly auths?: DockerAuths }).auths;
+      return Object.entries(auths ?? {}).map(([server, auth]) => ({ server, ...login(auth) }));
     } catch {
       return [];
     }
   });
 }
 
-function login(auth: { username?: string; password?: string; auth?: string }): { username: string; password: string } {
+function parsed(base64: string | undefined): unknown {
+  return base64 === undefined ? undefined : JSON.parse(new TextDecoder().decode(bytesOfBase64(base64)));
+}
+
+function login(auth: DockerAuth): ImageAuth {
   const decoded = auth.auth === undefined ? "" : new TextDecoder().decode(bytesOfBase64(auth.auth));
   const colon = decoded.indexOf(":");
   return {
