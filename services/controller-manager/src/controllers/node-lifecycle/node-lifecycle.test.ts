@@ -77,7 +77,7 @@ describe("the node lifecycle controller", () => {
     const { world, live, taints } = await started("a", "b");
     await live(5);
     expect(await taints("a")).toEqual([]);
-const written = (): string[] => world.writes.filter((write) => !write.endsWith("/events"));
+    const written = (): string[] => world.writes.filter((write) => !write.endsWith("/events"));
     expect(written()).toEqual(["PATCH /api/v1/nodes/a", "PATCH /api/v1/nodes/b"]);
     await live(120);
     expect(written()).toHaveLength(2);
