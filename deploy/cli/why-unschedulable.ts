@@ -30,7 +30,7 @@ export function unschedulableLines(
   const rest = sorted.length > MAX_NODES ? [`  … and ${sorted.length - MAX_NODES} nodes that are further away`] : [];
   if (decision.outcome === "scheduled") {
     return [
-      `${decision.nodeName} would take it now; the scheduler has not come to it yet, or cannot write.`,
+      `${decision.node.name} would take it now; the scheduler has not come to it yet, or cannot write.`,
       ...shown,
       ...rest,
       ...tryLines(["npx pilot status"]),

@@ -11,7 +11,7 @@ import { ClusterState } from "./snapshot.ts";
 function decide(nodes: readonly Node[], running: readonly Pod[], wanted: Pod): string {
   const snapshot = stateOf(nodes, running).snapshot();
   const decision = schedule(wanted, snapshot, plugins, 0);
-  if (decision.outcome === "scheduled") return decision.nodeName;
+  if (decision.outcome === "scheduled") return decision.node.name;
   if (decision.rejections.length === 0) return decision.message;
   const preemption = preempt(wanted, snapshot, plugins, decision.rejections, []);
   return preemption.outcome === "none" ? `${decision.message} preemption: ${preemption.message}` : decision.message;
@@ -111,7 +111,7 @@ test("no sequence of pods ever overcommits a node", () => {
       for (const [index, { cpu, memory }] of wanted.entries()) {
         const one = pod(`p${index}`, {}, { cpu: `${cpu}m`, memory: `${memory}Mi` });
         const decision = schedule(one, state.snapshot(), plugins, tieBreak);
-        if (decision.outcome === "scheduled") state.assume(one, decision.nodeName);
+        if (decision.outcome === "scheduled") state.assume(one, decision.node.name);
       }
       for (const { requested, allocatable } of state.snapshot().nodes) {
         expect(requested.get("cpu") ?? 0).toBeLessThanOrEqual(allocatable.get("cpu") as number);

@@ -1,18 +1,24 @@
 /** One scheduling cycle, pure: filter all nodes, score those that fit, choose. Reads like the life of one pod. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
-import type { ClusterEvent, FilterVerdict, Plugin } from "./framework.ts";
-import { podKey, withPods, type NodeSnapshot, type Snapshot } from "./snapshot.ts";
+import type { ClusterEvent } from "./events.ts";
+import { mayUndo, type FilterVerdict, type Plugin } from "./framework.ts";
+import { podKey, withNode, withPods, type NodeSnapshot, type Snapshot } from "./snapshot.ts";
 
 export type Decision =
-  | { readonly outcome: "scheduled"; readonly nodeName: string; readonly evaluated: number; readonly feasible: number }
+  | {
+      readonly outcome: "scheduled";
+      readonly node: NodeSnapshot;
+      readonly evaluated: number;
+      readonly feasible: number;
+    }
   | {
       readonly outcome: "unschedulable";
       /** As `kubectl describe pod` shows it: `0/3 nodes are available: …`; what preemption could do is added to it. */
       readonly message: string;
       /** Why each node was refused; empty where there is none. */
       readonly rejections: readonly Rejection[];
-      /** Changes that may make another try worth it. */
-      readonly undoneBy: ReadonlySet<ClusterEvent>;
+      /** Whether what happens now may make another try worth it. */
+      readonly undoneBy: (event: ClusterEvent) => boolean;
     };
 
 /** `tieBreak` (in [0, 1)) chooses among the best; it comes from the pod's own random stream. */
@@ -22,7 +28,7 @@ export function schedule(pod: Pod, snapshot: Snapshot, plugins: readonly Plugin[
       outcome: "unschedulable",
       message: "no nodes available to schedule pods",
       rejections: [],
-      undoneBy: new Set(["NodeAdded"]),
+      undoneBy: ({ what }) => what === "node added",
     };
   }
   const prepared = plugins.map((plugin) => plugin.prepare(pod, snapshot));
@@ -33,11 +39,11 @@ export function schedule(pod: Pod, snapshot: Snapshot, plugins: readonly Plugin[
     if (rejection) rejections.push(rejection);
     else feasible.push(node);
   }
-  if (feasible.length === 0) return unschedulableDecision(snapshot.nodes.length, rejections);
+  if (feasible.length === 0) return unschedulableDecision(pod, snapshot, rejections);
   const chosen =
     feasible.find(({ name }) => name === pod.status?.nominatedNodeName) ??
     oneOf(bestNodes(pod, feasible, plugins, prepared), tieBreak);
-  return { outcome: "scheduled", nodeName: chosen.name, evaluated: snapshot.nodes.length, feasible: feasible.length };
+  return { outcome: "scheduled", node: chosen, evaluated: snapshot.nodes.length, feasible: feasible.length };
 }
 
 function oneOf(nodes: readonly NodeSnapshot[], chance: number): NodeSnapshot {
@@ -54,8 +60,7 @@ export function fits(
   snapshot: Snapshot,
   plugins: readonly Plugin[],
 ): Rejection | undefined {
-  const nodes = snapshot.nodes.map((node) => (node.name === changed.name ? changed : node));
-  const imagined = { ...snapshot, nodes };
+  const imagined = withNode(snapshot, changed);
   const prepared = plugins.map((plugin) => plugin.prepare(pod, imagined));
   return filterNode(pod, changed, plugins, prepared) ?? refusedForNominated(pod, changed, imagined, plugins);
 }
@@ -70,8 +75,8 @@ export function refusedForNominated(
   const waiting = goesBefore(pod, node, snapshot);
   if (waiting.length === 0) return undefined;
   const full = withPods(node, [...node.pods, ...waiting]);
-  const nodes = snapshot.nodes.map((each) => (each.name === node.name ? full : each));
-  const prepared = plugins.map((plugin) => plugin.prepare(pod, { ...snapshot, nodes }));
+  const imagined = withNode(snapshot, full);
+  const prepared = plugins.map((plugin) => plugin.prepare(pod, imagined));
   return filterNode(pod, full, plugins, prepared);
 }
 
@@ -123,16 +128,19 @@ function bestNodes(
 }
 
 /** Upstream's FitError: reasons with how many nodes gave each, sorted as text. */
-function unschedulableDecision(nodeCount: number, rejections: readonly Rejection[]): Decision {
+function unschedulableDecision(pod: Pod, snapshot: Snapshot, rejections: readonly Rejection[]): Decision {
   const counts = new Map<string, number>();
   for (const { verdict } of rejections) {
     for (const reason of verdict.reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   }
   const reasons = [...counts].map(([reason, count]) => `${count} ${reason}`).sort();
+  // Held by the pod for as long as it waits: not the whole snapshot.
+  const refusers = [...new Set(rejections.map(({ plugin }) => plugin))];
+  const { namespaceLabels, storage } = snapshot;
   return {
     outcome: "unschedulable",
-    message: `0/${nodeCount} nodes are available: ${reasons.join(", ")}.`,
+    message: `0/${snapshot.nodes.length} nodes are available: ${reasons.join(", ")}.`,
     rejections,
-    undoneBy: new Set(rejections.flatMap(({ plugin }) => plugin.undoneBy)),
+    undoneBy: (event) => refusers.some((plugin) => mayUndo(plugin, pod, event, { namespaceLabels, storage })),
   };
 }

@@ -3,7 +3,8 @@
  * makes the scheduler do next. A plugin is one folder under plugins/ and one line in plugins/registry.ts.
  */
 import type { Node, Pod, Taint } from "@pilothouse/api/types/core-v1";
-import type { NodeSnapshot, Snapshot } from "./snapshot.ts";
+import type { ClusterEvent } from "./events.ts";
+import type { NodeSnapshot, Snapshot, Surroundings } from "./snapshot.ts";
 
 /**
  * - `fits`: the node can run the pod.
@@ -24,15 +25,17 @@ export function unresolvable(...reasons: string[]): FilterVerdict {
   return { verdict: "unresolvable", reasons };
 }
 
-/** Changes of the cluster that may undo a rejection: a plugin names those that can undo its own. */
-export type ClusterEvent =
-  | "NodeAdded"
-  | "NodeChanged"
-  | "PodAdded"
-  | "PodChanged"
-  | "PodDeleted"
-  /** A claim, a volume or a storage class. */
-  | "StorageChanged";
+type EventOf<What extends ClusterEvent["what"]> = ClusterEvent & { readonly what: What };
+
+/** Upstream's EventsToRegister and QueueingHints. By kind of event: whether this one may undo a rejection of the pod. What has no hint undoes nothing. */
+export type Hints = {
+  readonly [What in ClusterEvent["what"]]?: (pod: Pod, event: EventOf<What>, surroundings: Surroundings) => boolean;
+};
+
+export function mayUndo({ undoneBy }: Plugin, pod: Pod, event: ClusterEvent, surroundings: Surroundings): boolean {
+  const hint = undoneBy[event.what] as ((pod: Pod, event: ClusterEvent, it: Surroundings) => boolean) | undefined;
+  return hint?.(pod, event, surroundings) ?? false;
+}
 
 /** What stands against a node, for people: one line with its numbers, and what would take it away, where one deed would. */
 export interface Obstacle {
@@ -63,8 +66,11 @@ export interface Plugin<Prepared = unknown> {
   readonly score?: (pod: Pod, node: NodeSnapshot, prepared: Prepared) => number;
   readonly normalize?: (scores: readonly number[]) => readonly number[];
   readonly weight?: number;
-  /** Which changes may make this plugin's rejection of a pod obsolete. */
-  readonly undoneBy: readonly ClusterEvent[];
+  /**
+   * What may make this plugin's rejection of a pod obsolete. To be sound, a hint says true of every event after which the plugin
+   * lets the pod on a node that it refused, or that is new; where it cannot tell, it says true.
+   */
+  readonly undoneBy: Hints;
 }
 
 export const MAX_NODE_SCORE = 100;

@@ -27,7 +27,7 @@ function running(name: string, { on, priority, cpu, startTime, labels }: Running
 function tryFor(wanted: Pod, state: ClusterState, budgets: readonly Budget[] = []): Preemption {
   const snapshot = state.snapshot();
   const decision = schedule(wanted, snapshot, plugins, 0);
-  if (decision.outcome === "scheduled") throw new Error(`it fits on ${decision.nodeName}`);
+  if (decision.outcome === "scheduled") throw new Error(`it fits on ${decision.node.name}`);
   return preempt(wanted, snapshot, plugins, decision.rejections, budgets);
 }
 

@@ -7,7 +7,7 @@ import type { PodDisruptionBudget } from "@pilothouse/api/types/policy-v1";
 import { labelSelectorOf, matchesLabels } from "@pilothouse/selectors";
 import type { Plugin } from "./framework.ts";
 import { fits, type Rejection } from "./cycle.ts";
-import { podKey, withPods, type NodeSnapshot, type Snapshot } from "./snapshot.ts";
+import { nodeNamed, podKey, withPods, type NodeSnapshot, type Snapshot } from "./snapshot.ts";
 
 /** A PodDisruptionBudget, as far as preemption asks: budgets are kept where that is possible, no more. */
 export interface Budget {
@@ -75,10 +75,10 @@ export function preempt(
 }
 
 /** A pod may say that it never preempts; and one whose victims are still leaving waits for them. */
-function whyNotEligible(pod: Pod, { nodes }: Snapshot): string | undefined {
+function whyNotEligible(pod: Pod, snapshot: Snapshot): string | undefined {
   if (pod.spec.preemptionPolicy === "Never") return "not eligible due to preemptionPolicy=Never.";
   const nominated = pod.status?.nominatedNodeName;
-  const node = nominated ? nodes.find(({ name }) => name === nominated) : undefined;
+  const node = nominated ? nodeNamed(snapshot, nominated) : undefined;
   const isLeaving = node?.pods.some(
     (other) => priorityOf(other) < priorityOf(pod) && other.metadata.deletionTimestamp !== undefined,
   );

@@ -3,21 +3,28 @@
  *
  * A pod is in exactly one place: *active* (to be tried, highest priority first, then longest waiting), *backing off* (tried
  * not long ago), *unschedulable* (waits for a change that could undo its rejection), or *in flight* (handed out by `pop`).
- * Promises: a change that happens while a pod is in flight is not missed: if it could undo the rejection, the pod goes to
- * back-off instead of unschedulable. After `MAX_UNSCHEDULABLE_MS` a pod is tried again whatever happened.
+ * Promises: an event that can undo no rejection of a pod leaves it where it is; one that can gives it a try after its back-off,
+ * also when it happened while the pod was in flight. After `MAX_UNSCHEDULABLE_MS` a pod is tried again whatever happened.
+ * Limits: of a pod in flight 1,000 events are remembered; beyond, its rejection counts as undone.
  */
-import type { ClusterEvent } from "./framework.ts";
+import type { ClusterEvent } from "./events.ts";
 
 export const INITIAL_BACKOFF_MS = 1_000;
 export const MAX_BACKOFF_MS = 10_000;
 /** Upstream's safety net against a missed event. */
 export const MAX_UNSCHEDULABLE_MS = 5 * 60_000;
+const MAX_HEARD = 1_000;
+
+/** Whether the event may make another try worth it. */
+export type UndoneBy = (event: ClusterEvent) => boolean;
 
 interface Waiting {
   readonly key: string;
   priority: number;
-  /** When it first came: the order among equals. */
-  readonly sinceMs: number;
+  /** When it came, or was tried last: the order among equals. Who was tried goes behind those who were not. */
+  sinceMs: number;
+  /** The order among those of one moment. */
+  turn: number;
   attempts: number;
   place: Place;
 }
@@ -27,30 +34,42 @@ type Place =
   | { readonly at: "backoff"; readonly untilMs: number }
   | {
       readonly at: "unschedulable";
-      readonly undoneBy: ReadonlySet<ClusterEvent>;
+      readonly undoneBy: UndoneBy;
       readonly sinceMs: number;
       readonly backoffUntilMs: number;
     }
-  | { readonly at: "inFlight"; readonly heard: Set<ClusterEvent> };
+  | {
+      readonly at: "inFlight";
+      readonly heard: ClusterEvent[];
+      /** What it is tried with is not what it is any more. */
+      outdated: boolean;
+    };
 
 export class SchedulingQueue {
   readonly #pods = new Map<string, Waiting>();
+  #turn = 0;
+  /** Those to whom events matter: in flight or unschedulable. */
+  readonly #listening = new Set<Waiting>();
 
   /** A pod that wants a node. One that is known keeps its place, unless it is unschedulable: then the change gives it a try. */
   add(key: string, priority: number, nowMs: number): void {
     const known = this.#pods.get(key);
     if (!known) {
-      this.#pods.set(key, { key, priority, sinceMs: nowMs, attempts: 0, place: { at: "active" } });
+      const turn = this.#turn++;
+      this.#pods.set(key, { key, priority, sinceMs: nowMs, turn, attempts: 0, place: { at: "active" } });
       return;
     }
     known.priority = priority;
     if (known.place.at === "unschedulable") this.#retry(known, known.place.backoffUntilMs, nowMs);
-    if (known.place.at === "inFlight") known.place.heard.add("PodChanged");
+    if (known.place.at === "inFlight") known.place.outdated = true;
   }
 
   /** The pod is gone, bound, or nobody's business any more. */
   remove(key: string): void {
+    const pod = this.#pods.get(key);
+    if (!pod) return;
     this.#pods.delete(key);
+    this.#listening.delete(pod);
   }
 
   /** The next pod to try; it is in flight until `remove`, `rejected` or `failed`. */
@@ -62,33 +81,36 @@ export class SchedulingQueue {
     }
     if (!best) return undefined;
     best.attempts++;
-    best.place = { at: "inFlight", heard: new Set() };
+    this.#move(best, { at: "inFlight", heard: [], outdated: false });
     return best.key;
   }
 
-  /** No node fits. It waits for one of the changes that could undo that. */
-  rejected(key: string, undoneBy: ReadonlySet<ClusterEvent>, nowMs: number): void {
+  /** No node fits. It waits for an event that could undo that. */
+  rejected(key: string, undoneBy: UndoneBy, nowMs: number): void {
     const pod = this.#pods.get(key);
     if (pod?.place.at !== "inFlight") return;
+    this.#wasTried(pod, nowMs);
     const backoffUntilMs = nowMs + backoffMs(pod.attempts);
-    const missed = [...pod.place.heard].some((event) => undoneBy.has(event) || event === "PodChanged");
-    pod.place = missed
-      ? { at: "backoff", untilMs: backoffUntilMs }
-      : { at: "unschedulable", undoneBy, sinceMs: nowMs, backoffUntilMs };
+    const { heard, outdated } = pod.place;
+    const isUndone = outdated || heard.length >= MAX_HEARD || heard.some(undoneBy);
+    if (isUndone) this.#move(pod, { at: "backoff", untilMs: backoffUntilMs });
+    else this.#move(pod, { at: "unschedulable", undoneBy, sinceMs: nowMs, backoffUntilMs });
   }
 
   /** The try failed for a reason that has nothing to do with the cluster's room (the API did not answer): again after back-off. */
   failed(key: string, nowMs: number): void {
     const pod = this.#pods.get(key);
-    if (pod?.place.at === "inFlight") pod.place = { at: "backoff", untilMs: nowMs + backoffMs(pod.attempts) };
+    if (pod?.place.at !== "inFlight") return;
+    this.#wasTried(pod, nowMs);
+    this.#move(pod, { at: "backoff", untilMs: nowMs + backoffMs(pod.attempts) });
   }
 
   /** Something changed in the cluster: pods whose rejection it could undo are tried again. */
   onEvent(event: ClusterEvent, nowMs: number): void {
-    for (const pod of this.#pods.values()) {
-      if (pod.place.at === "inFlight") pod.place.heard.add(event);
-      else if (pod.place.at === "unschedulable" && pod.place.undoneBy.has(event))
-        this.#retry(pod, pod.place.backoffUntilMs, nowMs);
+    for (const pod of this.#listening) {
+      const { place } = pod;
+      if (place.at === "inFlight" && place.heard.length < MAX_HEARD) place.heard.push(event);
+      else if (place.at === "unschedulable" && place.undoneBy(event)) this.#retry(pod, place.backoffUntilMs, nowMs);
     }
   }
 
@@ -109,7 +131,18 @@ export class SchedulingQueue {
   }
 
   #retry(pod: Waiting, backoffUntilMs: number, nowMs: number): void {
-    pod.place = backoffUntilMs > nowMs ? { at: "backoff", untilMs: backoffUntilMs } : { at: "active" };
+    this.#move(pod, backoffUntilMs > nowMs ? { at: "backoff", untilMs: backoffUntilMs } : { at: "active" });
+  }
+
+  #wasTried(pod: Waiting, nowMs: number): void {
+    pod.sinceMs = nowMs;
+    pod.turn = this.#turn++;
+  }
+
+  #move(pod: Waiting, place: Place): void {
+    pod.place = place;
+    if (place.at === "inFlight" || place.at === "unschedulable") this.#listening.add(pod);
+    else this.#listening.delete(pod);
   }
 
   #ripen(nowMs: number): void {
@@ -118,13 +151,14 @@ export class SchedulingQueue {
       const ripe =
         (place.at === "backoff" && place.untilMs <= nowMs) ||
         (place.at === "unschedulable" && place.sinceMs + MAX_UNSCHEDULABLE_MS <= nowMs);
-      if (ripe) pod.place = { at: "active" };
+      if (ripe) this.#move(pod, { at: "active" });
     }
   }
 }
 
 function comesBefore(a: Waiting, b: Waiting): boolean {
-  return a.priority !== b.priority ? a.priority > b.priority : a.sinceMs < b.sinceMs;
+  if (a.priority !== b.priority) return a.priority > b.priority;
+  return a.sinceMs !== b.sinceMs ? a.sinceMs < b.sinceMs : a.turn < b.turn;
 }
 
 function backoffMs(attempts: number): number {

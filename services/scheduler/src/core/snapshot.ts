@@ -1,13 +1,16 @@
 /**
  * The cluster as one scheduling cycle sees it: nodes with the pods on them and what these use.
  *
- * `ClusterState` is kept up to date by events (one writer: flows/schedule.ts) and hands out snapshots. A pod that was decided
- * but whose binding is not yet heard of is *assumed*: it counts on its node until the API confirms or the binding fails.
+ * `ClusterState` is kept up to date by what is heard and decided (one writer: flows/) and hands out snapshots. A pod that was
+ * decided but whose binding is not yet heard of is *assumed*: it counts on its node until the API confirms or the binding fails.
+ * Promise: nothing changes what a snapshot shows of nodes and pods without being answered as an event: whoever waits for one
+ * that helps waits for all that could.
  */
 import type { Node, PersistentVolume, PersistentVolumeClaim, Pod } from "@pilothouse/api/types/core-v1";
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
 import { hostPortsOf, type HostPort } from "@pilothouse/kinds/core/host-ports";
 import { nodeAllocatable, podRequests, podRequestsNonZero, type Resources } from "@pilothouse/kinds/core/pod-resources";
+import type { ClusterEvent } from "./events.ts";
 
 export interface NodeSnapshot {
   readonly name: string;
@@ -32,6 +35,8 @@ const NO_STORAGE: StorageView = { claim: () => undefined, volumes: () => [], sto
 
 export interface Snapshot {
   readonly nodes: readonly NodeSnapshot[];
+  /** By a node's name: its place in `nodes`. */
+  readonly placeOf: ReadonlyMap<string, number>;
   /** Pods that wait for others to leave a node, by that node's name: what they need there is spoken for. */
   readonly nominated: ReadonlyMap<string, readonly Pod[]>;
   /** Undefined for a namespace that is not known. */
@@ -39,8 +44,18 @@ export interface Snapshot {
   readonly storage: StorageView;
 }
 
-/** What a snapshot shows beside nodes and pods. */
-export type Surroundings = Partial<Pick<Snapshot, "namespaceLabels" | "storage">>;
+/** What a snapshot shows beside nodes and pods: always as it is now. */
+export type Surroundings = Pick<Snapshot, "namespaceLabels" | "storage">;
+
+export function nodeNamed({ nodes, placeOf }: Snapshot, name: string): NodeSnapshot | undefined {
+  return nodes[placeOf.get(name) ?? -1];
+}
+
+/** As the cluster would be with this node in the place of the one of its name. */
+export function withNode(snapshot: Snapshot, changed: NodeSnapshot): Snapshot {
+  const place = snapshot.placeOf.get(changed.name);
+  return place === undefined ? snapshot : { ...snapshot, nodes: snapshot.nodes.with(place, changed) };
+}
 
 /** `namespace/name`, by which pods are known here. */
 export function podKey(pod: Pod): string {
@@ -53,56 +68,78 @@ export class ClusterState {
   readonly #nodeOfPod = new Map<string, string>();
   readonly #assumed = new Map<string, Pod>();
   readonly #nominations = new Map<string, { readonly pod: Pod; readonly nodeName: string }>();
-  readonly #surroundings: Pick<Snapshot, "namespaceLabels" | "storage">;
+  readonly #surroundings: Surroundings;
   /** Snapshots of nodes that did not change since the last cycle are shared with it. */
   readonly #built = new Map<string, NodeSnapshot>();
+  /** Until a node comes or goes. */
+  #placeOf: ReadonlyMap<string, number> | undefined;
 
-  constructor({ namespaceLabels = () => undefined, storage = NO_STORAGE }: Surroundings = {}) {
+  constructor({ namespaceLabels = () => undefined, storage = NO_STORAGE }: Partial<Surroundings> = {}) {
     this.#surroundings = { namespaceLabels, storage };
   }
 
-  setNode(node: Node): void {
-    this.#nodes.set(node.metadata.name as string, node);
-    this.#built.delete(node.metadata.name as string);
+  setNode(node: Node): readonly ClusterEvent[] {
+    const name = node.metadata.name as string;
+    const before = this.#nodes.get(name);
+    this.#nodes.set(name, node);
+    this.#built.delete(name);
+    if (before) return [{ what: "node changed", before, node }];
+    this.#placeOf = undefined;
+    return [{ what: "node added", node }];
   }
 
-  removeNode(name: string): void {
+  removeNode(name: string): readonly ClusterEvent[] {
+    const node = this.#nodes.get(name);
+    if (!node) return [];
     this.#nodes.delete(name);
     this.#built.delete(name);
+    this.#placeOf = undefined;
+    return [{ what: "node removed", node }];
   }
 
   /** A pod that the API shows on a node (`spec.nodeName`); ended pods use nothing. Confirms an assumption. */
-  setPod(pod: Pod): void {
+  setPod(pod: Pod): readonly ClusterEvent[] {
     const key = podKey(pod);
     this.#assumed.delete(key);
-    this.#place(key, isOver(pod) ? undefined : pod.spec.nodeName, pod);
+    return this.#place(key, isOver(pod) ? undefined : pod.spec.nodeName, pod);
   }
 
-  removePod(key: string): void {
+  removePod(key: string): readonly ClusterEvent[] {
     this.#assumed.delete(key);
-    this.#place(key, undefined);
+    return this.#place(key, undefined);
   }
 
   /** Counts the pod on the node from now on, until the API confirms it or `forget`. */
-  assume(pod: Pod, nodeName: string): void {
+  assume(pod: Pod, nodeName: string): readonly ClusterEvent[] {
     const placed = { ...pod, spec: { ...pod.spec, nodeName } };
     this.#assumed.set(podKey(pod), placed);
-    this.#place(podKey(pod), nodeName, placed);
+    return this.#place(podKey(pod), nodeName, placed);
+  }
+
+  /** Decided, and not yet told. */
+  isAssumed(key: string): boolean {
+    return this.#assumed.has(key);
   }
 
   /** The binding failed: the pod is on no node. */
-  forget(pod: Pod): void {
-    if (this.#assumed.delete(podKey(pod))) this.#place(podKey(pod), undefined);
+  forget(pod: Pod): readonly ClusterEvent[] {
+    return this.#assumed.delete(podKey(pod)) ? this.#place(podKey(pod), undefined) : [];
   }
 
   /** The pod waits for others to leave the node. It is not on it, but those less important must leave it the room. */
-  nominate(pod: Pod, nodeName: string): void {
-    this.#nominations.set(podKey(pod), { pod, nodeName });
+  nominate(pod: Pod, nodeName: string): readonly ClusterEvent[] {
+    const key = podKey(pod);
+    const events = this.nominatedNode(key) === nodeName ? [] : this.withdraw(key);
+    this.#nominations.set(key, { pod, nodeName });
+    return events;
   }
 
   /** It waits no more: it has a node, is gone, or must look for another. */
-  withdraw(key: string): void {
+  withdraw(key: string): readonly ClusterEvent[] {
+    const nomination = this.#nominations.get(key);
     this.#nominations.delete(key);
+    if (!nomination || this.#nodeOfPod.get(key) === nomination.nodeName) return [];
+    return [{ what: "pod left", pod: nomination.pod }];
   }
 
   nominatedNode(key: string): string | undefined {
@@ -115,23 +152,36 @@ export class ClusterState {
       nominated.set(nodeName, [...(nominated.get(nodeName) ?? []), pod]);
     }
     const nodes = [...this.#nodes].map(([name, node]) => this.#build(name, node));
-    return { nodes, nominated, ...this.#surroundings };
+    this.#placeOf ??= new Map(nodes.map(({ name }, place) => [name, place]));
+    return { nodes, placeOf: this.#placeOf, nominated, ...this.#surroundings };
   }
 
-  #place(key: string, nodeName: string | undefined, pod?: Pod): void {
-    const before = this.#nodeOfPod.get(key);
-    if (before !== undefined) {
-      this.#podsByNode.get(before)?.delete(key);
-      this.#built.delete(before);
-    }
-    if (!nodeName || !pod) {
-      this.#nodeOfPod.delete(key);
-      return;
-    }
+  #place(key: string, nodeName: string | undefined, pod?: Pod): readonly ClusterEvent[] {
+    const left = this.#takeFrom(key);
+    if (!nodeName || !pod) return left ? [{ what: "pod left", pod: left.pod }] : [];
     this.#nodeOfPod.set(key, nodeName);
     const pods = this.#podsByNode.get(nodeName) ?? new Map<string, Pod>();
     this.#podsByNode.set(nodeName, pods.set(key, pod));
     this.#built.delete(nodeName);
+    if (!left) return [{ what: "pod placed", pod }];
+    if (left.nodeName === nodeName && left.pod.metadata.uid === pod.metadata.uid)
+      return [{ what: "pod changed", before: left.pod, pod }];
+    return [
+      { what: "pod left", pod: left.pod },
+      { what: "pod placed", pod },
+    ];
+  }
+
+  #takeFrom(key: string): { readonly nodeName: string; readonly pod: Pod } | undefined {
+    const nodeName = this.#nodeOfPod.get(key);
+    const pods = nodeName === undefined ? undefined : this.#podsByNode.get(nodeName);
+    const pod = pods?.get(key);
+    if (nodeName === undefined || !pods || !pod) return undefined;
+    pods.delete(key);
+    if (pods.size === 0) this.#podsByNode.delete(nodeName);
+    this.#nodeOfPod.delete(key);
+    this.#built.delete(nodeName);
+    return { nodeName, pod };
   }
 
   #build(name: string, node: Node): NodeSnapshot {

@@ -9,6 +9,7 @@ import { keyOf, type Informer } from "@pilothouse/informer";
 import { span, type Span, type Telemetry } from "@pilothouse/telemetry";
 import type { Decision } from "../core/cycle.ts";
 import { budgetOf, preempt, priorityOf, type Preemption } from "../core/preemption.ts";
+import type { ClusterEvent } from "../core/events.ts";
 import type { ClusterState } from "../core/snapshot.ts";
 import { plugins } from "../plugins/registry.ts";
 import { evict, nominate } from "./evict.ts";
@@ -24,6 +25,8 @@ export interface PreemptingPorts {
   readonly schedulerName: string;
   readonly state: ClusterState;
   readonly budgets: Informer<PodDisruptionBudget>;
+  /** Room that was spoken for is not any more. */
+  readonly happened: (events: readonly ClusterEvent[]) => void;
 }
 
 export class Preempting {
@@ -42,11 +45,11 @@ export class Preempting {
 
   /** The node's room is the pod's from now on. Answers with those that waited for it with less right: they look elsewhere. */
   nominate(pod: Pod, nodeName: string): readonly Pod[] {
-    const { state } = this.#ports;
+    const { state, happened } = this.#ports;
     const waiting = state.snapshot().nominated.get(nodeName) ?? [];
     const lesser = waiting.filter((other) => keyOf(other) !== keyOf(pod) && priorityOf(other) < priorityOf(pod));
-    for (const other of lesser) state.withdraw(keyOf(other));
-    state.nominate(pod, nodeName);
+    const withdrawn = lesser.flatMap((other) => state.withdraw(keyOf(other)));
+    happened([...withdrawn, ...state.nominate(pod, nodeName)]);
     return lesser;
   }
 
@@ -57,7 +60,7 @@ export class Preempting {
     outrivalled: readonly Pod[],
     current: Span,
   ): Promise<boolean> {
-    const { client, events, clock, telemetry, schedulerName, state } = this.#ports;
+    const { client, events, clock, telemetry, schedulerName, state, happened } = this.#ports;
     const now = new Date(clock.now()).toISOString().replace(/\.\d+/, "");
     try {
       await nominate(client, pod, nodeName, current.context);
@@ -67,7 +70,7 @@ export class Preempting {
       );
       return true;
     } catch (error) {
-      state.withdraw(keyOf(pod));
+      happened(state.withdraw(keyOf(pod)));
       if (isStatus(error, "NotFound")) return false;
       current.fail(error);
       telemetry.log.warn("preemption failed", { pod: keyOf(pod), node: nodeName, error, trace: current.context });

@@ -1,10 +1,10 @@
 /** Claims and volumes as decisions see them: what informers show, and on top of it what was chosen and they do not show yet. */
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "@pilothouse/api/types/core-v1";
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
-import type { KubernetesObject } from "@pilothouse/client";
 import type { Informer } from "@pilothouse/informer";
 import { claimed } from "@pilothouse/kinds/core/volume-binding";
 import type { Scope } from "@pilothouse/lifecycle";
+import type { ClusterEvent } from "../core/events.ts";
 import type { NodeSnapshot, StorageView } from "../core/snapshot.ts";
 import { choicesFor, type VolumeChoices } from "../plugins/volume-binding/volume-binding.ts";
 
@@ -32,11 +32,14 @@ export class Storage {
     };
   }
 
-  /** Calls `changed` for each change until the scope closes. */
-  follow(scope: Scope, changed: () => void): void {
-    for (const informer of Object.values(this.#informers) as readonly Informer<KubernetesObject>[]) {
-      scope.defer(informer.onChange(changed));
-    }
+  /** Tells of each change until the scope closes. */
+  follow(scope: Scope, happened: (event: ClusterEvent) => void): void {
+    const { claims, volumes, storageClasses } = this.#informers;
+    scope.defer(claims.onChange(({ object: claim }) => happened({ what: "claim changed", claim })));
+    scope.defer(volumes.onChange(({ object: volume }) => happened({ what: "volume changed", volume })));
+    scope.defer(
+      storageClasses.onChange(({ object: storageClass }) => happened({ what: "storage class changed", storageClass })),
+    );
   }
 
   /** What the pod's claims need on its node. The volumes are spoken for until `settled`. */

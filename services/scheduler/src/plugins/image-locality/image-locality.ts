@@ -7,7 +7,7 @@ const MOST_BYTES_PER_CONTAINER = 1000 * MIB;
 /** Prefers nodes that have the pod's images already; each image counts in the measure in which nodes have it. */
 export const imageLocality: Plugin<ReadonlyMap<string, number>> = {
   name: "ImageLocality",
-  undoneBy: [],
+  undoneBy: {},
   /** Image name → share of the nodes that have it. */
   prepare(pod, { nodes }) {
     const wanted = pod.spec.containers.map(({ image }) => image ?? "");

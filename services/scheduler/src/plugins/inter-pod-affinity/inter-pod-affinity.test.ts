@@ -149,7 +149,7 @@ test("preferences pull and push, those of pods that are there as well", () => {
     for (const one of NODES) state.setNode(one);
     for (const one of running) state.setPod(made(one));
     const decision = schedule(made(wanted), state.snapshot(), [interPodAffinity as never], 0.99);
-    return decision.outcome === "scheduled" ? decision.nodeName : decision.message;
+    return decision.outcome === "scheduled" ? decision.node.name : decision.message;
   };
   expect(goesTo([{ app: "db", on: "a2" }], { app: "web", affinity: prefers("podAffinity", "db") })).toBe("a2");
   expect(goesTo([{ app: "db", on: "b1" }], { app: "web", affinity: prefers("podAntiAffinity", "db") })).toBe("a2");

@@ -1,7 +1,8 @@
 import type { Pod, PodAffinityTerm, WeightedPodAffinityTerm } from "@pilothouse/api/types/core-v1";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import { labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
 import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin, type Remedy } from "../../core/framework.ts";
-import type { NodeSnapshot, Snapshot } from "../../core/snapshot.ts";
+import type { NodeSnapshot, Snapshot, Surroundings } from "../../core/snapshot.ts";
 
 export const AFFINITY_REASON = "node(s) didn't match pod affinity rules";
 export const ANTI_AFFINITY_REASON = "node(s) didn't match pod anti-affinity rules";
@@ -39,14 +40,25 @@ interface Prepared {
 export const interPodAffinity: Plugin<Prepared> = {
   name: "InterPodAffinity",
   weight: 2,
-  undoneBy: ["NodeAdded", "NodeChanged", "PodAdded", "PodChanged", "PodDeleted"],
+  undoneBy: {
+    // Pods that are there already may be what is looked for, or keep nobody out of where they are not.
+    "node added": () => true,
+    "node removed": () => true,
+    "node changed": (_pod, { before, node }) => !sameValue(before.metadata.labels, node.metadata.labels),
+    "pod placed": (pod, event, surroundings) => isNearTo(pod, event.pod, surroundings),
+    "pod changed": (pod, { before, pod: after }, surroundings) =>
+      !sameValue(before.metadata.labels, after.metadata.labels) &&
+      (isNearTo(pod, before, surroundings) !== isNearTo(pod, after, surroundings) ||
+        keepsOut(pod, before, surroundings)),
+    "pod left": (pod, event, surroundings) =>
+      // The first of a group may go anywhere, once there is no other.
+      isNearTo(pod, event.pod, surroundings) || keepsOut(pod, event.pod, surroundings),
+    "namespace changed": () => true,
+  },
 
   prepare(pod, snapshot) {
-    const { podAffinity, podAntiAffinity } = pod.spec.affinity ?? {};
-    const affinity = (podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map((it) => termOf(it, pod));
-    const antiAffinity = (podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? []).map((it) =>
-      termOf(it, pod),
-    );
+    const affinity = requiredNear(pod);
+    const antiAffinity = requiredApart(pod);
     // All terms of affinity count the same pods: those that meet every one of them.
     const meetsAll = (other: Pod): boolean => affinity.every((term) => means(term, other, snapshot));
     return {
@@ -110,6 +122,30 @@ export const interPodAffinity: Plugin<Prepared> = {
   },
 };
 
+function requiredNear(pod: Pod): readonly Term[] {
+  const terms = pod.spec.affinity?.podAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+  return terms.map((term) => termOf(term, pod));
+}
+
+function requiredApart(pod: Pod): readonly Term[] {
+  const terms = pod.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+  return terms.map((term) => termOf(term, pod));
+}
+
+/** Whether the pod must be near others, and this is one of them. */
+function isNearTo(pod: Pod, other: Pod, surroundings: Surroundings): boolean {
+  const terms = requiredNear(pod);
+  return terms.length > 0 && terms.every((term) => means(term, other, surroundings));
+}
+
+/** Whether one of the two must be apart from the other. */
+function keepsOut(pod: Pod, other: Pod, surroundings: Surroundings): boolean {
+  return (
+    requiredApart(pod).some((term) => means(term, other, surroundings)) ||
+    requiredApart(other).some((term) => means(term, pod, surroundings))
+  );
+}
+
 function changeOf(field: string): Remedy {
   return { do: "change the pod", field: `affinity.${field}` };
 }
@@ -134,7 +170,7 @@ function termOf(term: PodAffinityTerm, pod: Pod): Term {
   };
 }
 
-function means(term: Term, other: Pod, { namespaceLabels }: Snapshot): boolean {
+function means(term: Term, other: Pod, { namespaceLabels }: Surroundings): boolean {
   const { namespace = "", labels } = other.metadata;
   const isThere =
     term.namespaces.has(namespace) ||
@@ -151,7 +187,8 @@ function countDomains(
   for (const node of nodes) {
     const domain = domainOf(node, topologyKey);
     if (domain === undefined) continue;
-    const meant = node.pods.filter((pod) => pod.metadata.deletionTimestamp === undefined && isMeant(pod)).length;
+    // One that was told to go is there until it has gone.
+    const meant = node.pods.filter(isMeant).length;
     if (meant > 0) counts.set(domain, (counts.get(domain) ?? 0) + meant);
   }
   return counts;
@@ -162,10 +199,9 @@ function forbiddenDomains(pod: Pod, snapshot: Snapshot): ReadonlySet<Domain> {
   const forbidden = new Set<Domain>();
   for (const node of snapshot.nodes) {
     for (const other of node.pods) {
-      const terms = other.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
-      for (const term of terms) {
+      for (const term of requiredApart(other)) {
         const domain = domainOf(node, term.topologyKey);
-        if (domain !== undefined && means(termOf(term, other), pod, snapshot)) forbidden.add(domain);
+        if (domain !== undefined && means(term, pod, snapshot)) forbidden.add(domain);
       }
     }
   }

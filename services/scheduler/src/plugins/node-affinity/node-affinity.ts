@@ -8,7 +8,11 @@ export const AFFINITY_REASON = "node(s) didn't match Pod's node affinity/selecto
 export const nodeAffinity: Plugin<void> = {
   name: "NodeAffinity",
   weight: 2,
-  undoneBy: ["NodeAdded", "NodeChanged"],
+  undoneBy: {
+    "node added": (pod, { node }) => matchesRequiredAffinity(pod, node),
+    "node changed": (pod, { before, node }) =>
+      matchesRequiredAffinity(pod, node) && !matchesRequiredAffinity(pod, before),
+  },
   prepare: () => {},
   filter: (pod, { node }) => (matchesRequiredAffinity(pod, node) ? FITS : unresolvable(AFFINITY_REASON)),
   explain(pod, { node }) {

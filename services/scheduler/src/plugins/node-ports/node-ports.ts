@@ -1,3 +1,4 @@
+import type { Pod } from "@pilothouse/api/types/core-v1";
 import { FITS, unschedulable, type Plugin } from "../../core/framework.ts";
 import { clashes, hostPortsOf, type HostPort } from "@pilothouse/kinds/core/host-ports";
 import { podKey } from "../../core/snapshot.ts";
@@ -7,7 +8,10 @@ export const PORTS_REASON = "node(s) didn't have free ports for the requested po
 /** Host ports are taken once per node, protocol and address; 0.0.0.0 is every address. */
 export const nodePorts: Plugin<readonly HostPort[]> = {
   name: "NodePorts",
-  undoneBy: ["NodeAdded", "PodDeleted", "PodChanged"],
+  undoneBy: {
+    "node added": () => true,
+    "pod left": (pod, event) => wantsPortOf(pod, event.pod),
+  },
   prepare: hostPortsOf,
   filter(_pod, node, wanted) {
     const clash = wanted.some((port) => node.hostPorts.some((taken) => clashes(port, taken)));
@@ -23,3 +27,8 @@ export const nodePorts: Plugin<readonly HostPort[]> = {
         })),
     ),
 };
+
+function wantsPortOf(pod: Pod, other: Pod): boolean {
+  const taken = hostPortsOf(other);
+  return hostPortsOf(pod).some((port) => taken.some((one) => clashes(port, one)));
+}

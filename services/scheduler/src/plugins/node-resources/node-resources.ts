@@ -1,5 +1,12 @@
+import type { Node, Pod } from "@pilothouse/api/types/core-v1";
+import {
+  amountText,
+  nodeAllocatable,
+  podRequests,
+  podRequestsNonZero,
+  type Resources,
+} from "@pilothouse/kinds/core/pod-resources";
 import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
-import { amountText, podRequests, podRequestsNonZero, type Resources } from "@pilothouse/kinds/core/pod-resources";
 import type { NodeSnapshot } from "../../core/snapshot.ts";
 
 export const TOO_MANY_PODS_REASON = "Too many pods";
@@ -7,7 +14,14 @@ export const TOO_MANY_PODS_REASON = "Too many pods";
 /** The pod's requests must fit into what is left of the node; scores by what would be left (LeastAllocated). */
 export const nodeResourcesFit: Plugin<{ readonly exact: Resources; readonly nonZero: Resources }> = {
   name: "NodeResourcesFit",
-  undoneBy: ["NodeAdded", "NodeChanged", "PodDeleted", "PodChanged"],
+  undoneBy: {
+    "node added": (pod, { node }) => couldHold(node, pod),
+    "node changed": (pod, { before, node }) =>
+      couldHold(node, pod) && isMore(nodeAllocatable(node), nodeAllocatable(before), wantedBy(pod)),
+    // Whatever it used else, it was one pod.
+    "pod left": () => true,
+    "pod changed": (pod, event) => isMore(podRequests(event.before), podRequests(event.pod), wantedBy(pod)),
+  },
   prepare: (pod) => ({ exact: podRequests(pod), nonZero: podRequestsNonZero(pod) }),
   filter(_pod, node, { exact }) {
     const short = shortages(exact, node);
@@ -39,7 +53,7 @@ export const nodeResourcesFit: Plugin<{ readonly exact: Resources; readonly nonZ
 /** Prefers nodes on which CPU and memory would be used in like measure. */
 export const balancedAllocation: Plugin<Resources> = {
   name: "NodeResourcesBalancedAllocation",
-  undoneBy: [],
+  undoneBy: {},
   prepare: podRequests,
   score(_pod, node, requests) {
     const [cpu = 0, memory = 0] = ["cpu", "memory"].map((name) =>
@@ -61,6 +75,24 @@ function shortages(exact: Resources, node: NodeSnapshot): readonly Shortage[] {
     .map(([name, wanted]) => ({ name, wanted, left: Math.max(0, free(node.allocatable, node.requested, name)) }))
     .filter(({ wanted, left }) => wanted > left);
 }
+
+/** Were it empty. */
+function couldHold(node: Node, pod: Pod): boolean {
+  const allocatable = nodeAllocatable(node);
+  return [...podRequests(pod)].every(([name, wanted]) => wanted <= free(allocatable, NOTHING, name));
+}
+
+function wantedBy(pod: Pod): readonly string[] {
+  const asked = [...podRequests(pod)].filter(([, amount]) => amount > 0);
+  return ["pods", ...asked.map(([name]) => name)];
+}
+
+/** Whether `a` has more than `b` of one of these. */
+function isMore(a: Resources, b: Resources, names: readonly string[]): boolean {
+  return names.some((name) => free(a, NOTHING, name) > free(b, NOTHING, name));
+}
+
+const NOTHING: Resources = new Map();
 
 function free(allocatable: Resources, requested: Resources, name: string): number {
   return (allocatable.get(name) ?? (name === "pods" ? Number.POSITIVE_INFINITY : 0)) - (requested.get(name) ?? 0);

@@ -1,4 +1,4 @@
-import type { Pod, TopologySpreadConstraint } from "@pilothouse/api/types/core-v1";
+import type { Node, Pod, TopologySpreadConstraint } from "@pilothouse/api/types/core-v1";
 import { tolerates } from "@pilothouse/kinds/core/tolerations";
 import { labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
 import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
@@ -33,15 +33,29 @@ const SYSTEM_DEFAULTS: readonly TopologySpreadConstraint[] = [
 export const podTopologySpread: Plugin<Prepared> = {
   name: "PodTopologySpread",
   weight: 2,
-  undoneBy: ["NodeAdded", "NodeChanged", "PodAdded", "PodChanged", "PodDeleted"],
+  undoneBy: {
+    "node added": (pod, { node }) => hardOf(pod).some((one) => countsAs(node, one, pod) !== undefined),
+    "node removed": (pod, { node }) => hardOf(pod).some((one) => countsAs(node, one, pod) !== undefined),
+    "node changed": (pod, { before, node }) =>
+      hardOf(pod).some(
+        (one) =>
+          countsAs(before, one, pod) !== countsAs(node, one, pod) ||
+          before.metadata.labels?.[one.topologyKey] !== node.metadata.labels?.[one.topologyKey],
+      ),
+    "pod placed": (pod, event) => hardOf(pod).some((one) => isAlike(event.pod, pod, selectorOf(one, pod))),
+    "pod changed": (pod, event) =>
+      hardOf(pod).some((one) => {
+        const selector = selectorOf(one, pod);
+        return isAlike(event.before, pod, selector) !== isAlike(event.pod, pod, selector);
+      }),
+    "pod left": (pod, event) => hardOf(pod).some((one) => isAlike(event.pod, pod, selectorOf(one, pod))),
+  },
   prepare(pod, snapshot) {
     const stated = pod.spec.topologySpreadConstraints ?? [];
     const soft = stated.filter(({ whenUnsatisfiable }) => whenUnsatisfiable === "ScheduleAnyway");
     const defaults = stated.length === 0 ? defaultConstraints(pod) : [];
     return {
-      hard: stated
-        .filter(({ whenUnsatisfiable }) => whenUnsatisfiable !== "ScheduleAnyway")
-        .map((one) => count(one, pod, snapshot)),
+      hard: hardOf(pod).map((one) => count(one, pod, snapshot)),
       soft: [...soft, ...defaults].map((one) => count(one, pod, snapshot)),
     };
   },
@@ -79,6 +93,12 @@ export const podTopologySpread: Plugin<Prepared> = {
   },
 };
 
+function hardOf({ spec }: Pod): readonly TopologySpreadConstraint[] {
+  return (spec.topologySpreadConstraints ?? []).filter(
+    ({ whenUnsatisfiable }) => whenUnsatisfiable !== "ScheduleAnyway",
+  );
+}
+
 /** For pods of a controller only: they are told from others by the labels their owner gave them. */
 function defaultConstraints(pod: Pod): readonly TopologySpreadConstraint[] {
   const hash = pod.metadata.labels?.["pod-template-hash"];
@@ -93,7 +113,7 @@ function count(constraint: TopologySpreadConstraint, pod: Pod, snapshot: Snapsho
   const byDomain = new Map<string, number>();
   for (const node of snapshot.nodes) {
     const domain = domainOf(node, constraint);
-    if (domain === undefined || !isCounted(node, constraint, pod)) continue;
+    if (domain === undefined || !isCounted(node.node, constraint, pod)) continue;
     const matching = node.pods.filter((other) => isAlike(other, pod, selector)).length;
     byDomain.set(domain, (byDomain.get(domain) ?? 0) + matching);
   }
@@ -115,16 +135,21 @@ function selectorOf(constraint: TopologySpreadConstraint, pod: Pod): LabelSelect
 }
 
 /** Nodes the pod could never land on do not count, unless the constraint says so. */
-function isCounted(node: NodeSnapshot, constraint: TopologySpreadConstraint, pod: Pod): boolean {
-  if ((constraint.nodeAffinityPolicy ?? "Honor") === "Honor" && !matchesRequiredAffinity(pod, node.node)) return false;
+function isCounted(node: Node, constraint: TopologySpreadConstraint, pod: Pod): boolean {
+  if ((constraint.nodeAffinityPolicy ?? "Honor") === "Honor" && !matchesRequiredAffinity(pod, node)) return false;
   if (constraint.nodeTaintsPolicy !== "Honor") return true;
-  const hard = (node.node.spec.taints ?? []).filter(({ effect }) => effect !== "PreferNoSchedule");
+  const hard = (node.spec.taints ?? []).filter(({ effect }) => effect !== "PreferNoSchedule");
   return hard.every((taint) => tolerates(pod.spec.tolerations, taint));
 }
 
 function isAlike(other: Pod, pod: Pod, selector: LabelSelector): boolean {
   if (other.metadata.namespace !== pod.metadata.namespace || other.metadata.deletionTimestamp) return false;
   return matchesLabels(selector, other.metadata.labels);
+}
+
+/** The domain whose pods the node's are, for this constraint; undefined where they do not count. */
+function countsAs(node: Node, constraint: TopologySpreadConstraint, pod: Pod): string | undefined {
+  return isCounted(node, constraint, pod) ? node.metadata.labels?.[constraint.topologyKey] : undefined;
 }
 
 function domainOf(node: NodeSnapshot, constraint: TopologySpreadConstraint): string | undefined {

@@ -11,7 +11,11 @@ export function taintReason(taint: Taint): string {
 export const taintToleration: Plugin<void> = {
   name: "TaintToleration",
   weight: 3,
-  undoneBy: ["NodeAdded", "NodeChanged"],
+  undoneBy: {
+    "node added": (pod, { node }) => untoleratedTaints(pod, node).length === 0,
+    "node changed": (pod, { before, node }) =>
+      untoleratedTaints(pod, node).length === 0 && untoleratedTaints(pod, before).length > 0,
+  },
   prepare: () => {},
   filter(pod, { node }) {
     const [untolerated] = untoleratedTaints(pod, node);

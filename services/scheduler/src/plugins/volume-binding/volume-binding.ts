@@ -9,6 +9,7 @@ import {
   isReachedBy,
   NO_PROVISIONER,
 } from "@pilothouse/kinds/core/volume-binding";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import { matchesTerm } from "@pilothouse/kinds/core/node-selector";
 import { FITS, unresolvable, type FilterVerdict, type Plugin } from "../../core/framework.ts";
 import type { NodeSnapshot, StorageView } from "../../core/snapshot.ts";
@@ -46,7 +47,24 @@ const NO_CHOICES: VolumeChoices = { bind: [], provision: [] };
 /** A pod goes where its volumes are: those that it has, and those that it will get. */
 export const volumeBinding: Plugin<Prepared> = {
   name: "VolumeBinding",
-  undoneBy: ["NodeAdded", "NodeChanged", "StorageChanged"],
+  undoneBy: {
+    "node added": () => true,
+    // Which volumes a node reaches is a matter of its labels.
+    "node changed": (_pod, { before, node }) => !sameValue(before.metadata.labels, node.metadata.labels),
+    "claim changed": (pod, { claim }) => hasClaim(pod, claim.metadata),
+    // One that is free, or a claim's of the pod, or was: of a volume that is gone this is the last that was seen.
+    "volume changed": (pod, { volume }, { storage }) =>
+      claimsOf(pod).some((name) => {
+        const { namespace = "" } = pod.metadata;
+        if (volume.spec?.claimRef === undefined || hasClaim(pod, volume.spec.claimRef)) return true;
+        return storage.claim(namespace, name)?.spec?.volumeName === volume.metadata.name;
+      }),
+    "storage class changed": (pod, { storageClass }, { storage }) =>
+      claimsOf(pod).some((name) => {
+        const claim = storage.claim(pod.metadata.namespace ?? "", name);
+        return claim !== undefined && classOf(claim) === storageClass.metadata.name;
+      }),
+  },
   prepare: (pod, { storage }) => prepare(pod, storage),
   filter(_pod, node, prepared): FilterVerdict {
     if (prepared.refusal !== undefined) return unresolvable(prepared.refusal);
@@ -70,6 +88,10 @@ export const volumeBinding: Plugin<Prepared> = {
     }));
   },
 };
+
+function hasClaim(pod: Pod, claim: { readonly namespace?: string; readonly name?: string }): boolean {
+  return pod.metadata.namespace === claim.namespace && claimsOf(pod).includes(claim.name ?? "");
+}
 
 /** For the node that was decided. */
 export function choicesFor(pod: Pod, node: NodeSnapshot, storage: StorageView): VolumeChoices {

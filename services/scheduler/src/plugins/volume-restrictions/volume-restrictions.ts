@@ -9,7 +9,12 @@ export const IN_USE_REASON =
 /** A claim for one pod alone is used by one pod at a time, on whatever node. */
 export const volumeRestrictions: Plugin<Pod | undefined> = {
   name: "VolumeRestrictions",
-  undoneBy: ["PodDeleted", "StorageChanged"],
+  undoneBy: {
+    "pod left": (pod, event) => claimsOf(event.pod).some((name) => hasClaim(pod, event.pod.metadata.namespace, name)),
+    // With its pods; who of them had the claim is not said.
+    "node removed": () => true,
+    "claim changed": (pod, { claim }) => hasClaim(pod, claim.metadata.namespace, claim.metadata.name),
+  },
   /** The pod that has one of the claims. */
   prepare(pod, { nodes, storage }) {
     const { namespace = "" } = pod.metadata;
@@ -27,3 +32,7 @@ export const volumeRestrictions: Plugin<Pod | undefined> = {
   explain: (_pod, _node, user) =>
     user ? [{ detail: `pod ${podKey(user)} has a claim that only one pod may have (ReadWriteOncePod)` }] : [],
 };
+
+function hasClaim(pod: Pod, namespace: string | undefined, name: string | undefined): boolean {
+  return pod.metadata.namespace === namespace && claimsOf(pod).includes(name ?? "");
+}
