@@ -7,12 +7,12 @@
  *   <identity>/tls.key -> .current/tls.key      <identity>/tls.key.new               (a key that waits for its certificate)
  */
 import { X509Certificate } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readlinkSync, rmSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { createPrivateKey } from "@pilothouse/pki";
 import { certificateFacts, isIssuedBy, keyId } from "@pilothouse/pki/facts";
 import type { HeldCertificate } from "./certificate-plan.ts";
-import { readIfThere, removeDurably, renameDurably, syncDirectory, writeDurably } from "./durable-files.ts";
+import { openFolder, readIfThere, removeDurably, renameDurably, syncDirectory, writeDurably } from "./durable-files.ts";
 
 /** What the machine does for the files besides keeping them. */
 export interface Hands {
@@ -47,7 +47,7 @@ export async function ensureWaitingKey(folder: string, hands: Hands): Promise<st
   const waiting = waitingKey(folder);
   if (waiting !== undefined) return waiting;
   hands.beforeStep("make key");
-  mkdirSync(folder, { recursive: true, mode: 0o755 });
+  openFolder(folder);
   const made = await createPrivateKey();
   writeDurably(join(folder, "tls.key.new"), made, 0o600);
   return made;
@@ -71,7 +71,8 @@ export function replacePair(
   const name = nameOfPair(pair.certificatePem);
   const fresh = join(folder, name);
   hands.beforeStep("write pair");
-  mkdirSync(fresh, { recursive: true, mode: 0o755 });
+  openFolder(folder);
+  openFolder(fresh);
   writeDurably(join(fresh, "tls.key"), pair.keyPem, 0o600);
   writeDurably(join(fresh, "tls.crt"), pair.certificatePem, 0o644);
   if (owner !== undefined) hands.chown(owner, [join(fresh, "tls.key"), join(fresh, "tls.crt")]);
@@ -93,8 +94,9 @@ export function replacePair(
   return true;
 }
 
-/** Gives the pair to its owner again, should it have another one. */
+/** Gives the pair to its owner again, should it have another one, and lets the owner reach it. */
 export function ensureOwner(folder: string, owner: string | undefined, hands: Hands): boolean {
+  if (existsSync(join(folder, ".current"))) openFolder(join(folder, ".current"));
   const paths = ["tls.key", "tls.crt"].map((file) => join(folder, file)).filter((path) => existsSync(path));
   return owner !== undefined && paths.length > 0 && hands.chown(owner, paths);
 }

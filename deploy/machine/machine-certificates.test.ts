@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -109,6 +110,24 @@ async function machine(change: Partial<MachinePlan> = {}) {
     renew: () => renewCertificates(plan, ports, () => Promise.reject(new Error("the authorities are here"))),
   });
 }
+
+test("a strict umask keeps nobody from its certificate: its owner gets there, and where it could not, it can again", async () => {
+  const m = await machine();
+  const before = process.umask(0o077);
+  try {
+    await m.renew();
+    const modes = (): string[] =>
+      ["", ".current/", "tls.crt", "tls.key"].map((file) =>
+        (statSync(m.path("bus-client", file)).mode & 0o777).toString(8),
+      );
+    expect(modes()).toEqual(["755", "755", "644", "600"]);
+    chmodSync(m.path("bus-client", ".current/"), 0o700);
+    expect(await m.renew()).toEqual([]);
+    expect(modes()).toEqual(["755", "755", "644", "600"]);
+  } finally {
+    process.umask(before);
+  }
+});
 
 test("missing, issued, due, renewed, expired, rotated: the life of a machine's certificates", async () => {
   const m = await machine();
