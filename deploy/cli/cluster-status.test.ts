@@ -278,4 +278,5 @@ test("certificates that live for a day only are well until they are overdue", ()
   const lines = (hours: number): string => complaints({ ...wellCluster, apiservers: [apiserver(1, short(hours))] });
   expect(lines(12)).toBe("");
   expect(lines(5)).toContain("apiserver master-1 ends in 5 hours");
+  expect(lines(0.5)).toContain("apiserver master-1 ends in 30 minutes");
 });

@@ -18,6 +18,7 @@ const ELECTIONS = ["kube-scheduler", "kube-controller-manager"];
 const PLAYBOOK = "ansible-playbook -i inventory.yml ansible";
 const DAY_MS = 86_400_000;
 const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
 /** Machines renew theirs when a third of the life is left: one with less than this share of it has been forgotten. */
 const FORGOTTEN_SHARE = 0.25;
 
@@ -271,6 +272,7 @@ function daysLeft(certificate: Seen<CertificateSeen>, nowMs: number): string {
 }
 
 function duration(ms: number): string {
+  if (ms < 2 * HOUR_MS) return `${Math.floor(ms / MINUTE_MS)} minutes`;
   return ms < 2 * DAY_MS ? `${Math.floor(ms / HOUR_MS)} hours` : `${Math.floor(ms / DAY_MS)} days`;
 }
 
