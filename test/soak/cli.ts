@@ -12,6 +12,7 @@ import { readLab, thisLab } from "../../deploy/lab/lab.ts";
 import { verdictOf } from "./finding.ts";
 import { planSoak } from "./plan/plan.ts";
 import { reportHtml } from "./report/html.ts";
+import { summaryOf } from "./report/summary.ts";
 import { runSoak } from "./run.ts";
 import { accessOf } from "./workload/access.ts";
 
@@ -73,6 +74,7 @@ const outcome = await runSoak({
 await access.close();
 mkdirSync(directory, { recursive: true });
 writeFileSync(join(directory, "report.json"), JSON.stringify(outcome));
+writeFileSync(join(directory, "summary.json"), JSON.stringify(summaryOf(outcome)));
 writeFileSync(join(directory, "report.html"), reportHtml(outcome));
 for (const [part, figures] of Object.entries(outcome.figures)) {
   const texts = Object.entries(figures).map(([name, value]) => `${name} ${Number(value.toFixed(2))}`);

@@ -130,12 +130,18 @@ function seriesOf(samples: readonly ProcessSample[], valueOf: (sample: ProcessSa
     .sort(([one], [other]) => (one < other ? -1 : 1))
     .map(([name, some]) => ({
       name,
-      points: some.flatMap((sample, i) => {
-        const isAnother = i > 0 && some[i - 1]?.pid !== sample.pid;
+      points: thinned(some).flatMap((sample, i, all) => {
+        const isAnother = i > 0 && all[i - 1]?.pid !== sample.pid;
         const point = { x: sample.atMs, y: valueOf(sample) };
         return isAnother ? [{ x: sample.atMs, y: undefined }, point] : [point];
       }),
     }));
+}
+
+/** About as many as a plot can show; the first and the last of each incarnation stay. */
+function thinned(samples: readonly ProcessSample[]): readonly ProcessSample[] {
+  const every = Math.ceil(samples.length / BUCKETS);
+  return samples.filter(({ pid }, i) => i % every === 0 || samples[i - 1]?.pid !== pid || samples[i + 1]?.pid !== pid);
 }
 
 function figureTable({ figures }: SoakOutcome): string {

@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import { reigns, reportHtml } from "./html.ts";
 import type { SoakOutcome } from "./outcome.ts";
 import { barPlot, linePlot } from "./plot.ts";
+import { summaryOf } from "./summary.ts";
 
 const outcome: SoakOutcome = {
   seed: "<7>",
@@ -48,6 +49,30 @@ test("a leader is a bar until another is seen, or nobody for a while", () => {
     ["master-2", 2_000, 2_000],
     ["master-2", 30_000, 30_000],
   ]);
+});
+
+test("what is kept of a soak are minutes and reigns, and all of its findings, faults and figures", () => {
+  const { minutes, reigns: bars, ...rest } = summaryOf(outcome);
+  expect(minutes).toEqual({ api: [{ atMs: 0, asked: 2, failed: 1, medianMs: 4, worstMs: 4 }] });
+  expect(bars).toHaveLength(3);
+  const { seed, begun, lastedMs, findings, figures, faults, slopes } = outcome;
+  expect(rest).toEqual({ seed, begun, lastedMs, findings, figures, faults, slopes });
+});
+
+test("a process has as many points as can be seen, and each of its restarts is a gap", () => {
+  const sampled = (count: number) =>
+    Array.from({ length: count }, (_, i) => ({
+      machine: "master-1",
+      process: "etcd",
+      pid: i < count / 2 ? 1 : 2,
+      atMs: i * 10,
+      rssBytes: 2 ** 20,
+      handles: 4,
+    }));
+  const html = reportHtml({ ...outcome, processes: sampled(2_000) });
+  expect(html.length).toBeLessThan(reportHtml({ ...outcome, processes: sampled(400) }).length * 1.5);
+  const memory = html.split("<svg").find((plot) => plot.includes("master-1: memory")) ?? "";
+  expect(/<path class="line"[^>]* d="([^"]*)"/.exec(memory)?.[1]?.match(/M/g)).toHaveLength(2);
 });
 
 test("a line breaks where there is no value, and a fault is a band of its time", () => {
