@@ -52,7 +52,12 @@ import { storageClass } from "./storage/storage-class.ts";
 import { volumeAttachment } from "./storage/volume-attachment.ts";
 import { volumeAttributesClass } from "./storage/volume-attributes-class.ts";
 import type { KindDefinition } from "./kind.ts";
-import { storedKinds } from "./stored.ts";
+import { deviceClass } from "./resource/device-class.ts";
+import { resourceClaim } from "./resource/resource-claim.ts";
+import { resourceClaimTemplate } from "./resource/resource-claim-template.ts";
+import { resourceSlice } from "./resource/resource-slice.ts";
+import { csiNode } from "./storage/csi-node.ts";
+import { csiStorageCapacity } from "./storage/csi-storage-capacity.ts";
 
 export * from "./kind.ts";
 export { keepServerMeta, validateObjectMeta, validateObjectMetaUpdate } from "./meta.ts";
@@ -100,7 +105,12 @@ export const kinds: readonly KindDefinition[] = [
   erased(csiDriver),
   erased(volumeAttachment),
   erased(volumeAttributesClass),
-  ...storedKinds,
+  erased(deviceClass),
+  erased(resourceClaim),
+  erased(resourceClaimTemplate),
+  erased(resourceSlice),
+  erased(csiNode),
+  erased(csiStorageCapacity),
 ];
 
 /** Second versions of kinds above: they store nothing of their own. */

@@ -26,9 +26,15 @@ const GAPS: readonly Missing[] = [
     what: "HorizontalPodAutoscaler",
     why: "nothing serves metrics of pods yet: it scales by what others serve, and says what it cannot have",
   },
+  { what: "ServiceCIDR", why: "Services get IPv4 addresses only" },
+  { what: "DeviceClass", why: "CEL expressions are measured, not compiled; nobody schedules by devices" },
   {
-    what: "ServiceCIDR",
-    why: "Services get addresses of the range `kubernetes` only; addresses taken have no IPAddress",
+    what: "ResourceClaim",
+    why: "`adminAccess` needs no label on the namespace; addresses of network data and conditions are not judged",
+  },
+  {
+    what: "ResourceSlice",
+    why: "policies of requests (`requestPolicy`) and `timeAdded` of taints are stored, not judged",
   },
   { what: "Ingress", why: "no controller serves them; names of backends are judged as DNS-1035 labels" },
   { what: "CertificateSigningRequest", why: "a changed Approved or Denied is refused without upstream's Go diff" },
@@ -47,7 +53,6 @@ const GAPS: readonly Missing[] = [
 /** Markdown, ends with a newline. */
 export function kindsDoc(kinds: readonly KindDefinition[], views: readonly KindDefinition[]): string {
   const full = kinds.filter(({ depth }) => depth === "full");
-  const stored = kinds.filter(({ depth }) => depth === "stored");
   return `${[
     "# Kinds",
     "",
@@ -99,15 +104,7 @@ export function kindsDoc(kinds: readonly KindDefinition[], views: readonly KindD
       ]),
     ),
     "",
-    "## Stored",
-    "",
-    "Names, scope and structure; no defaults, no validation beyond metadata, and no controller acts on them.",
-    "",
-    table(
-      ["Kind", "API", "Subresources"],
-      stored.map((kind) => [kind.kind, apiVersion(kind), kind.subresources.map(({ name }) => name).join(", ")]),
-    ),
-    "",
+    ...storedSection(kinds.filter(({ depth }) => depth === "stored")),
     "## Not served",
     "",
     table(
@@ -144,4 +141,19 @@ function columns({ columns = [], ageColumn, nameColumn }: KindDefinition): strin
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+function storedSection(stored: readonly KindDefinition[]): readonly string[] {
+  if (stored.length === 0) return [];
+  return [
+    "## Stored",
+    "",
+    "Names, scope and structure; no defaults, no validation beyond metadata, and no controller acts on them.",
+    "",
+    table(
+      ["Kind", "API", "Subresources"],
+      stored.map((kind) => [kind.kind, apiVersion(kind), kind.subresources.map(({ name }) => name).join(", ")]),
+    ),
+    "",
+  ];
 }

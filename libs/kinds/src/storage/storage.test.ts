@@ -52,6 +52,38 @@ describe("kinds of storage", () => {
         'spec.tokenRequests[1].audience: Duplicate value: "a"',
       ],
     ],
+    ["CSINode", { spec: { drivers: [{ name: "csi.x", nodeID: "n1", topologyKeys: ["zone"] }] } }, []],
+    [
+      "CSINode",
+      {
+        spec: {
+          drivers: [
+            { name: "csi.x", nodeID: "", topologyKeys: ["zone", "zone"], allocatable: { count: -1 } },
+            { name: "csi.x", nodeID: "n".repeat(257) },
+          ],
+        },
+      },
+      [
+        "spec.drivers[0].nodeID: Required value",
+        "spec.drivers[0].allocatable.count: Invalid value: -1: must be greater than or equal to 0",
+        'spec.drivers[0]: Duplicate value: "zone"',
+        `spec.drivers[1].nodeID: Invalid value: "${"n".repeat(257)}": must be 256 characters or less`,
+        'spec.drivers[1].name: Duplicate value: "csi.x"',
+      ],
+    ],
+    ["CSIStorageCapacity", { storageClassName: "fast", capacity: "5Gi", maximumVolumeSize: "1Gi" }, []],
+    [
+      "CSIStorageCapacity",
+      {
+        storageClassName: "fast",
+        capacity: "-1",
+        nodeTopology: { matchExpressions: [{ key: "zone", operator: "In" }] },
+      },
+      [
+        "nodeTopology.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+        'capacity: Invalid value: "-1": must be greater than or equal to 0',
+      ],
+    ],
     ["VolumeAttachment", { spec: { attacher: "csi.x", nodeName: "n", source: { persistentVolumeName: "pv" } } }, []],
     [
       "VolumeAttachment",
@@ -96,6 +128,15 @@ describe("kinds of storage", () => {
     ]);
     const spec = { attacher: "a", nodeName: "n", source: { persistentVolumeName: "pv" } };
     expect(changed("VolumeAttachment", { spec }, { spec: { ...spec, nodeName: "m" } })).toHaveLength(1);
+    const driver = { name: "csi.x", nodeID: "n1", topologyKeys: ["zone"], allocatable: { count: 3 } };
+    const csiNode = (more: object) => ({ spec: { drivers: [{ ...driver, ...more }] } });
+    expect(changed("CSINode", csiNode({ allocatable: { count: 4 } }), csiNode({}))).toEqual([]);
+    expect(changed("CSINode", csiNode({ nodeID: "n2" }), csiNode({}))).toEqual([
+      'spec.drivers: Invalid value: {"name":"csi.x","nodeID":"n2","topologyKeys":["zone"]}: field is immutable',
+    ]);
+    expect(changed("CSIStorageCapacity", { storageClassName: "a" }, { storageClassName: "b" })).toEqual([
+      'storageClassName: Invalid value: "a": field is immutable',
+    ]);
   });
 
   it("are shown as kubectl shows them", () => {
@@ -114,6 +155,12 @@ describe("kinds of storage", () => {
       "n",
       true,
     ]);
+    expect(cells("CSINode", made("CSINode", { spec: { drivers: [{ name: "csi.x" }] } }))).toEqual([1]);
+    expect(
+      kind("CSIStorageCapacity").columns?.map(({ cell }) =>
+        cell(made("CSIStorageCapacity", { storageClassName: "a" }), 0),
+      ),
+    ).toEqual(["a", "<unset>"]);
     expect(cells("CSIDriver", made("CSIDriver", {}))).toEqual([true, false, false, "<unset>", false, "Persistent"]);
   });
 });
