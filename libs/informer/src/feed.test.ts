@@ -181,6 +181,24 @@ describe("an informer", () => {
     expect(informer.stats).toMatchObject({ lists: 1, resumes: 1 });
   });
 
+  it("of a part that never changes finds back to the bus by a list: a watch has nothing to show", async () => {
+    const { clock, server, client, settle, start } = setUp();
+    const { informer } = start({ type: resources.pods, fieldSelector: "spec.nodeName=n1" });
+    await settle();
+    server.onPublish = () => false;
+    await client.create(resources.pods, pod("lost, and another's"));
+    server.onPublish = undefined;
+    const told = await client.create(resources.pods, pod("another's too"));
+    await clock.advance(2_500);
+    await settle();
+    expect(informer.revision()).toBeGreaterThanOrEqual(Number(told.metadata.resourceVersion));
+    expect(informer.stats.lists).toBe(2);
+    server.bookmark();
+    await settle();
+    expect(informer.stats.onBus).toBe(true);
+    expect(informer.list()).toEqual([]);
+  });
+
   it("sets no timer for what is less than a millisecond: it would run hot", async () => {
     const { clock, server, settle, start, delays } = setUp({ timersEarlyMs: 0.3 });
     const { informer } = start({ type: resources.pods });

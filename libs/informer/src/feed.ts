@@ -42,6 +42,8 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
   readonly #options: InformerOptions<T>;
   readonly #store: ObjectStore<T>;
   readonly #wanted: (object: KubernetesObject) => boolean;
+  /** The chain tells of more than a watch over HTTP shows: how far the watch is, is not known from its silence. */
+  readonly #isPartOfChain: boolean;
   readonly #handlers = new Set<(change: InformerChange<T>) => void>();
   readonly #waiters: RevisionWaiters;
   readonly #changes: Counter;
@@ -67,6 +69,8 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     this.#options = options;
     this.#store = new ObjectStore(options.indexes ?? {});
     this.#wanted = selects({ ...options, ...(options.node ? { fieldSelector: `spec.nodeName=${options.node}` } : {}) });
+    const { node, namespace, labelSelector, fieldSelector } = options;
+    this.#isPartOfChain = node === undefined && [namespace, labelSelector, fieldSelector].some(Boolean);
     this.#bookmarkIntervalMs = options.bookmarkIntervalMs ?? DEFAULT_BOOKMARK_INTERVAL_MS;
     this.#waiters = new RevisionWaiters({ ...ports, lateMs: CATCH_UP_MS, onLate: () => this.#beginAgain() });
     this.#changes = ports.telemetry.metrics.counter(
@@ -358,12 +362,17 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     this.#interrupt?.();
   }
 
-  /** The watch over HTTP should have shown this revision of our chain: if it still has not in a while, it is dead. */
+  /**
+   * The watch over HTTP should have shown this revision of our chain: if it still has not in a while, it is dead. One that shows
+   * a part of the chain may be well and have nothing to show, now and for ever: there only a list tells where we are.
+   */
   #suspectWatch(told: number): void {
     if (this.#suspicion || !this.#listed) return;
     this.#suspicion = this.#ports.clock.setTimer(WATCH_LATE_MS, () => {
       this.#suspicion = undefined;
-      if (!this.#onBus && this.#position.whole < told) this.#interrupt?.();
+      if (this.#onBus || this.#position.whole >= told) return;
+      if (this.#isPartOfChain) this.#listed = false;
+      this.#interrupt?.();
     });
   }
 
