@@ -82,6 +82,7 @@ export function processSpecs(
       "local-volume-image": TOOLBOX_IMAGE,
       "local-volume-dir": layout.volumes,
       "root-ca-file": pki("cluster-ca.crt"),
+      "service-account-private-key-file": pki("service-account.key"),
       "cluster-signing-cert-file": pki("cluster-ca.crt"),
       "cluster-signing-key-file": pki("cluster-ca.key"),
       ...etcd,

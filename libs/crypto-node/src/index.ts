@@ -5,7 +5,7 @@
  * (that the account still exists is the apiserver's question). Limits: RSA keys of 2048 bits or more, PKCS #8 or PKCS #1.
  */
 import { createHash, createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
-import type { Crypto, TokenClaims } from "@pilothouse/crypto";
+import { legacyClaimsOf, type Crypto, type LegacyTokenClaims, type TokenClaims } from "@pilothouse/crypto";
 import { NONCE_BYTES, openAesGcm, sealAesGcm } from "@pilothouse/crypto/aes-gcm";
 import { errors, exportJWK, jwtVerify, SignJWT, type JWK } from "jose";
 
@@ -38,7 +38,7 @@ export async function nodeCrypto({ privateKeyPem, verifyingKeysPem = [] }: NodeC
     open: openAesGcm,
 
     signToken: (claims) =>
-      new SignJWT({ ...claims, aud: [...claims.aud] })
+      new SignJWT("aud" in claims ? { ...claims, aud: [...claims.aud] } : { ...claims })
         .setProtectedHeader({ alg: ALGORITHM, kid: keyIds[0] ?? "" })
         .sign(privateKey),
 
@@ -59,7 +59,9 @@ export async function nodeCrypto({ privateKeyPem, verifyingKeysPem = [] }: NodeC
   };
 }
 
-function claimsOf(payload: Record<string, unknown>): TokenClaims | undefined {
+function claimsOf(payload: Record<string, unknown>): TokenClaims | LegacyTokenClaims | undefined {
+  const legacy = legacyClaimsOf(payload);
+  if (legacy) return legacy;
   const { aud, exp, iat, iss, sub } = payload;
   if (typeof exp !== "number" || typeof iat !== "number" || typeof iss !== "string" || typeof sub !== "string") {
     return undefined;

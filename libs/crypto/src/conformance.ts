@@ -1,6 +1,6 @@
 /** What every Crypto adapter promises; the real one and the deterministic one run the same cases. */
 import { describe, expect, test } from "vitest";
-import type { Crypto, TokenClaims } from "./index.ts";
+import { LEGACY_ISSUER, type Crypto, type LegacyTokenClaims, type TokenClaims } from "./index.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 1);
 const CLAIMS: TokenClaims = {
@@ -15,6 +15,15 @@ const CLAIMS: TokenClaims = {
     serviceaccount: { name: "web", uid: "u-1" },
     pod: { name: "web-1", uid: "u-2" },
   },
+};
+
+const LEGACY: LegacyTokenClaims = {
+  iss: LEGACY_ISSUER,
+  sub: "system:serviceaccount:default:web",
+  "kubernetes.io/serviceaccount/namespace": "default",
+  "kubernetes.io/serviceaccount/secret.name": "web-token",
+  "kubernetes.io/serviceaccount/service-account.name": "web",
+  "kubernetes.io/serviceaccount/service-account.uid": "u-1",
 };
 
 /** `make` gives adapters with keys of their own where they have any. */
@@ -33,6 +42,17 @@ export function cryptoConformance(name: string, make: () => Promise<Crypto> | Cr
       expect(await crypto.verifyToken(token, NOW_MS + 1)).toMatchObject(CLAIMS);
       expect(await crypto.verifyToken(token, NOW_MS + 3_600_001)).toBeUndefined();
       expect(await crypto.verifyToken(token, NOW_MS - 3_600_000)).toBeUndefined();
+    });
+
+    test("a Secret's token has no end, is the same each time, and names its Secret and account or is none", async () => {
+      const crypto = await make();
+      const token = await crypto.signToken(LEGACY);
+      expect(await crypto.signToken(LEGACY)).toBe(token);
+      for (const nowMs of [0, NOW_MS, 10 * NOW_MS]) expect(await crypto.verifyToken(token, nowMs)).toEqual(LEGACY);
+      for (const changed of [{ iss: CLAIMS.iss }, { "kubernetes.io/serviceaccount/secret.name": "" }]) {
+        const other = await crypto.signToken({ ...LEGACY, ...changed } as LegacyTokenClaims);
+        expect(await crypto.verifyToken(other, NOW_MS)).toBeUndefined();
+      }
     });
 
     test("what is no token of ours is nothing, and does not throw", async () => {

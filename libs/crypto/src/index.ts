@@ -5,10 +5,10 @@
 export interface Crypto extends Sealing {
   /** SHA-256 of the bytes, lower-case hex. Synchronous: used for hashes of templates and documents, not for secrets. */
   sha256Hex(bytes: Uint8Array | string): string;
-  /** A signed JWT (RS256 in the real adapter) with these claims. */
-  signToken(claims: TokenClaims): Promise<string>;
+  /** A signed JWT (RS256 in the real adapter) with these claims; the same claims give the same token. */
+  signToken(claims: TokenClaims | LegacyTokenClaims): Promise<string>;
   /** The claims of a token signed by us and not yet expired at `nowMs`; undefined for everything else. */
-  verifyToken(token: string, nowMs: number): Promise<TokenClaims | undefined>;
+  verifyToken(token: string, nowMs: number): Promise<TokenClaims | LegacyTokenClaims | undefined>;
   /** Public keys as a JWKS document, for OIDC discovery. */
   jwks(): Promise<unknown>;
 }
@@ -40,4 +40,25 @@ export interface TokenClaims {
     readonly node?: { readonly name: string; readonly uid?: string };
     readonly secret?: { readonly name: string; readonly uid: string };
   };
+}
+
+/** Who issues tokens that stand in Secrets, whatever the cluster's own issuer is. */
+export const LEGACY_ISSUER = "kubernetes/serviceaccount";
+
+/** Claims of a token that stands in a Secret: for no audience, and without an end of its own. */
+export interface LegacyTokenClaims {
+  readonly iss: typeof LEGACY_ISSUER;
+  readonly sub: string;
+  readonly "kubernetes.io/serviceaccount/namespace": string;
+  readonly "kubernetes.io/serviceaccount/secret.name": string;
+  readonly "kubernetes.io/serviceaccount/service-account.name": string;
+  readonly "kubernetes.io/serviceaccount/service-account.uid": string;
+}
+
+/** Such claims, if these are: all of them, for nothing else bounds what the token may. */
+export function legacyClaimsOf(claims: Readonly<Record<string, unknown>>): LegacyTokenClaims | undefined {
+  const wanted = ["namespace", "secret.name", "service-account.name", "service-account.uid"];
+  const fields = ["sub", ...wanted.map((field) => `kubernetes.io/serviceaccount/${field}`)];
+  const isWhole = fields.every((field) => typeof claims[field] === "string" && claims[field] !== "");
+  return claims["iss"] === LEGACY_ISSUER && isWhole ? (claims as unknown as LegacyTokenClaims) : undefined;
 }

@@ -1,7 +1,7 @@
 /** The crypto port without keys: deterministic and synchronous, for tests and the simulation. Tokens are readable, not secret. */
 import { createHash } from "node:crypto";
 import { NONCE_BYTES, openAesGcm, sealAesGcm } from "./aes-gcm.ts";
-import type { Crypto, TokenClaims } from "./index.ts";
+import { legacyClaimsOf, type Crypto, type LegacyTokenClaims, type TokenClaims } from "./index.ts";
 
 const PREFIX = "memory-token.";
 
@@ -23,13 +23,15 @@ export function memoryCrypto(): Crypto {
   };
 }
 
-function verified(token: string, nowMs: number): TokenClaims | undefined {
+function verified(token: string, nowMs: number): TokenClaims | LegacyTokenClaims | undefined {
   if (!token.startsWith(PREFIX)) return undefined;
   const [payload = "", digest] = token.slice(PREFIX.length).split(".");
   try {
     const claims = JSON.parse(decodeURIComponent(payload)) as TokenClaims;
-    const isOurs = digest === sha256Hex(encodeBytes(claims));
-    return isOurs && claims.exp * 1_000 > nowMs && claims.nbf * 1_000 <= nowMs ? claims : undefined;
+    if (digest !== sha256Hex(encodeBytes(claims))) return undefined;
+    const legacy = legacyClaimsOf({ ...claims });
+    if (legacy) return legacy;
+    return claims.exp * 1_000 > nowMs && claims.nbf * 1_000 <= nowMs ? claims : undefined;
   } catch {
     return undefined;
   }
@@ -39,7 +41,7 @@ function encode(text: string): string {
   return encodeURIComponent(text).replaceAll(".", "%2E");
 }
 
-function encodeBytes(claims: TokenClaims): Uint8Array {
+function encodeBytes(claims: TokenClaims | LegacyTokenClaims): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(claims));
 }
 

@@ -46,7 +46,12 @@ export interface Cluster {
   close(): Promise<void>;
 }
 
-const CONFIG: ControllerManagerConfig = { clusterCidr: "198.18.0.0/16", rootCa: () => "-----CA-----\n" };
+const CRYPTO = memoryCrypto();
+const CONFIG: ControllerManagerConfig = {
+  clusterCidr: "198.18.0.0/16",
+  rootCa: () => "-----CA-----\n",
+  signAccountToken: (claims) => CRYPTO.signToken(claims),
+};
 const STEP_MS = 50;
 
 export async function cluster(seed = "cluster", config: Partial<ControllerManagerConfig> = {}): Promise<Cluster> {

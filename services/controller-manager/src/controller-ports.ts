@@ -3,6 +3,7 @@ import type { Bus } from "@pilothouse/bus";
 import type { ApiClient } from "@pilothouse/client";
 import type { Clock, Random } from "@pilothouse/clock";
 import type { EventRecorder } from "@pilothouse/controller";
+import type { LegacyTokenClaims } from "@pilothouse/crypto";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { Telemetry } from "@pilothouse/telemetry";
 import type { Executor } from "./executor.ts";
@@ -23,6 +24,8 @@ export interface ControllerManagerConfig {
   readonly signers?: Partial<Readonly<Record<AuthorityName, CertificateSigner>>>;
   /** How volumes on nodes' own disks are made. Absent: they are not. */
   readonly localVolumes?: LocalVolumes;
+  /** Signs tokens that stand in Secrets; a controller-manager without it leaves such Secrets alone. */
+  readonly signAccountToken?: (claims: LegacyTokenClaims) => Promise<string>;
   /** Where autoscalers get their numbers. Absent: from the API's metrics groups, if somebody serves them. */
   readonly metrics?: MetricsReader;
 }

@@ -1,7 +1,8 @@
 /** Every informer that the controllers read. They run from the start of the process, so that a new leader finds them warm. */
-import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { Pod, Secret } from "@pilothouse/api/types/core-v1";
 import { resources, type KubernetesObject } from "@pilothouse/client";
 import { startInformer, type InformerOptions, type InformerPorts } from "@pilothouse/informer";
+import { BOOTSTRAP_TOKEN_TYPE } from "./core/bootstrap-tokens.ts";
 import { controllerOf } from "./core/ownership.ts";
 
 /** Index names. */
@@ -10,6 +11,8 @@ export const BY_ORPHAN_NAMESPACE = "orphans of namespace";
 export const BY_NAMESPACE = "namespace";
 /** Pods, by `spec.nodeName`. */
 export const BY_NODE = "node";
+/** Secrets with tokens, by the key of the ServiceAccount that they name. */
+export const BY_ACCOUNT = "account";
 
 export const BY_UID = "uid";
 
@@ -24,6 +27,10 @@ const byNamespace = ({ metadata }: KubernetesObject): readonly string[] =>
 const byUid = ({ metadata }: KubernetesObject): readonly string[] => (metadata.uid === undefined ? [] : [metadata.uid]);
 
 const byNode = ({ spec }: Pod): readonly string[] => (spec.nodeName ? [spec.nodeName] : []);
+
+const byAccount = ({ metadata: { namespace = "", annotations } }: Secret): readonly string[] => [
+  `${namespace}/${annotations?.["kubernetes.io/service-account.name"] ?? ""}`,
+];
 
 const byOwnership = {
   /** By the uid of the controller. */
@@ -58,6 +65,17 @@ export function startInformers(ports: InformerPorts) {
     nodeLeases: start({ type: resources.leases, namespace: NODE_LEASES_NAMESPACE }),
     namespaces: start({ type: resources.namespaces }),
     serviceAccounts: start({ type: resources.serviceAccounts }),
+    // Of Secrets only these: nobody here needs to hold the others' contents.
+    tokenSecrets: start({
+      type: resources.secrets,
+      fieldSelector: "type=kubernetes.io/service-account-token",
+      indexes: { [BY_ACCOUNT]: byAccount },
+    }),
+    bootstrapTokens: start({
+      type: resources.secrets,
+      namespace: "kube-system",
+      fieldSelector: `type=${BOOTSTRAP_TOKEN_TYPE}`,
+    }),
     certificateSigningRequests: start({ type: resources.certificateSigningRequests }),
     configMaps: start({ type: resources.configMaps }),
     persistentVolumes: start({ type: resources.persistentVolumes }),

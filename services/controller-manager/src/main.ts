@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
+import { nodeCrypto } from "@pilothouse/crypto-node";
 import { apiAccessSettings, openApi } from "@pilothouse/process/api-access";
 import { etcdSettings, openEtcd } from "@pilothouse/process/etcd";
 import { runProcess } from "@pilothouse/process";
@@ -35,6 +37,10 @@ await runProcess({
       help: "Where on every node the directories of those volumes are.",
       default: "/var/lib/pilothouse/volumes",
     },
+    "service-account-private-key-file": {
+      type: "string",
+      help: "RSA key of the apiservers' ServiceAccount tokens; without it Secrets get no tokens.",
+    },
     "root-ca-file": { type: "string", help: "Authority of the API, for the pods' ServiceAccounts.", required: true },
   },
   instance: () => hostname(),
@@ -43,6 +49,8 @@ await runProcess({
     ports.scope.defer(() => store.close());
     const door = await openLeaderDoor(values, ports);
     const rootCa = watchTls("root-ca", { ca: values["root-ca-file"], certificate: undefined, key: undefined }, ports);
+    const tokenKey = values["service-account-private-key-file"];
+    const crypto = tokenKey ? await nodeCrypto({ privateKeyPem: readFileSync(tokenKey, "utf8") }) : undefined;
     const service = start(
       {
         ...ports,
@@ -54,6 +62,7 @@ await runProcess({
         clusterCidr: values["cluster-cidr"],
         ...localVolumes(values["local-volume-dir"], values["local-volume-image"]),
         rootCa: () => rootCa.current().ca ?? "",
+        ...(crypto ? { signAccountToken: (claims) => crypto.signToken(claims) } : {}),
         signers: {
           ...signer("cluster-ca", values["cluster-signing-cert-file"], values["cluster-signing-key-file"], ports.clock),
           ...signer(

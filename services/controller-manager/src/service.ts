@@ -8,6 +8,7 @@
 import type { ApiClient } from "@pilothouse/client";
 import { eventRecorder } from "@pilothouse/controller";
 import { electedLife, type ElectedPorts } from "@pilothouse/controller/elected";
+import { startBootstrapSignerController } from "./controllers/bootstrap-signer/reconcile.ts";
 import { startClusterRoleAggregationController } from "./controllers/clusterrole-aggregation/reconcile.ts";
 import { startCronJobController } from "./controllers/cronjob/reconcile.ts";
 import { startCsrApprovingController } from "./controllers/csr-approving/reconcile.ts";
@@ -34,7 +35,9 @@ import { startReplicaSetController, startReplicationController } from "./control
 import { startResourceQuotaController } from "./controllers/resourcequota/reconcile.ts";
 import { startRootCaController } from "./controllers/root-ca/reconcile.ts";
 import { startServiceAccountController } from "./controllers/serviceaccount/reconcile.ts";
+import { startServiceAccountTokenController } from "./controllers/serviceaccount-token/reconcile.ts";
 import { startServiceCidrController } from "./controllers/service-cidr/reconcile.ts";
+import { startTokenCleanerController } from "./controllers/token-cleaner/reconcile.ts";
 import { startTtlAfterFinishedController } from "./controllers/ttl-after-finished/reconcile.ts";
 import { startStatefulSetController } from "./controllers/statefulset/reconcile.ts";
 import type { ControllerManagerConfig, ControllerPorts } from "./controller-ports.ts";
@@ -75,6 +78,9 @@ export const controllers: Readonly<Record<string, StartController>> = {
   "service-cidr": startServiceCidrController,
   "node-ipam": startNodeIpamController,
   serviceaccount: startServiceAccountController,
+  "serviceaccount-token": startServiceAccountTokenController,
+  "bootstrap-signer": startBootstrapSignerController,
+  "token-cleaner": startTokenCleanerController,
   "root-ca": startRootCaController,
   namespace: startNamespaceController,
   "garbage-collector": startGarbageCollector,

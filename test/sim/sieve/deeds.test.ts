@@ -14,6 +14,7 @@ const LONG_MS = 300_000;
 /** Fields that several controllers change, and why they do not fight. */
 const OTHER_SLICES = "each has slices of its own, by the label endpointslice.kubernetes.io/managed-by";
 const SHARED: Readonly<Record<string, string>> = {
+  "configmaps data": "each has maps of its own, by their names",
   "endpointslices.discovery.k8s.io endpoints": OTHER_SLICES,
   "endpointslices.discovery.k8s.io metadata.labels": OTHER_SLICES,
   "pods/status status.conditions[DisruptionTarget]": "whoever is about to delete the pod says why",

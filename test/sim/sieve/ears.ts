@@ -84,9 +84,10 @@ export class Ears {
   }
 }
 
-/** `/api/v1/pods`, `/apis/apps/v1/deployments`: what informers list; of one namespace they follow nodes' leases only. */
+/** `/api/v1/pods`, `/apis/apps/v1/deployments`: what informers list; of one namespace they follow two kinds only. */
 function isInformers(path: string): boolean {
-  return /^\/(api\/[^/]+|apis\/[^/]+\/[^/]+)\/[^/]+$/.test(path) || path.endsWith("/kube-node-lease/leases");
+  const ofOneNamespace = ["/kube-node-lease/leases", "/kube-system/secrets"];
+  return /^\/(api\/[^/]+|apis\/[^/]+\/[^/]+)\/[^/]+$/.test(path) || ofOneNamespace.some((end) => path.endsWith(end));
 }
 
 function aborted(signal: AbortSignal | undefined): Promise<void> {

@@ -9,6 +9,7 @@ import { owners } from "./scenarios/owners.ts";
 import { roles } from "./scenarios/roles.ts";
 import { policies } from "./scenarios/policies.ts";
 import { services } from "./scenarios/services.ts";
+import { tokens } from "./scenarios/tokens.ts";
 import { volumes } from "./scenarios/volumes.ts";
 import { workloads } from "./scenarios/workloads.ts";
 
@@ -17,6 +18,7 @@ export const scenarios: readonly Scenario[] = [
   ...jobs,
   ...services,
   ...namespaces,
+  ...tokens,
   ...owners,
   ...policies,
   ...nodes,

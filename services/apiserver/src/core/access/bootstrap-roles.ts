@@ -291,28 +291,68 @@ export function bootstrapClusterRoleBindings(): readonly ClusterRoleBinding[] {
   }));
 }
 
-/** Aggregated API servers read the client CA from a ConfigMap in kube-system (wire trap 56). */
+interface NamespacedRole {
+  readonly namespace: "kube-system" | "kube-public";
+  readonly name: string;
+  readonly rules: readonly PolicyRule[];
+  /** Of its binding, where that has another name. */
+  readonly binding?: string;
+  readonly subjects: readonly Subject[];
+}
+
+const SIGNER = "system:controller:bootstrap-signer";
+const CLEANER = "system:controller:token-cleaner";
+
+const NAMESPACED: readonly NamespacedRole[] = [
+  {
+    // Aggregated API servers read the client CA from a ConfigMap (wire trap 56).
+    namespace: "kube-system",
+    name: "extension-apiserver-authentication-reader",
+    rules: [{ ...rule(READ, [""], ["configmaps"]), resourceNames: ["extension-apiserver-authentication"] }],
+    binding: "system::extension-apiserver-authentication-reader",
+    subjects: [user("system:kube-controller-manager"), user("system:kube-scheduler")],
+  },
+  {
+    namespace: "kube-system",
+    name: SIGNER,
+    rules: [rule(READ, [""], ["secrets"])],
+    subjects: [serviceAccount("bootstrap-signer")],
+  },
+  {
+    namespace: "kube-system",
+    name: CLEANER,
+    rules: [rule([...READ, "delete"], [""], ["secrets"]), EVENTS],
+    subjects: [serviceAccount("token-cleaner")],
+  },
+  {
+    namespace: "kube-public",
+    name: SIGNER,
+    rules: [
+      rule(READ, [""], ["configmaps"]),
+      { ...rule(["update"], [""], ["configmaps"]), resourceNames: ["cluster-info"] },
+      EVENTS,
+    ],
+    subjects: [serviceAccount("bootstrap-signer")],
+  },
+];
+
 export function bootstrapRoles(): readonly Role[] {
-  return [
-    {
-      apiVersion: API_VERSION,
-      kind: "Role",
-      metadata: { ...metaOf("extension-apiserver-authentication-reader"), namespace: "kube-system" },
-      rules: [{ ...rule(READ, [""], ["configmaps"]), resourceNames: ["extension-apiserver-authentication"] }],
-    },
-  ];
+  return NAMESPACED.map(({ namespace, name, rules }) => ({
+    apiVersion: API_VERSION,
+    kind: "Role",
+    metadata: { ...metaOf(name), namespace },
+    rules: [...rules],
+  }));
 }
 
 export function bootstrapRoleBindings(): readonly RoleBinding[] {
-  return [
-    {
-      apiVersion: API_VERSION,
-      kind: "RoleBinding",
-      metadata: { ...metaOf("system::extension-apiserver-authentication-reader"), namespace: "kube-system" },
-      roleRef: { apiGroup: RBAC, kind: "Role", name: "extension-apiserver-authentication-reader" },
-      subjects: [user("system:kube-controller-manager"), user("system:kube-scheduler")],
-    },
-  ];
+  return NAMESPACED.map(({ namespace, name, binding = name, subjects }) => ({
+    apiVersion: API_VERSION,
+    kind: "RoleBinding",
+    metadata: { ...metaOf(binding), namespace },
+    roleRef: { apiGroup: RBAC, kind: "Role", name },
+    subjects: [...subjects],
+  }));
 }
 
 function metaOf(name: string): ClusterRole["metadata"] {

@@ -1,6 +1,6 @@
 /** Who a request comes from: certificates, tokens and impersonation as user names and groups. Pure. */
 import type { Peer } from "@pilothouse/api/http";
-import type { TokenClaims } from "@pilothouse/crypto";
+import type { LegacyTokenClaims, TokenClaims } from "@pilothouse/crypto";
 import type { UserInfo } from "../model.ts";
 
 export const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:";
@@ -40,6 +40,15 @@ export function userOfClaims(claims: TokenClaims): UserInfo | undefined {
     groups: [...serviceAccountGroups(namespace), AUTHENTICATED],
     extra,
   };
+}
+
+/** The user behind a token that stands in a Secret. */
+export function userOfLegacyClaims(claims: LegacyTokenClaims): UserInfo | undefined {
+  const namespace = claims["kubernetes.io/serviceaccount/namespace"];
+  const name = claims["kubernetes.io/serviceaccount/service-account.name"];
+  if (claims.sub !== `${SERVICE_ACCOUNT_PREFIX}${namespace}:${name}`) return undefined;
+  const uid = claims["kubernetes.io/serviceaccount/service-account.uid"];
+  return { name: claims.sub, uid, groups: [...serviceAccountGroups(namespace), AUTHENTICATED] };
 }
 
 /** `system:serviceaccount:<namespace>:<name>` taken apart. */

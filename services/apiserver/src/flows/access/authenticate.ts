@@ -1,7 +1,7 @@
 /** Who asks: a client certificate, else a bearer token, else anonymous; and whom they act as. */
 import type { ApiRequest } from "@pilothouse/api/http";
 import type { Clock } from "@pilothouse/clock";
-import type { Crypto, TokenClaims } from "@pilothouse/crypto";
+import type { Crypto, LegacyTokenClaims, TokenClaims } from "@pilothouse/crypto";
 import { badRequest, StatusError, unauthorized } from "@pilothouse/errors";
 import type { ObjectMeta } from "@pilothouse/kinds/kind";
 import { forbiddenError, type Attributes } from "../../core/access/authorize.ts";
@@ -13,6 +13,7 @@ import {
   serviceAccountOf,
   userOfCertificate,
   userOfClaims,
+  userOfLegacyClaims,
   type Impersonation,
 } from "../../core/access/users.ts";
 import { bearerOf } from "../../core/websocket.ts";
@@ -55,12 +56,19 @@ export function createAuthenticator(
       return user && { user, audiences };
     }
     const claims = await crypto.verifyToken(token, clock.now());
-    if (!claims || claims.iss !== issuer) return undefined;
-    const shared = audiences.filter((audience) => claims.aud.includes(audience));
-    const user = shared.length === 0 ? undefined : userOfClaims(claims);
+    if (!claims) return undefined;
+    const isLegacy = !("aud" in claims);
+    if (!isLegacy && claims.iss !== issuer) return undefined;
+    // A Secret's token names no audience: it is for the API alone.
+    const named = isLegacy ? [issuer] : claims.aud;
+    const shared = audiences.filter((audience) => named.includes(audience));
+    if (shared.length === 0) return undefined;
+    const user = isLegacy ? userOfLegacyClaims(claims) : userOfClaims(claims);
     if (!user) return undefined;
+    const requireValid = (): void =>
+      isLegacy ? requireOwnSecret(cached, claims, token) : requireBoundObjects(cached, claims, clock.now());
     try {
-      await cached.judge(() => requireBoundObjects(cached, claims, clock.now()), signal);
+      await cached.judge(requireValid, signal);
       return { user, audiences: shared };
     } catch (error) {
       if (error instanceof StatusError && error.code === 401) return undefined;
@@ -120,6 +128,25 @@ function requireBoundObjects(cached: CachedObjects, claims: TokenClaims, nowMs: 
   // A pod's node is told for information only.
   else if (node) require(known.nodes, "", node);
 }
+
+/** A Secret's token is good while it stands in the Secret, and the account is the one that it was made for. Throws 401. */
+function requireOwnSecret(cached: CachedObjects, claims: LegacyTokenClaims, token: string): void {
+  const namespace = claims["kubernetes.io/serviceaccount/namespace"];
+  const secret = cached.get(known.secrets, namespace, claims["kubernetes.io/serviceaccount/secret.name"]);
+  if (!secret || secret.metadata.deletionTimestamp !== undefined) throw unauthorized();
+  if (Buffer.from(secret.data?.["token"] ?? "", "base64").toString() !== token) throw unauthorized();
+  if (secret.metadata.labels?.[INVALID_SINCE] !== undefined) throw unauthorized();
+  const account = cached.get(
+    known.serviceAccounts,
+    namespace,
+    claims["kubernetes.io/serviceaccount/service-account.name"],
+  );
+  if (!account || account.metadata.deletionTimestamp !== undefined) throw unauthorized();
+  if (account.metadata.uid !== claims["kubernetes.io/serviceaccount/service-account.uid"]) throw unauthorized();
+}
+
+/** Put on a Secret whose token nobody has used for long; whoever takes it off makes the token good again. */
+const INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since";
 
 /** What is being deleted may still finish what it does. */
 const DELETED_LEEWAY_MS = 60_000;

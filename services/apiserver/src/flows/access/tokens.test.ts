@@ -1,3 +1,5 @@
+import type { LegacyTokenClaims } from "@pilothouse/crypto";
+import { memoryCrypto } from "@pilothouse/crypto/memory";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { apiserverStory, type Json, type Story } from "../../story.fixture.ts";
 
@@ -68,6 +70,63 @@ describe("a ServiceAccount's token", () => {
     expect(await review(["b", "c"])).toMatchObject({ authenticated: true, audiences: ["b"] });
     expect(await review(["c"])).not.toHaveProperty("authenticated");
     expect(await whoIs(token)).toBe(401);
+  });
+});
+
+describe("a token that stands in a Secret", () => {
+  const claimsOf = (uid: string): LegacyTokenClaims => ({
+    iss: "kubernetes/serviceaccount",
+    sub: "system:serviceaccount:default:bot",
+    "kubernetes.io/serviceaccount/namespace": "default",
+    "kubernetes.io/serviceaccount/secret.name": "bot-token",
+    "kubernetes.io/serviceaccount/service-account.name": "bot",
+    "kubernetes.io/serviceaccount/service-account.uid": uid,
+  });
+  const uidOf = async (): Promise<string> => {
+    const { json } = await story.ask("GET", `${BASE}/serviceaccounts/bot`);
+    return json["metadata"]?.["uid"] as unknown as string;
+  };
+  const put = async (token: string, labels: Record<string, string> = {}): Promise<void> => {
+    await story.ask("DELETE", `${BASE}/secrets/bot-token`);
+    const annotations = { "kubernetes.io/service-account.name": "bot" };
+    const metadata = { name: "bot-token", labels, annotations };
+    const body = { metadata, type: "kubernetes.io/service-account-token", stringData: { token } };
+    expect((await story.ask("POST", `${BASE}/secrets`, { body })).status).toBe(201);
+  };
+
+  it("is the account's while it stands there, for the API alone and for good", async () => {
+    const uid = await uidOf();
+    const token = await memoryCrypto().signToken(claimsOf(uid));
+    expect(await whoIs(token)).toBe(401);
+    await put(token);
+    expect(await whoIs(token)).toEqual({
+      username: "system:serviceaccount:default:bot",
+      uid,
+      groups: ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"],
+    });
+    const review = async (spec: object): Promise<Json> =>
+      (await story.ask("POST", "/apis/authentication.k8s.io/v1/tokenreviews", { body: { spec: { token, ...spec } } }))
+        .json["status"] as Json;
+    expect(await review({})).toMatchObject({ authenticated: true });
+    expect(await review({ audiences: ["vault"] })).not.toHaveProperty("authenticated");
+  });
+
+  it("is nobody's when the Secret has another, is marked as invalid or is gone, or the account is another one", async () => {
+    const token = await memoryCrypto().signToken(claimsOf(await uidOf()));
+    await put(token);
+    expect(await whoIs(token)).toMatchObject({ username: "system:serviceaccount:default:bot" });
+    await put("something else");
+    expect(await whoIs(token)).toBe(401);
+    await put(token, { "kubernetes.io/legacy-token-invalid-since": "2026-01-01" });
+    expect(await whoIs(token)).toBe(401);
+    const ofAnother = await memoryCrypto().signToken(claimsOf("another uid"));
+    await put(ofAnother);
+    expect(await whoIs(ofAnother)).toBe(401);
+    const lying = { ...claimsOf(await uidOf()), sub: "system:serviceaccount:kube-system:admin" };
+    const lie = await memoryCrypto().signToken(lying);
+    await put(lie);
+    expect(await whoIs(lie)).toBe(401);
+    await story.ask("DELETE", `${BASE}/secrets/bot-token`);
   });
 });
 
