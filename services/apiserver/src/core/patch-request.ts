@@ -1,8 +1,8 @@
 /** A PATCH: its type, and the object it makes out of the one there is. Pure. */
 import { isJsonObject } from "@pilothouse/api";
 import type { Steps } from "@pilothouse/api/steps";
-import { badRequest, invalid, unsupportedMediaType, type StatusError } from "@pilothouse/errors";
-import { storedKindOf, type ApiObject, type KindDefinition } from "@pilothouse/kinds/kind";
+import { badRequest, invalid, unsupportedMediaType, type FieldError, type StatusError } from "@pilothouse/errors";
+import { storedKindOf, type ApiObject, type GroupVersionKind, type KindDefinition } from "@pilothouse/kinds/kind";
 import {
   applyConfigurationInSteps,
   applyJsonPatch,
@@ -114,11 +114,30 @@ function patchedValue(
   }
 }
 
-/** Server-side apply. The configuration names its own kind and version, and the object of the path or none. */
+/** Server-side apply: the object with the configuration's fields, and who owns which. */
 function* applied(
   { body, kind, options, subresource }: PatchWrite,
   old: ApiObject | undefined,
   time: string,
+  warn: (text: string) => void,
+): Steps<ApiObject> {
+  const fitted = yield* readConfiguration({ body, kind, fieldValidation: options.fieldValidation }, warn);
+  const configuration = kind.view?.toStored(fitted) ?? fitted;
+  yield;
+  // Fields are owned as they are stored, in whichever version they were set.
+  const write = ownershipOf({ kind: storedKindOf(kind), manager: options.fieldManager, subresource, time });
+  // Its managedFields are in it.
+  const result = yield* applyConfigurationInSteps(old, configuration, { ...write, force: options.force ?? false });
+  return result.object as ApiObject;
+}
+
+/** What is applied, which names its own kind and version. @throws StatusError 400 */
+export function* readConfiguration(
+  {
+    body,
+    kind,
+    fieldValidation,
+  }: { readonly body: Uint8Array; readonly kind: GroupVersionKind } & Pick<WriteOptions, "fieldValidation">,
   warn: (text: string) => void,
 ): Steps<ApiObject> {
   const given = parseBody(body, true);
@@ -131,15 +150,22 @@ function* applied(
     }
   }
   yield;
-  const fitted = fitObject(given, kind, options.fieldValidation, warn);
-  const configuration = kind.view?.toStored(fitted) ?? fitted;
+  const configuration = fitObject(given, kind, fieldValidation, warn);
   if ((configuration.metadata.managedFields ?? []).length > 0) {
     throw badRequest("metadata.managedFields must be nil");
   }
-  yield;
-  // Fields are owned as they are stored, in whichever version they were set.
-  const write = ownershipOf({ kind: storedKindOf(kind), manager: options.fieldManager, subresource, time });
-  // Its managedFields are in it.
-  const result = yield* applyConfigurationInSteps(old, configuration, { ...write, force: options.force ?? false });
-  return result.object as ApiObject;
+  return configuration;
+}
+
+/** What a PATCH may say besides its body. @throws StatusError 422 */
+export function judgePatchOptions(type: PatchType, { force }: WriteOptions, query: URLSearchParams): void {
+  const refused = (error: FieldError): StatusError =>
+    invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [error]);
+  if (type !== "apply" && force !== undefined) {
+    const detail = "may not be specified for non-apply patch";
+    throw refused({ type: "FieldValueForbidden", field: "force", detail });
+  }
+  if (type === "apply" && !query.get("fieldManager")) {
+    throw refused({ type: "FieldValueRequired", field: "fieldManager", detail: "is required for apply patch" });
+  }
 }

@@ -10,16 +10,8 @@ import { podLog, type NodeProxyDeps } from "./node-proxy.ts";
 import { isProxied, PROXY_METHODS, proxied, type ProxyDeps } from "./proxy.ts";
 import { evictPod } from "./writes/evict.ts";
 import { review, type ReviewDeps } from "./access/reviews.ts";
-import {
-  bindNamedPod,
-  bindPod,
-  createToken,
-  finalizeNamespace,
-  getScale,
-  patchScale,
-  updateScale,
-  type TokenDeps,
-} from "./writes/subresources.ts";
+import { bindNamedPod, bindPod, createToken, finalizeNamespace, type TokenDeps } from "./writes/subresources.ts";
+import { getScale, patchScale, updateScale } from "./writes/scale.ts";
 import { patch, update } from "./writes/update.ts";
 
 export interface DispatchDeps extends TokenDeps, ReviewDeps, NodeProxyDeps, ProxyDeps {

@@ -1,16 +1,13 @@
-/** What is asked of an object beside its whole: scale, binding, eviction, token, finalize. */
-import { atOnce } from "@pilothouse/api/steps";
+/** What is asked of an object beside its whole: binding, eviction, token, finalize. A scale has a file of its own. */
 import type { ApiResponse } from "@pilothouse/api/http";
 import type { TokenRequest } from "@pilothouse/api/types/authentication-v1";
 import type { Binding, Pod, PodCondition } from "@pilothouse/api/types/core-v1";
 import type { Crypto, TokenClaims } from "@pilothouse/crypto";
 import { badRequest, conflict, invalid, notFound, type FieldError } from "@pilothouse/errors";
-import type { ApiObject, GroupVersionKind, KindDefinition } from "@pilothouse/kinds/kind";
+import type { ApiObject, GroupVersionKind } from "@pilothouse/kinds/kind";
 import { wholeSeconds } from "../../core/delete-rules.ts";
 import type { RequestContext } from "../../core/model.ts";
 import { writeOptionsOf } from "../../core/options.ts";
-import { applyPatch, patchTypeOf } from "../../core/patch-request.ts";
-import { SCALE_KIND, scaleOf, withScale } from "../../core/scale.ts";
 import { SERVICE_ACCOUNT_PREFIX } from "../../core/access/users.ts";
 import { canonical, decodeBody, objectAnswer } from "../../core/wire.ts";
 import { known, type Known } from "../../registry/known.ts";
@@ -21,47 +18,6 @@ export const SUCCESS = { kind: "Status", apiVersion: "v1", metadata: {}, status:
 export const STATUS_KIND: GroupVersionKind = { group: "", version: "v1", kind: "Status" };
 const BINDING: GroupVersionKind = { group: "", version: "v1", kind: "Binding" };
 const TOKEN_REQUEST: GroupVersionKind = { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
-
-export async function getScale(deps: WriteDeps, { request, info }: RequestContext, kind: KindDefinition) {
-  const stored = await deps.objects.read(kind, info.namespace, info.name);
-  if (!stored) throw notFound(kind, info.name);
-  return scaleAnswer(request.headers["accept"], stored.object);
-}
-
-export async function updateScale(
-  deps: WriteDeps,
-  context: RequestContext,
-  kind: KindDefinition,
-): Promise<ApiResponse> {
-  const options = writeOptionsOf("UpdateOptions", context.request.query, context.request.headers["user-agent"]);
-  const scale = bodyOf(context, SCALE_KIND);
-  judgeScale(scale);
-  const { resourceVersion, uid } = scale.metadata;
-  const next = (old: () => ApiObject): ApiObject =>
-    withIdentity(withScale(old(), scale), {
-      ...(resourceVersion ? { resourceVersion } : {}),
-      ...(uid ? { uid } : {}),
-    });
-  const changed = await change(deps, context, kind, { options, next });
-  return scaleAnswer(context.request.headers["accept"], changed.object);
-}
-
-export async function patchScale(deps: WriteDeps, context: RequestContext, kind: KindDefinition): Promise<ApiResponse> {
-  const { request, info } = context;
-  const options = writeOptionsOf("PatchOptions", request.query, request.headers["user-agent"]);
-  const type = patchTypeOf(request.headers["content-type"]);
-  const scaleKind: KindDefinition = { ...kind, ...SCALE_KIND };
-  const write = { type, body: request.body, kind: scaleKind, options, subresource: info.subresource };
-  const next = (old: () => ApiObject): ApiObject => {
-    const time = wholeSeconds(deps.time.clock.now());
-    const scale = atOnce(applyPatch(write, () => scaleOf(old()), time, context.warn));
-    judgeScale(scale);
-    const { resourceVersion } = scale.metadata;
-    return withIdentity(withScale(old(), scale), resourceVersion ? { resourceVersion } : {});
-  };
-  const changed = await change(deps, context, kind, { options, next });
-  return scaleAnswer(request.headers["accept"], changed.object);
-}
 
 /** POST pods/binding: the scheduler's decision, once. */
 export async function bindPod(deps: WriteDeps, context: RequestContext): Promise<ApiResponse> {
@@ -238,21 +194,8 @@ export function bodyOf({ request, warn }: RequestContext, wanted: GroupVersionKi
   );
 }
 
-function judgeScale(scale: ApiObject): void {
-  const replicas = (scale["spec"] as { replicas?: number } | undefined)?.replicas ?? 0;
-  if (replicas >= 0) return;
-  const detail = "must be greater than or equal to 0";
-  throw invalid(SCALE_KIND, scale.metadata.name ?? "", [
-    { type: "FieldValueInvalid", field: "spec.replicas", value: replicas, detail },
-  ]);
-}
-
-function scaleAnswer(accept: string | undefined, object: ApiObject): ApiResponse {
-  return objectAnswer(accept, 200, canonical(scaleOf(object), SCALE_KIND), SCALE_KIND);
-}
-
 /** The preconditions that the client gave, in place of those that the object brings from the store. */
-function withIdentity(object: ApiObject, given: { uid?: string; resourceVersion?: string }): ApiObject {
+export function withIdentity(object: ApiObject, given: { uid?: string; resourceVersion?: string }): ApiObject {
   const { uid: _uid, resourceVersion: _version, ...metadata } = object.metadata;
   return { ...object, metadata: { ...metadata, ...given } };
 }

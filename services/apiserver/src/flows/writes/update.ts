@@ -16,7 +16,7 @@ import { isReadyToGo, wholeSeconds } from "../../core/delete-rules.ts";
 import type { EncodedObject, RequestContext, StoredObject } from "../../core/model.ts";
 import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
 import { recordUpdate } from "../../core/ownership.ts";
-import { applyPatch, patchTypeOf } from "../../core/patch-request.ts";
+import { applyPatch, judgePatchOptions, patchTypeOf } from "../../core/patch-request.ts";
 import { encodeObjectInSteps, isUnchanged, storedAt } from "../../core/stored/stored.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { certificateProblems } from "../access/certificate-requests.ts";
@@ -83,18 +83,7 @@ export async function patch(deps: WriteDeps, context: RequestContext, kind: Kind
   const { request, info } = context;
   const options = writeOptionsOf("PatchOptions", request.query, request.headers["user-agent"]);
   const type = patchTypeOf(request.headers["content-type"]);
-  if (type !== "apply" && options.force !== undefined) {
-    const detail = "may not be specified for non-apply patch";
-    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
-      { type: "FieldValueForbidden", field: "force", detail },
-    ]);
-  }
-  if (type === "apply" && !request.query.get("fieldManager")) {
-    const detail = "is required for apply patch";
-    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [
-      { type: "FieldValueRequired", field: "fieldManager", detail },
-    ]);
-  }
+  judgePatchOptions(type, options, request.query);
   const asked = context.kind ?? kind;
   const write = { type, body: request.body, kind: asked, options, subresource: info.subresource };
   const pace = paceOf(deps.time.clock);
