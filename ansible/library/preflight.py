@@ -126,6 +126,13 @@ def links():
     ]
 
 
+def file_systems():
+    """The kernel lists a file system once it is loaded: Debian's has overlay as a module that nobody has used yet."""
+    if shutil.which("modprobe"):
+        subprocess.run(["modprobe", "--quiet", "overlay"], capture_output=True, check=False)
+    return [line.split()[-1] for line in text("/proc/filesystems").splitlines()]
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -146,7 +153,7 @@ def main():
         architecture=platform.machine(),
         hostname=platform.node(),
         machine_id=text("/etc/machine-id").strip(),
-        file_systems=[line.split()[-1] for line in text("/proc/filesystems").splitlines()],
+        file_systems=file_systems(),
         controllers=cgroup_controllers(),
         nftables=has_nftables(),
         links=links(),

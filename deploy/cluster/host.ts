@@ -20,7 +20,7 @@ const NODE_SYSCTLS: Readonly<Record<string, string>> = {
 export function checkKernel(): void {
   const missing: string[] = [];
   if (!existsSync("/proc/self/ns/net")) missing.push("network namespaces");
-  if (!/\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"))) missing.push("the overlay file system");
+  if (!hasOverlay()) missing.push("the overlay file system");
   if (!hasCgroupController("memory") || !hasCgroupController("cpu"))
     missing.push("cgroup controllers for memory and cpu");
   try {
@@ -29,6 +29,18 @@ export function checkKernel(): void {
     missing.push("nftables");
   }
   if (missing.length > 0) throw new ExplainedError("PH-104", `This kernel has not: ${missing.join(", ")}.`);
+}
+
+/** The kernel lists a file system once it is loaded: Debian's has this one as a module that nobody has used yet. */
+function hasOverlay(): boolean {
+  const isListed = (): boolean => /\boverlay$/m.test(readFileSync("/proc/filesystems", "utf8"));
+  if (isListed()) return true;
+  try {
+    execFileSync("modprobe", ["overlay"], { stdio: "ignore" });
+  } catch {
+    return false;
+  }
+  return isListed();
 }
 
 function hasCgroupController(name: string): boolean {
