@@ -1,9 +1,9 @@
 /** Stories of a node that runs short of something. */
-import type { Node } from "@pilothouse/api/types/core-v1";
+import type { Event, Node } from "@pilothouse/api/types/core-v1";
 import { afterEach, expect, test } from "vitest";
 import { parseThresholds } from "./core/thresholds.ts";
 import type { MachineUsage } from "./core/usage.ts";
-import { startRig, type Rig } from "./rig.fixture.ts";
+import { startRig, testConfig, type Rig } from "./rig.fixture.ts";
 
 let rig: Rig;
 afterEach(() => rig.close());
@@ -82,4 +82,21 @@ test("below a soft threshold a pod ends in order, once it has lasted", async () 
   await rig.clock.advance(30_000);
   expect(rig.status("greedy")).toMatchObject({ phase: "Failed", reason: "Evicted" });
   expect(rig.runtime.journal).toContain("stop(20s) greedy/greedy#0");
+});
+
+test("a node tells of its start, of what changes in what it says of itself, and of a machine that has booted", async () => {
+  const told = (): string[] =>
+    (rig.api.list("events") as unknown as Event[]).map(({ reason, count }) => `${reason} ${count}`);
+  const more = { machine: testConfig.machine };
+  rig = await startRig({}, well, more);
+  const atStart = ["Starting", "NodeHasSufficientMemory", "NodeHasNoDiskPressure", "NodeHasSufficientPID"];
+  expect(told().toSorted()).toEqual([...atStart, "NodeAllocatableEnforced"].map((it) => `${it} 1`).toSorted());
+  rig.runtime.fail(new Error("down"));
+  await rig.clock.advance(15_000);
+  rig.runtime.fail(undefined);
+  await rig.clock.advance(5_000);
+  expect(told().slice(5)).toEqual(["NodeNotReady 1", "NodeReady 1"]);
+  more.machine = { ...testConfig.machine, bootId: "another" };
+  await rig.restart();
+  expect(told().slice(8)).toEqual(["Rebooted 1", ...[...atStart.slice(1), "Starting"].map((it) => `${it} 1`)]);
 });

@@ -19,6 +19,7 @@ import {
   type Registration,
 } from "../core/node.ts";
 import { seconds } from "../core/container-status.ts";
+import { eventsOfStart, nodeEvents, type NodeEvent } from "../core/node-events.ts";
 import { informedNode } from "./informed.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 
@@ -73,14 +74,22 @@ async function register(ports: KubeletPorts, options: NodeOptions): Promise<void
   const { nodeName, registration } = options;
   const initial = initialNode({ ...options, runtimeVersion: "" }, registration);
   const { labels } = initial.metadata;
+  const status = await currentStatus(ports, options, undefined);
   try {
-    await client.create(resources.nodes, { ...initial, status: await currentStatus(ports, options, undefined) });
+    await client.create(resources.nodes, { ...initial, status });
+    tell(ports, eventsOfStart(nodeName, undefined, status));
   } catch (error) {
     if (!isStatus(error, "AlreadyExists")) throw error;
     const patch = { type: "application/strategic-merge-patch+json" as const, body: { metadata: { labels } } };
     const before = await client.patch(resources.nodes, "", nodeName, patch);
-    await patchStatus(ports, nodeName, await currentStatus(ports, options, before.status));
+    const own = await currentStatus(ports, options, before.status);
+    await patchStatus(ports, nodeName, own);
+    tell(ports, eventsOfStart(nodeName, before.status, own));
   }
+}
+
+function tell({ events }: KubeletPorts, news: readonly NodeEvent[]): void {
+  for (const { type, reason, message } of news) events.node(type, reason, message);
 }
 
 /** @param shown the Node object as others see it; none while it is being registered, which tells the status too */
@@ -92,15 +101,18 @@ async function keepStatus(
 ): Promise<void> {
   const { clock, log } = ports;
   let toldAtMs = clock.monotonicMs();
+  let written: Node | undefined;
   while (!signal.aborted) {
     let ready = false;
     try {
-      const node = shown();
+      // What was written a moment ago is not always heard of yet: it would be told, and be an event, twice.
+      const node = newer(shown(), written);
       if (node) {
         const status = await currentStatus(ports, options, node.status);
         if (!isTold(node.status, status) || clock.monotonicMs() - toldAtMs > REPORT_MS) {
-          await patchStatus(ports, options.nodeName, status);
+          written = await patchStatus(ports, options.nodeName, status);
           toldAtMs = clock.monotonicMs();
+          tell(ports, nodeEvents(options.nodeName, node.status, status));
         }
         ready = status.conditions?.some((it) => it.type === "Ready" && it.status === "True") ?? false;
       }
@@ -131,9 +143,16 @@ async function currentStatus(
   return { ...own, ...nodeRuntime(runtime), ...(images ? { images: nodeImages(images) } : {}), conditions: told };
 }
 
-async function patchStatus({ client }: KubeletPorts, nodeName: string, status: NodeStatus): Promise<void> {
+/** A node that is gone, or another one of its name, is what is shown. */
+function newer(shown: Node | undefined, written: Node | undefined): Node | undefined {
+  if (shown?.metadata.uid !== written?.metadata.uid) return shown;
+  const revision = (node: Node | undefined): number => Number(node?.metadata.resourceVersion ?? 0);
+  return revision(written) > revision(shown) ? written : shown;
+}
+
+async function patchStatus({ client }: KubeletPorts, nodeName: string, status: NodeStatus): Promise<Node> {
   const patch = { type: "application/strategic-merge-patch+json" as const, body: { status } };
-  await client.patch(resources.nodes, "", nodeName, patch, { subresource: "status" });
+  return await client.patch(resources.nodes, "", nodeName, patch, { subresource: "status" });
 }
 
 async function keepLease(ports: KubeletPorts, { nodeName }: NodeOptions, signal: AbortSignal): Promise<void> {
