@@ -98,7 +98,7 @@ export function kubectlVerbs(cluster: TestCluster): void {
       /^Status: +Running$/m,
       /^QoS Class: +BestEffort$/m,
       /^ +Normal +Scheduled +\S+ +default-scheduler +Successfully assigned verbs\/box to /m,
-      /^ +Normal +Started +\S+ +kubelet +.*Started container box$/m,
+      /^ +Normal +Started +\S+ +kubelet +.*Container started$/m,
     ]) {
       expect(pod).toMatch(line);
     }

@@ -26,6 +26,14 @@ test("a pod runs, and its status comes back", async () => {
     "PodScheduled=True",
   ]);
   expect(rig.runtime.journal).toEqual(["run sandbox a", "pull web", "start a/web#0"]);
+  expect(rig.events("a")).toEqual([
+    'Normal Pulling: Pulling image "web"',
+    expect.stringMatching(
+      /^Normal Pulled: Successfully pulled image "web" in \d+ms \(\d+ms including waiting\)\. Image size: \d+ bytes\.$/,
+    ),
+    "Normal Created: Container created",
+    "Normal Started: Container started",
+  ]);
 });
 
 test("a container that fails starts again, ever later, and says so", async () => {
@@ -156,6 +164,13 @@ test("an image that cannot be had is told as such, and had as soon as it is ther
     reason: "ImagePullBackOff",
     message: 'Back-off pulling image "web": ErrImagePull: failed to resolve reference "web": not found',
   });
+  expect(rig.events("a")).toEqual([
+    'Normal Pulling: Pulling image "web"',
+    'Warning Failed: Failed to pull image "web": failed to resolve reference "web": not found',
+    "Warning Failed: Error: ErrImagePull",
+    'Normal BackOff: Back-off pulling image "web"',
+    "Warning Failed: Error: ImagePullBackOff",
+  ]);
 });
 
 test("a text that names no image is told as such, and no registry is asked", async () => {
@@ -166,6 +181,10 @@ test("a text that names no image is told as such, and no registry is asked", asy
     message: `Failed to apply default image tag "Web": couldn't parse image name "Web": invalid reference format: repository name (library/Web) must be lowercase`,
   });
   expect(rig.runtime.journal).toEqual(["run sandbox a"]);
+  expect(rig.events("a")).toEqual([
+    expect.stringMatching(/^Warning InspectFailed: Failed to apply default image tag "Web": /),
+    "Warning Failed: Error: InvalidImageName",
+  ]);
 });
 
 test("a missing ConfigMap holds the container back until it is there", async () => {
@@ -253,6 +272,10 @@ test("a pod that may only be active for so long is ended then", async () => {
   expect(rig.status("a")).toMatchObject({ phase: "Failed", reason: "DeadlineExceeded" });
   await rig.clock.advance(120_000);
   expect(rig.runtime.journal.slice(3)).toEqual(["stop(1s) a/web#0", "exit(0) a/web#0", "stop sandbox a"]);
+  expect(rig.events("a").slice(4)).toEqual([
+    "Normal DeadlineExceeded: Pod was active on the node longer than the specified deadline",
+    "Normal Killing: Stopping container web",
+  ]);
 });
 
 test("a runtime that is down for a while costs time, and no container", async () => {

@@ -64,3 +64,29 @@ describe("mounts that nothing within can be written to", () => {
     expect(shown("must")).toMatchObject({ readOnly: true, recursiveReadOnly: "Enabled" });
   });
 });
+
+describe("what is told of a pod", () => {
+  test("does not repeat what a hook said: that may be a secret", async () => {
+    rig = await startRig({ web: {} });
+    rig.network = { ok: false, detail: "password: 1234" };
+    const lifecycle = { postStart: { httpGet: { port: 80 } } };
+    await rig.create("a", { containers: [{ ...web, lifecycle }], terminationGracePeriodSeconds: 1 });
+    await rig.clock.advance(500);
+    expect(rig.events("a").slice(3, 6)).toEqual([
+      "Normal Started: Container started",
+      "Warning FailedPostStartHook: PostStartHook failed",
+      "Normal Killing: FailedPostStartHook",
+    ]);
+    expect(JSON.stringify(rig.api.list("events"))).not.toContain("1234");
+  });
+
+  test("is a sandbox that had to be made anew", async () => {
+    rig = await startRig({ web: {} });
+    await rig.create("a", { containers: [web] });
+    const [sandbox] = await rig.runtime.listPodSandboxes();
+    await rig.runtime.stopPodSandbox(sandbox?.id ?? "");
+    await rig.clock.advance(15_000);
+    expect(rig.status("a")?.containerStatuses?.[0]?.restartCount).toBe(1);
+    expect(rig.events("a")).toContain("Normal SandboxChanged: Pod sandbox changed, it will be killed and re-created.");
+  });
+});

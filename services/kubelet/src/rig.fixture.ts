@@ -1,6 +1,6 @@
 /** A kubelet for unit tests: the memory API server, the memory runtime, and time that stands still until it is moved. */
 import { Readable } from "node:stream";
-import type { Pod, PodSpec, PodStatus } from "@pilothouse/api/types/core-v1";
+import type { Event, Pod, PodSpec, PodStatus } from "@pilothouse/api/types/core-v1";
 import { createApiClient, resources, type ApiClient } from "@pilothouse/client";
 import { memoryApiserver, type MemoryApiserver } from "@pilothouse/client/memory";
 import { manualClock, type ManualClock } from "@pilothouse/clock/manual";
@@ -38,6 +38,8 @@ export interface Rig {
   create(name: string, spec: Partial<PodSpec> & Pick<PodSpec, "containers">, metadata?: Pod["metadata"]): Promise<Pod>;
   /** The status as the API server has it. */
   status(name: string): PodStatus | undefined;
+  /** What was told of a pod: `Normal Started: Container started`, each thing once. */
+  events(name: string): readonly string[];
   close(): Promise<void>;
 }
 
@@ -169,6 +171,10 @@ export async function startRig(
       return created;
     },
     status: (name) => api.peek("pods", `default/${name}`)?.status as PodStatus | undefined,
+    events: (name) =>
+      (api.list("events") as unknown as Event[])
+        .filter(({ involvedObject }) => involvedObject.kind === "Pod" && involvedObject.name === name)
+        .map(({ type, reason, message }) => `${type} ${reason}: ${message}`),
     close: () => kubelet.close(),
   };
   kubelet = await startKubelet();

@@ -83,10 +83,10 @@ export function withDisruptionOf({ status: before }: Pod, status: PodStatus): Po
   return { ...status, conditions: [...(status.conditions ?? []), ...told] };
 }
 
-const DEADLINE_EXCEEDED: Pick<PodStatus, "reason" | "message"> = {
+export const DEADLINE_EXCEEDED = {
   reason: "DeadlineExceeded",
   message: "Pod was active on the node longer than the specified deadline",
-};
+} as const;
 
 /** What all containers of a pod may say together. */
 const MAX_MESSAGES_BYTES = 12 * 1024;

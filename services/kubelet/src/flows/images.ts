@@ -34,25 +34,31 @@ export async function ensureImage(
   parent: TraceContext | undefined,
 ): Promise<Image> {
   const name = container.image ?? "";
+  const tell = (type: "Normal" | "Warning", reason: string, message: string): void =>
+    ports.events.pod(pod, type, reason, message, container.name);
+  const refused = (reason: ImageUnavailable["reason"], message: string): ImageUnavailable => {
+    tell("Warning", "Failed", `Error: ${reason}`);
+    return new ImageUnavailable(reason, message);
+  };
   const policy = container.imagePullPolicy ?? (isLatest(name) ? "Always" : "IfNotPresent");
   const problem = imageNameProblem(name);
   if (problem !== undefined) {
     const message = `Failed to apply default image tag "${name}": couldn't parse image name "${name}": ${problem}`;
-    ports.events.pod(pod, "Warning", "InspectFailed", message, container.name);
-    throw new ImageUnavailable("InvalidImageName", message);
+    tell("Warning", "InspectFailed", message);
+    throw refused("InvalidImageName", message);
   }
   const present = await ports.runtime.imageStatus(name);
   // A name that only this machine knows cannot be asked for anywhere: what is here is the latest there is.
   if (present && (policy !== "Always" || isLocal(name))) {
-    ports.events.pod(pod, "Normal", "Pulled", `Container image "${name}" already present on machine`, container.name);
+    tell("Normal", "Pulled", `Container image "${name}" already present on machine and can be accessed by the pod`);
     return present;
   }
   if (policy === "Never") {
     const message = `Container image "${name}" is not present with pull policy of Never`;
-    ports.events.pod(pod, "Warning", "ErrImageNeverPull", message, container.name);
-    throw new ImageUnavailable("ErrImageNeverPull", message);
+    tell("Warning", "ErrImageNeverPull", message);
+    throw refused("ErrImageNeverPull", message);
   }
-  ports.events.pod(pod, "Normal", "Pulling", `Pulling image "${name}"`, container.name);
+  tell("Normal", "Pulling", `Pulling image "${name}"`);
   const startMs = ports.clock.monotonicMs();
   try {
     const options = { parent, attributes: { image: name } };
@@ -60,16 +66,15 @@ export async function ensureImage(
   } catch (error) {
     const text = textOf(error);
     const { reason, message } = pullFailure(name, text);
-    ports.events.pod(pod, "Warning", "Failed", `Failed to pull image "${name}": ${text}`, container.name);
-    ports.events.pod(pod, "Warning", "Failed", `Error: ${reason}`, container.name);
-    throw new ImageUnavailable(reason, message);
+    tell("Warning", "Failed", `Failed to pull image "${name}": ${text}`);
+    throw refused(reason, message);
   }
   const tookMs = Math.round(ports.clock.monotonicMs() - startMs);
   const image = await ports.runtime.imageStatus(name);
-  if (!image) throw new ImageUnavailable("ErrImagePull", `image "${name}" is gone right after it was pulled`);
+  if (!image) throw refused("ErrImagePull", `image "${name}" is gone right after it was pulled`);
   const took = `${tookMs}ms (${tookMs}ms including waiting)`;
   const message = `Successfully pulled image "${name}" in ${took}. Image size: ${image.sizeBytes} bytes.`;
-  ports.events.pod(pod, "Normal", "Pulled", message, container.name);
+  tell("Normal", "Pulled", message);
   return image;
 }
 

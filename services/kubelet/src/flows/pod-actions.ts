@@ -139,11 +139,11 @@ export class PodActions {
       this.#span("cri.CreateContainer", pod, trace, () => runtime.createContainer(sandboxId, config, sandbox)),
     );
     context.made(id);
-    events.pod(pod, "Normal", "Created", `Created container: ${container.name}`, container.name);
+    events.pod(pod, "Normal", "Created", "Container created", container.name);
     await this.#step("RunContainerError", () =>
       this.#span("cri.StartContainer", pod, trace, () => runtime.startContainer(id), { container: container.name }),
     );
-    events.pod(pod, "Normal", "Started", `Started container ${container.name}`, container.name);
+    events.pod(pod, "Normal", "Started", "Container started", container.name);
     return id;
   }
 
@@ -237,6 +237,7 @@ export class PodActions {
       return this.#hook(pod, target, hook, POST_START_MS, "PostStart");
     });
     if (ok) return;
+    this.#ports.events.pod(pod, "Normal", "Killing", "FailedPostStartHook", container.name);
     await this.#ports.runtime.stopContainer(containerId, pod.spec.terminationGracePeriodSeconds ?? 0);
     throw new StartFailed("PostStartHookError", "PostStartHookError");
   }
@@ -253,7 +254,8 @@ export class PodActions {
     const outcome = await withDeadline(this.#ports.clock, timeoutMs, title, work).catch(() => late);
     if (!outcome.ok) {
       const reason = `Failed${title}Hook`;
-      this.#ports.events.pod(pod, "Warning", reason, `${title}Hook failed: ${outcome.detail}`, target.container.name);
+      // Not what it said: that may be a secret of the pod's, and events are read by more people.
+      this.#ports.events.pod(pod, "Warning", reason, `${title}Hook failed`, target.container.name);
     }
     return outcome.ok;
   }

@@ -69,6 +69,7 @@ export class PodActs {
 
   async #createSandbox(record: PodRecord, context: PodContext, attempt: number): Promise<boolean> {
     const { pod } = record;
+    if (attempt > 0) this.#ports.events.pod(pod, "Normal", "SandboxChanged", SANDBOX_CHANGED);
     try {
       await this.#ensureCgroup(record);
       this.#ports.watched().follow(pod);
@@ -126,7 +127,7 @@ export class PodActs {
     const message = error instanceof Error ? error.message : String(error);
     record.holds.set(name, holdOfStart({ reason, message }, image, record.holds.get(name), this.#ports.clock.now()));
     if (isPullFailure(reason)) this.#options.wake(uidOf(record.pod), BACKOFF_SHOWN_MS + 1);
-    else this.#ports.events.pod(record.pod, "Warning", "Failed", `Error: ${message}`, name);
+    else if (TOLD_HERE.has(reason)) this.#ports.events.pod(record.pod, "Warning", "Failed", `Error: ${message}`, name);
   }
 
   async #resizeContainer(
@@ -210,6 +211,15 @@ export class PodActs {
     if (error instanceof RuntimeError && error.code === "Unavailable") throw error;
   }
 }
+
+const SANDBOX_CHANGED = "Pod sandbox changed, it will be killed and re-created.";
+
+/** Failed starts of which nothing was told where they failed. */
+const TOLD_HERE: ReadonlySet<string> = new Set([
+  "CreateContainerConfigError",
+  "CreateContainerError",
+  "RunContainerError",
+]);
 
 function isInForce({ inForce, runtime }: PodRecord, pod: Pod): boolean {
   const situation = { inForce, stopping: new Map<string, number>() };

@@ -52,8 +52,9 @@ export interface PodRecord {
   volumesRefreshAtMs: number;
   /** Changes of what it has mounted are heard of. */
   isFollowed: boolean;
-  /** Containers that waited in a back-off when last looked at. */
-  backingOff: ReadonlySet<string>;
+  /** Why containers waited when last looked at, by name. */
+  waitingFor: ReadonlyMap<string, string>;
+  isDeadlineTold: boolean;
   deleted: boolean;
 }
 
@@ -107,7 +108,8 @@ export function newPodRecord(
     starts: new AbortController(),
     volumesRefreshAtMs: ports.clock.monotonicMs() + REFRESH_VOLUMES_MS,
     isFollowed: false,
-    backingOff: new Set(),
+    waitingFor: new Map(),
+    isDeadlineTold: false,
     deleted: false,
   };
 }

@@ -3,9 +3,10 @@ import type { PodStatus } from "@pilothouse/api/types/core-v1";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { Rejection } from "../core/admission.ts";
-import { isOver, type Plan, type PodSituation } from "../core/pod-machine.ts";
-import { podTitle } from "../core/pod-runtime.ts";
-import { failedStatus, podStatus, withDisruption, withDisruptionOf } from "../core/status.ts";
+import { deadlineMs, isOver, type Plan, type PodSituation } from "../core/pod-machine.ts";
+import { containerNamed } from "../core/pod-runtime.ts";
+import { DEADLINE_EXCEEDED, failedStatus, podStatus, withDisruption, withDisruptionOf } from "../core/status.ts";
+import { waitingEvents } from "../core/waiting-events.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { PodRecord } from "./pod-record.ts";
 import { resizeStateOf } from "./pod-resizes.ts";
@@ -45,6 +46,7 @@ export class PodTelling {
     const { probes, nowMs } = situation;
     const { waiting } = plan;
     this.#tellBackOffs(record, waiting);
+    this.#tellDeadline(record, nowMs);
     const hostIp = this.#hostIp;
     const resize = resizeStateOf(record, situation);
     const status = podStatus({
@@ -72,14 +74,25 @@ export class PodTelling {
     return failedStatus({ ...pod, status: withDisruption(status, message, nowMs) }, "Evicted", message, nowMs);
   }
 
-  /** An event when a container begins to wait because it keeps failing. */
+  #tellDeadline(record: PodRecord, nowMs: number): void {
+    const { pod } = record;
+    if (record.isDeadlineTold || pod.status?.reason !== undefined || nowMs < deadlineMs(pod)) return;
+    record.isDeadlineTold = true;
+    this.#ports.events.pod(pod, "Normal", DEADLINE_EXCEEDED.reason, DEADLINE_EXCEEDED.message);
+  }
+
+  /** Events when a container begins to wait because it, or its image's pull, keeps failing. */
   #tellBackOffs(record: PodRecord, waiting: Plan["waiting"]): void {
-    const now = [...waiting].filter(([, { reason }]) => reason === "CrashLoopBackOff").map(([name]) => name);
-    for (const name of now) {
-      if (record.backingOff.has(name)) continue;
-      const message = `Back-off restarting failed container ${name} in pod ${podTitle(record.pod)}`;
-      this.#ports.events.pod(record.pod, "Warning", "BackOff", message, name);
+    const { pod } = record;
+    const now = new Map<string, string>();
+    for (const [name, { reason }] of waiting) {
+      const container = containerNamed(pod, name);
+      if (!container) continue;
+      now.set(name, reason);
+      if (record.waitingFor.get(name) === reason) continue;
+      for (const event of waitingEvents(pod, container, reason))
+        this.#ports.events.pod(pod, event.type, event.reason, event.message, name);
     }
-    record.backingOff = new Set(now);
+    record.waitingFor = now;
   }
 }
