@@ -231,7 +231,7 @@ message Image {
 message ListImagesResponse { repeated Image images = 1; }
 message ImageRequest { ImageSpec image = 1; }
 message ImageStatusResponse { Image image = 1; }
-message AuthConfig { string username = 1; string password = 2; string server_address = 4; }
+message AuthConfig { string username = 1; string password = 2; }
 message PullImageRequest { ImageSpec image = 1; AuthConfig auth = 2; }
 message PullImageResponse { string image_ref = 1; }
 `;

@@ -17,6 +17,7 @@ import {
   type ExecResult,
   type ExecSession,
   type Image,
+  type ImageAuth,
   type ImageFsInfo,
   type LabelFilter,
   type Runtime,
@@ -42,6 +43,8 @@ export interface ImageScript {
   readonly diskBytes?: number;
   readonly pullMs?: number;
   readonly pullError?: string;
+  /** Given only to this user. */
+  readonly pullUser?: string;
   /** Answers `execSync` and `exec`; the default echoes the command and exits with 0. */
   exec?(command: readonly string[], containerAgeMs: number): { readonly stdout: string; readonly exitCode: number };
 }
@@ -327,7 +330,7 @@ class InMemory implements MemoryRuntime {
     return this.#pulled.has(image) ? imageNamed(image) : undefined;
   }
 
-  async pullImage(image: string): Promise<string> {
+  async pullImage(image: string, auth?: ImageAuth): Promise<string> {
     await this.#call();
     const script = this.#options.images[image];
     if (script?.pullMs !== undefined) {
@@ -335,6 +338,8 @@ class InMemory implements MemoryRuntime {
     }
     if (!script || script.pullError !== undefined)
       throw new RuntimeError("NotFound", script?.pullError ?? `failed to resolve reference "${image}": not found`);
+    if (script.pullUser !== undefined && script.pullUser !== auth?.username)
+      throw new RuntimeError("Other", `failed to authorize: ${auth?.username ?? "nobody"} may not have ${image}`);
     this.#pulled.add(image);
     this.#tell("pull", image);
     return image;

@@ -1,5 +1,6 @@
 /** Stories of what pods ask for besides running: to end in their own time, to be known, to be mounted as they wish. */
 import { Readable } from "node:stream";
+import { resources } from "@pilothouse/client";
 import { afterEach, describe, expect, test } from "vitest";
 import type { VolumePlan } from "./core/volumes.ts";
 import { startRig, type Rig } from "./rig.fixture.ts";
@@ -63,6 +64,25 @@ describe("mounts that nothing within can be written to", () => {
     await rig.clock.advance(3_000);
     expect(shown("must")).toMatchObject({ readOnly: true, recursiveReadOnly: "Enabled" });
   });
+});
+
+test("a private image is had with a password out of the pod's secrets, as soon as there is one that fits", async () => {
+  rig = await startRig({ "registry.example/web": { pullUser: "me" } });
+  const containers = [{ name: "web", image: "registry.example/web" }];
+  await rig.create("a", { containers, imagePullSecrets: [{ name: "login" }] });
+  expect(rig.events("a").slice(0, 3)).toEqual([
+    "Warning FailedToRetrieveImagePullSecret: Unable to retrieve some image pull secrets (login); attempting to pull the image may not succeed.",
+    'Normal Pulling: Pulling image "registry.example/web"',
+    'Warning Failed: Failed to pull image "registry.example/web": failed to authorize: nobody may not have registry.example/web',
+  ]);
+  const auths = { "registry.example/other": { username: "you" }, "registry.example": { username: "me" } };
+  await rig.client.create(resources.secrets, {
+    metadata: { name: "login", namespace: "default" },
+    type: "kubernetes.io/dockerconfigjson",
+    data: { ".dockerconfigjson": Buffer.from(JSON.stringify({ auths })).toString("base64") },
+  });
+  await rig.clock.advance(11_000);
+  expect(rig.status("a")?.phase).toBe("Running");
 });
 
 describe("what is told of a pod", () => {

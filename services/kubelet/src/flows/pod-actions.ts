@@ -20,7 +20,7 @@ import { memoryObstacle } from "../core/resize.ts";
 import { planVolume } from "../core/volumes.ts";
 import { containerMounts } from "./container-mounts.ts";
 import { ensureImage } from "./images.ts";
-import { pullSecrets } from "./pull-secrets.ts";
+import { pullSecrets, tellMissingPullSecrets } from "./pull-secrets.ts";
 import type { InputReader, PodInputs } from "./pod-inputs.ts";
 import { runHandler } from "./prober.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
@@ -93,6 +93,7 @@ export class PodActions {
     const { pod, trace, signal } = context;
     const { container } = action;
     const inputs = await this.#step("CreateContainerConfigError", () => context.inputs.read(pod, trace));
+    tellMissingPullSecrets(this.#ports.events, pod, inputs.sources);
     const image = await this.#step("ErrImagePull", () =>
       ensureImage(this.#ports, pod, container, pullSecrets(pod, inputs.sources), trace),
     );

@@ -3,6 +3,7 @@ import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { ImageAuth } from "@pilothouse/runtime";
 import { bytesOfBase64, type PodSources } from "../core/environment.ts";
 import type { Login } from "../core/pull-logins.ts";
+import type { EventRecorder } from "./events.ts";
 
 interface DockerAuth {
   readonly username?: string;
@@ -12,6 +13,15 @@ interface DockerAuth {
 }
 
 type DockerAuths = Readonly<Record<string, DockerAuth>>;
+
+/** Tells of those that are not there: a pull without them may do. */
+export function tellMissingPullSecrets(events: EventRecorder, pod: Pod, sources: PodSources): void {
+  const names = (pod.spec.imagePullSecrets ?? []).flatMap(({ name }) => (name ? [name] : []));
+  const missing = names.filter((name) => !sources.secret(name)).join(", ");
+  if (missing === "") return;
+  const message = `Unable to retrieve some image pull secrets (${missing}); attempting to pull the image may not succeed.`;
+  events.pod(pod, "Warning", "FailedToRetrieveImagePullSecret", message);
+}
 
 /** By server. What cannot be read is passed over: the pull then fails with the registry's own words. */
 export function pullSecrets(pod: Pod, sources: PodSources): readonly Login[] {
