@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { goDuration, nextBackoff, remainingMs } from "./backoff.ts";
 import { containerResources } from "./container-config.ts";
-import { hostnameOf, hostsFile, kernelHostname, podDns } from "./dns.ts";
+import { dnsWarnings, hostnameOf, hostsFile, kernelHostname, podDns } from "./dns.ts";
 import { environmentOf, expand, expandSubPath, type PodSources } from "./environment.ts";
 import { isTold, nodeConditions, nodeStatus, parseRegistration, withExtended } from "./node.ts";
 import { initialState, observe } from "./probes.ts";
@@ -170,6 +170,12 @@ test("names are resolved by the cluster first, unless the pod says otherwise", (
     searches: ["x.y"],
     options: ["ndots:2", "edns0"],
   });
+  const many = { containers: [], dnsConfig: { nameservers: ["192.0.2.2", "192.0.2.3", "192.0.2.4"] } };
+  expect(podDns(pod(many), cluster, host).servers).toEqual(["198.19.0.10", "192.0.2.2", "192.0.2.3"]);
+  expect([dnsWarnings(pod({ containers: [] }), cluster, host), dnsWarnings(pod(many), cluster, host)]).toEqual([
+    [],
+    [expect.stringMatching(/^Nameserver limits were exceeded/)],
+  ]);
 });
 
 test("the hosts file names the pod, its domain and its aliases", () => {

@@ -1,5 +1,6 @@
 /** A pod's resolv.conf and hosts file. Pure. */
 import type { HostAlias, Pod } from "@pilothouse/api/types/core-v1";
+import { fittingSearches, fittingServers } from "./dns-limits.ts";
 import { ConfigUnavailable } from "./environment.ts";
 
 export interface ClusterDns {
@@ -15,6 +16,17 @@ export interface ResolverConfig {
 
 /** `host` is what the node itself uses. */
 export function podDns(pod: Pod, cluster: ClusterDns, host: ResolverConfig): ResolverConfig {
+  const { servers, searches, options } = wantedDns(pod, cluster, host);
+  return { servers: fittingServers(servers).kept, searches: fittingSearches(searches).kept, options };
+}
+
+/** What of it is left out because resolvers take only so much. */
+export function dnsWarnings(pod: Pod, cluster: ClusterDns, host: ResolverConfig): readonly string[] {
+  const { servers, searches } = wantedDns(pod, cluster, host);
+  return [fittingServers(servers), fittingSearches(searches)].flatMap(({ warning }) => warning ?? []);
+}
+
+function wantedDns(pod: Pod, cluster: ClusterDns, host: ResolverConfig): ResolverConfig {
   const base = baseDns(pod, cluster, host);
   const { nameservers = [], searches = [], options = [] } = pod.spec.dnsConfig ?? {};
   const written = options.map(({ name, value }) => (value === undefined ? (name ?? "") : `${name}:${value}`));

@@ -12,7 +12,7 @@ import {
   sandboxConfig,
   type ContainerInput,
 } from "../core/container-config.ts";
-import { podDns } from "../core/dns.ts";
+import { dnsWarnings, podDns } from "../core/dns.ts";
 import { ConfigUnavailable, environmentOf, type Whereabouts } from "../core/environment.ts";
 import type { Action } from "../core/pod-machine.ts";
 import { containerNamed, instancesOf, podLabels, uidOf, type PodRuntime } from "../core/pod-runtime.ts";
@@ -70,6 +70,8 @@ export class PodActions {
     });
     const { resolver } = await this.#ports.files.hostFiles();
     const dns = podDns(pod, this.#settings.clusterDns, resolver);
+    for (const warning of dnsWarnings(pod, this.#settings.clusterDns, resolver))
+      this.#ports.events.pod(pod, "Warning", "DNSConfigForming", warning);
     const config = sandboxConfig(pod, attempt, dns, this.#settings.places);
     await this.#ports.files.ensureLogDirectory(config.logDirectory);
     const handler = await this.#runtimeHandler(pod, trace);
