@@ -94,6 +94,8 @@ export function processSpecs(
       "node-ip": choices.nodeIp,
       port: ports.kubelet,
       "root-dir": layout.kubeletRoot,
+      "pod-logs-dir": join(layout.kubeletRoot, "logs"),
+      "container-logs-dir": join(layout.kubeletRoot, "containers"),
       "container-runtime-endpoint": `unix://${layout.containerdSocket}`,
       "cgroup-root": layout.cgroup,
       "cni-conf-dir": layout.cniConf,

@@ -227,6 +227,7 @@ test("deleting leaves nothing", async () => {
   expect(await node.runtime.listContainers()).toEqual([]);
   expect(await readdir(`${node.containerd.directory}/kubelet/pods`)).toEqual([]);
   expect(await readdir(`${node.containerd.directory}/logs`)).toEqual([]);
+  expect(await readdir(`${node.containerd.directory}/containers`)).toEqual([]);
   const cgroups = await readdir(`/sys/fs/cgroup/memory${node.containerd.cgroupParent}`, { recursive: true });
   expect(cgroups.filter((it) => /\/pod[^/]*$/.test(it))).toEqual([]);
 });

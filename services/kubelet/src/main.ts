@@ -41,6 +41,12 @@ await runProcess({
       help: "Where volumes and files of pods live.",
       default: "/var/lib/pilothouse/kubelet",
     },
+    "pod-logs-dir": { type: "string", help: "Where logs of pods are.", default: "/var/log/pods" },
+    "container-logs-dir": {
+      type: "string",
+      help: "Where links to logs of containers are, for those who gather them.",
+      default: "/var/log/containers",
+    },
     "static-pod-path": {
       type: "string",
       help: "A directory of manifests, or one file: the node's own pods, which run without the API server too.",
@@ -110,7 +116,11 @@ await runProcess({
         ...ports,
         client: openApi("kubelet", values, ports),
         runtime,
-        files: nodeFiles({ rootDir, resolvConf: values["resolv-conf"] }),
+        files: nodeFiles({
+          rootDir,
+          resolvConf: values["resolv-conf"],
+          logLinksDir: values["container-logs-dir"],
+        }),
         cgroups: machineCgroups(),
         network: networkProbe(clock),
         logs: logFiles(clock),
@@ -125,7 +135,7 @@ await runProcess({
         clusterDns: values["cluster-dns"],
         clusterDomain: values["cluster-domain"],
         cgroupRoot: values["cgroup-root"],
-        logsDir: join(rootDir, "logs"),
+        logsDir: values["pod-logs-dir"],
         machine: {
           ...facts,
           keptFree: keptFree(thresholds, facts),

@@ -69,7 +69,7 @@ export class TestNode {
       runtime,
       telemetry,
       scope,
-      files: nodeFiles({ rootDir, resolvConf: "/dev/null" }),
+      files: nodeFiles({ rootDir, resolvConf: "/dev/null", logLinksDir: `${directory}/containers` }),
       cgroups: machineCgroups(),
       machine: machineProbe(systemClock, rootDir, async () => (await runtime.imageFsInfo()).mountpoint),
       network: networkProbe(systemClock),

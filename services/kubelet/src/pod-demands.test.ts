@@ -85,6 +85,18 @@ test("a private image is had with a password out of the pod's secrets, as soon a
   expect(rig.status("a")?.phase).toBe("Running");
 });
 
+test("each container's log is linked under a name that log shippers read, as long as it is kept", async () => {
+  rig = await startRig({ web: { exitAfterMs: 1_000, exitCode: 1 } });
+  await rig.create("a", { containers: [web] });
+  const [[link, log] = ["", ""]] = rig.files.links;
+  expect(link).toMatch(/^a_default_web-[\w-]+\.log$/);
+  expect(log).toMatch(/^\/logs\/default_a_[\w-]+\/web\/0\.log$/);
+  await rig.clock.advance(120_000);
+  const kept = await rig.runtime.listContainers();
+  expect([...rig.files.links.keys()].toSorted()).toEqual(kept.map(({ id }) => `a_default_web-${id}.log`).toSorted());
+  expect(kept.length).toBeLessThan(rig.status("a")?.containerStatuses?.[0]?.restartCount ?? 0);
+});
+
 describe("what is told of a pod", () => {
   test("does not repeat what a hook said: that may be a secret", async () => {
     rig = await startRig({ web: {} });

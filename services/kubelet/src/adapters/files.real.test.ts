@@ -24,7 +24,11 @@ beforeAll(async () => {
   secrets = join(root, "node-secrets");
   await mkdir(secrets);
   await writeFile(join(secrets, "key"), "the node's key");
-  files = nodeFiles({ rootDir: join(root, "kubelet"), resolvConf: "/etc/resolv.conf" });
+  files = nodeFiles({
+    rootDir: join(root, "kubelet"),
+    resolvConf: "/etc/resolv.conf",
+    logLinksDir: join(root, "links"),
+  });
   volumePath = await files.ensureVolume(UID, { kind: "directory", name: "data" }, undefined);
 });
 

@@ -28,6 +28,7 @@ import { parseResolvConf } from "../core/dns.ts";
 import { ConfigUnavailable } from "../core/environment.ts";
 import type { VolumeFile } from "../core/volumes.ts";
 import type { NodeFiles } from "../flows/ports.ts";
+import { linkLog, unlinkLogsIn } from "./log-links.ts";
 import { fsUsage } from "./machine.ts";
 import { bindSubPath, LeavesVolume } from "./sub-path.ts";
 
@@ -41,9 +42,11 @@ export interface NodeFilesOptions {
   readonly rootDir: string;
   /** Of the node itself, for pods that resolve names as the node does. */
   readonly resolvConf: string;
+  /** Where links to all containers' logs are. */
+  readonly logLinksDir: string;
 }
 
-export function nodeFiles({ rootDir, resolvConf }: NodeFilesOptions): NodeFiles {
+export function nodeFiles({ rootDir, resolvConf, logLinksDir }: NodeFilesOptions): NodeFiles {
   const podDir = (uid: string): string => join(rootDir, "pods", uid);
   const volumeDir = (uid: string, name: string): string => join(podDir(uid), "volumes", name);
   return {
@@ -111,6 +114,8 @@ export function nodeFiles({ rootDir, resolvConf }: NodeFilesOptions): NodeFiles 
     async ensureLogDirectory(path) {
       await mkdir(path, { recursive: true, mode: 0o755 });
     },
+    linkLog: (name, logPath) => linkLog(logLinksDir, name, logPath),
+    unlinkLog: (name) => rm(join(logLinksDir, name), { force: true }),
     async hostFiles() {
       const [hosts, resolver] = await Promise.all([readText("/etc/hosts"), readText(resolvConf)]);
       return { hosts, resolver: parseResolvConf(resolver) };
@@ -118,6 +123,7 @@ export function nodeFiles({ rootDir, resolvConf }: NodeFilesOptions): NodeFiles 
     async removePod(uid, logDirectory) {
       await unmountBelow(podDir(uid));
       await rm(podDir(uid), { recursive: true, force: true });
+      await unlinkLogsIn(logLinksDir, logDirectory);
       await rm(logDirectory, { recursive: true, force: true });
     },
     async listPods() {

@@ -42,6 +42,14 @@ export interface NodePlaces {
 }
 
 /** `<namespace>_<name>_<uid>`, as upstream names them under /var/log/pods. */
+/** As log shippers read it; upstream's form. File systems take no longer names. */
+export function logLinkName({ metadata }: Pod, containerName: string, containerId: string): string {
+  const name = `${metadata.name}_${metadata.namespace}_${containerName}-${containerId}`;
+  return `${name.slice(0, MAX_FILE_NAME - ".log".length)}.log`;
+}
+
+const MAX_FILE_NAME = 255;
+
 export function podLogDirectory(pod: Pod, logsDir: string): string {
   return `${logsDir}/${pod.metadata.namespace}_${pod.metadata.name}_${uidOf(pod)}`;
 }

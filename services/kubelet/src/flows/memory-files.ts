@@ -7,6 +7,8 @@ export interface MemoryFiles extends NodeFiles {
   readonly volumes: ReadonlyMap<string, VolumePlan>;
   /** Contents by path. */
   readonly files: ReadonlyMap<string, string>;
+  /** Logs by the names of their links. */
+  readonly links: ReadonlyMap<string, string>;
   /** As a container or the runtime would. */
   write(path: string, content: string): void;
 }
@@ -14,9 +16,11 @@ export interface MemoryFiles extends NodeFiles {
 export function memoryFiles(): MemoryFiles {
   const volumes = new Map<string, VolumePlan>();
   const files = new Map<string, string>();
+  const links = new Map<string, string>();
   return {
     volumes,
     files,
+    links,
     write: (path, content) => void files.set(path, content),
     ensureVolume(uid, volume) {
       volumes.set(`${uid}/${volume.name}`, volume);
@@ -39,8 +43,17 @@ export function memoryFiles(): MemoryFiles {
       return Promise.resolve();
     },
     ensureLogDirectory: () => Promise.resolve(),
+    linkLog(name, logPath) {
+      links.set(name, logPath);
+      return Promise.resolve();
+    },
+    unlinkLog(name) {
+      links.delete(name);
+      return Promise.resolve();
+    },
     hostFiles: () => Promise.resolve({ hosts: "", resolver: { servers: [], searches: [], options: [] } }),
-    removePod(uid) {
+    removePod(uid, logDirectory) {
+      for (const [name, log] of links) if (log.startsWith(`${logDirectory}/`)) links.delete(name);
       for (const key of volumes.keys()) if (key.startsWith(`${uid}/`)) volumes.delete(key);
       for (const path of files.keys()) if (path.startsWith(`/pods/${uid}/`)) files.delete(path);
       return Promise.resolve();

@@ -8,6 +8,7 @@ import { podCgroups } from "../core/cgroups.ts";
 import {
   containerConfig,
   containerResources,
+  logLinkName,
   podLogDirectory,
   sandboxConfig,
   type ContainerInput,
@@ -22,7 +23,7 @@ import { containerMounts } from "./container-mounts.ts";
 import { ensureImage } from "./images.ts";
 import { pullSecrets, tellMissingPullSecrets } from "./pull-secrets.ts";
 import type { InputReader, PodInputs } from "./pod-inputs.ts";
-import { runHandler } from "./prober.ts";
+import { runHook } from "./lifecycle-hooks.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
 
@@ -147,7 +148,17 @@ export class PodActions {
       this.#span("cri.StartContainer", pod, trace, () => runtime.startContainer(id), { container: container.name }),
     );
     events.pod(pod, "Normal", "Started", "Container started", container.name);
+    await this.#linkLog(pod, container.name, id, `${sandbox.logDirectory}/${config.logPath}`);
     return id;
+  }
+
+  /** A log that nobody else finds is no reason to end the container. */
+  async #linkLog(pod: Pod, name: string, containerId: string, logPath: string): Promise<void> {
+    try {
+      await this.#ports.files.linkLog(logLinkName(pod, name, containerId), logPath);
+    } catch (error) {
+      this.#ports.log.warn("a container's log could not be linked", { path: logPath, error });
+    }
   }
 
   /**
@@ -167,7 +178,14 @@ export class PodActions {
     if (container && hook && graceSeconds > 0) {
       const work = hook.sleep
         ? sleep(clock, Math.min(hook.sleep.seconds, graceSeconds) * 1000)
-        : this.#hook(pod, { containerId, container, podIp: podIps[0] ?? "" }, hook, graceSeconds * 1000, "PreStop");
+        : runHook(
+            this.#ports,
+            pod,
+            { containerId, container, podIp: podIps[0] ?? "" },
+            hook,
+            "PreStop",
+            graceSeconds * 1000,
+          );
       await this.#span("kubelet.preStop", pod, trace, () => work.then(() => {}));
       leftSeconds = left();
     }
@@ -237,30 +255,12 @@ export class PodActions {
     const target = { containerId, container, podIp: podIps[0] ?? "" };
     const ok = await this.#span("kubelet.postStart", pod, trace, () => {
       if (hook.sleep) return sleep(this.#ports.clock, hook.sleep.seconds * 1000).then(() => true);
-      return this.#hook(pod, target, hook, POST_START_MS, "PostStart");
+      return runHook(this.#ports, pod, target, hook, "PostStart", POST_START_MS);
     });
     if (ok) return;
     this.#ports.events.pod(pod, "Normal", "Killing", "FailedPostStartHook", container.name);
     await this.#ports.runtime.stopContainer(containerId, pod.spec.terminationGracePeriodSeconds ?? 0);
     throw new StartFailed("PostStartHookError", "PostStartHookError");
-  }
-
-  async #hook(
-    pod: Pod,
-    target: { containerId: string; container: Container; podIp: string },
-    hook: Parameters<typeof runHandler>[2],
-    timeoutMs: number,
-    title: "PreStop" | "PostStart",
-  ): Promise<boolean> {
-    const work = runHandler(this.#ports, target, hook, timeoutMs);
-    const late = { ok: false, detail: "it took too long" };
-    const outcome = await withDeadline(this.#ports.clock, timeoutMs, title, work).catch(() => late);
-    if (!outcome.ok) {
-      const reason = `Failed${title}Hook`;
-      // Not what it said: that may be a secret of the pod's, and events are read by more people.
-      this.#ports.events.pod(pod, "Warning", reason, `${title}Hook failed`, target.container.name);
-    }
-    return outcome.ok;
   }
 
   /** Names the failures of one step by what the container's state shall say. */

@@ -4,6 +4,7 @@ import { abortReason } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
 import { RuntimeError } from "@pilothouse/runtime";
 import type { TraceContext } from "@pilothouse/telemetry";
+import { logLinkName } from "../core/container-config.ts";
 import { ConfigUnavailable } from "../core/environment.ts";
 import { BACKOFF_SHOWN_MS, holdOfSandbox, holdOfStart } from "../core/holds.ts";
 import { resizeStepOf, type Action } from "../core/pod-machine.ts";
@@ -62,6 +63,7 @@ export class PodActs {
         return true;
       case "removeContainer":
         await runtime.removeContainer(action.containerId);
+        await this.#unlinkLog(record, action.containerId);
         this.#options.observer.gone(action.containerId);
         return true;
     }
@@ -172,6 +174,11 @@ export class PodActs {
       if (record.stopping.get(containerId) === graceSeconds) record.stopping.delete(containerId);
       this.#options.wake(uidOf(record.pod), 0);
     });
+  }
+
+  async #unlinkLog({ pod, runtime }: PodRecord, containerId: string): Promise<void> {
+    const container = runtime.containers.find(({ id }) => id === containerId);
+    if (container) await this.#ports.files.unlinkLog(logLinkName(pod, container.name, containerId));
   }
 
   /** Brings the files of volumes up to date. Throws when something that they are made of is missing. */

@@ -50,6 +50,9 @@ export interface NodeFiles {
   /** At most the last `maxBytes` of a file, "" when there is none. */
   readTail(path: string, maxBytes: number): Promise<string>;
   ensureLogDirectory(path: string): Promise<void>;
+  /** Shows a log under a name among those of all containers. */
+  linkLog(name: string, logPath: string): Promise<void>;
+  unlinkLog(name: string): Promise<void>;
   hostFiles(): Promise<{ readonly hosts: string; readonly resolver: ResolverConfig }>;
   /** What a volume of the pod takes on disk. */
   volumeBytes(uid: string, volume: string): Promise<number>;
@@ -61,7 +64,7 @@ export interface NodeFiles {
   logFolderBytes(path: string): Promise<number>;
   /** Moves a log aside as `<path>.<stamp>`, and keeps at most so many files of it, itself among them. */
   rotateLog(path: string, stamp: string, maxFiles: number): Promise<void>;
-  /** Unmounts and removes all the pod had, its logs too. */
+  /** Unmounts and removes all the pod had, its logs and their links too. */
   removePod(uid: string, logDirectory: string): Promise<void>;
   /** Uids of pods that have a directory here. */
   listPods(): Promise<readonly string[]>;
