@@ -15,7 +15,6 @@ const WAITING: readonly (readonly [files: RegExp, for_: string])[] = [
   [/^apimachinery\/(validating|mutating)admissionpolicy/, "admission policies"],
   [/^apimachinery\/aggregator/, "aggregation"],
   [/^apimachinery\/flowcontrol/, "flow control"],
-  [/^common\/node\/image_volume/, "volumes of images, which Debian's containerd cannot mount"],
 ];
 
 export interface Line {

@@ -22,6 +22,7 @@ const SERVICES = {
   events: "containerd.services.events.v1.Events",
   containers: "containerd.services.containers.v1.Containers",
   tasks: "containerd.services.tasks.v1.Tasks",
+  snapshots: "containerd.services.snapshots.v1.Snapshots",
 } as const;
 
 export type ServiceName = keyof typeof SERVICES;

@@ -16,6 +16,7 @@ import {
   type ExecResult,
   type ExecSession,
   type Image,
+  type FsMount,
   type ImageAuth,
   type ImageFsInfo,
   type LabelFilter,
@@ -28,6 +29,7 @@ import {
 import { connect, type Connection } from "./connection.ts";
 import { EventFeed } from "./events.ts";
 import { startExec } from "./exec.ts";
+import { endView, viewImage } from "./image-views.ts";
 import {
   containerConfigToWire,
   containerFromWire,
@@ -190,6 +192,14 @@ class CriRuntime implements Runtime {
   async pullImage(image: string, auth?: ImageAuth): Promise<string> {
     const request = { image: { image }, ...(auth ? { auth } : {}) };
     return (await this.#image<{ imageRef: string }>("PullImage", request, PULL_MS)).imageRef;
+  }
+
+  async viewImage(image: string, key: string): Promise<readonly FsMount[]> {
+    return await viewImage(this.#connection, image, key);
+  }
+
+  async endView(key: string): Promise<void> {
+    await ignoringMissing(endView(this.#connection, key));
   }
 
   async listImages(): Promise<readonly Image[]> {

@@ -33,7 +33,7 @@ service RuntimeService {
 
 service ImageService {
   rpc ListImages(Nothing) returns (ListImagesResponse);
-  rpc ImageStatus(ImageRequest) returns (ImageStatusResponse);
+  rpc ImageStatus(ImageStatusRequest) returns (ImageStatusResponse);
   rpc PullImage(PullImageRequest) returns (PullImageResponse);
   rpc RemoveImage(ImageRequest) returns (Nothing);
   rpc ImageFsInfo(Nothing) returns (ImageFsInfoResponse);
@@ -230,7 +230,8 @@ message Image {
 }
 message ListImagesResponse { repeated Image images = 1; }
 message ImageRequest { ImageSpec image = 1; }
-message ImageStatusResponse { Image image = 1; }
+message ImageStatusRequest { ImageSpec image = 1; bool verbose = 2; }
+message ImageStatusResponse { Image image = 1; map<string, string> info = 2; }
 message AuthConfig { string username = 1; string password = 2; }
 message PullImageRequest { ImageSpec image = 1; AuthConfig auth = 2; }
 message PullImageResponse { string image_ref = 1; }
@@ -299,5 +300,20 @@ message ExecProcessRequest {
   AnyValue spec = 6;
   string exec_id = 7;
 }
+`,
+  `
+syntax = "proto3";
+package containerd.services.snapshots.v1;
+
+service Snapshots {
+  rpc View(ViewRequest) returns (MountsResponse);
+  rpc Mounts(SnapshotRequest) returns (MountsResponse);
+  rpc Remove(SnapshotRequest) returns (Nothing);
+}
+message Nothing {}
+message ViewRequest { string snapshotter = 1; string key = 2; string parent = 3; map<string, string> labels = 4; }
+message SnapshotRequest { string snapshotter = 1; string key = 2; }
+message MountsResponse { repeated FsMount mounts = 1; }
+message FsMount { string type = 1; string source = 2; repeated string options = 4; }
 `,
 ] as const;

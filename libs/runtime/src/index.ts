@@ -53,6 +53,12 @@ export interface Runtime {
   imageStatus(image: string): Promise<Image | undefined>;
   /** Returns the reference that containers are created from. */
   pullImage(image: string, auth?: ImageAuth): Promise<string>;
+  /**
+   * Makes the files of an image that is here ready to be mounted, read-only, under a key of the caller's; says what to mount. May be
+   * repeated, and outlives a restart. The files stay until the view is ended, whatever becomes of the image.
+   */
+  viewImage(image: string, key: string): Promise<readonly FsMount[]>;
+  endView(key: string): Promise<void>;
   listImages(): Promise<readonly Image[]>;
   removeImage(image: string): Promise<void>;
   /** What images and the writable layers of containers take on disk. */
@@ -289,6 +295,14 @@ export interface Image {
 export interface ImageAuth {
   readonly username: string;
   readonly password: string;
+}
+
+/** As mount(8) takes it. */
+export interface FsMount {
+  /** `overlay`, `bind` */
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
 }
 
 export interface ExecResult {

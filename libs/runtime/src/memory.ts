@@ -16,6 +16,7 @@ import {
   type ExecOptions,
   type ExecResult,
   type ExecSession,
+  type FsMount,
   type Image,
   type ImageAuth,
   type ImageFsInfo,
@@ -101,6 +102,7 @@ class InMemory implements MemoryRuntime {
   readonly #sandboxes = new Map<string, MemorySandbox>();
   readonly #containers = new Map<string, MemoryContainer>();
   readonly #pulled = new Set<string>();
+  readonly #views = new Set<string>();
   readonly #handlers = new Set<(event: RuntimeEvent) => void>();
   #delivering = true;
   #failure: Error | undefined;
@@ -343,6 +345,19 @@ class InMemory implements MemoryRuntime {
     this.#pulled.add(image);
     this.#tell("pull", image);
     return image;
+  }
+
+  async viewImage(image: string, key: string): Promise<readonly FsMount[]> {
+    await this.#call();
+    if (!this.#pulled.has(image)) throw new RuntimeError("NotFound", `image "${image}" is not on this machine`);
+    if (!this.#views.has(key)) this.#tell("view", image);
+    this.#views.add(key);
+    return [{ type: "bind", source: `/images/${image}`, options: ["ro", "rbind"] }];
+  }
+
+  async endView(key: string): Promise<void> {
+    await this.#call();
+    this.#views.delete(key);
   }
 
   async listImages(): Promise<readonly Image[]> {

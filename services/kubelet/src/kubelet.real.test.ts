@@ -177,6 +177,30 @@ test("a pod that shares the host's processes and its means to talk to each other
   await Promise.all(["apart", "shares"].map((name) => node.deletePod(name)));
 });
 
+test("an image is a volume that can only be read, a part of it too; it is there again after a restart", async () => {
+  const volumeMounts = [
+    { name: "v", mountPath: "/whole" },
+    { name: "v", mountPath: "/part", subPath: "bin" },
+  ];
+  const command = ["sleep", "1000"];
+  await node.createPod("model", {
+    terminationGracePeriodSeconds: 1,
+    volumes: [{ name: "v", image: { reference: TOOLBOX } }],
+    containers: [{ name: "c", image: TOOLBOX, command, volumeMounts }],
+  });
+  await node.untilReady("model");
+  const seen = "ls /whole/bin/busybox /part/busybox; touch /whole/x 2>&1; touch /part/x 2>&1; true";
+  const wanted = ["/part/busybox", "/whole/bin/busybox"];
+  const output = await node.output("model", "c", seen);
+  expect(output.split("\n").slice(0, 2).toSorted()).toEqual(wanted);
+  expect(output.match(/Read-only file system/g)).toHaveLength(2);
+  await node.containerd.ctr("tasks", "kill", "-s", "KILL", node.containerId("model", "c"));
+  await until("it is there again", () => node.container("model", "c")?.restartCount === 1, 20_000);
+  await node.untilReady("model");
+  expect((await node.output("model", "c", seen)).split("\n").slice(0, 2).toSorted()).toEqual(wanted);
+  await node.deletePod("model");
+});
+
 test("the web server answers, and is stopped without an answer lost", async () => {
   await node.createPod("web", {
     terminationGracePeriodSeconds: 10,

@@ -97,6 +97,40 @@ test("each container's log is linked under a name that log shippers read, as lon
   expect(kept.length).toBeLessThan(rig.status("a")?.containerStatuses?.[0]?.restartCount ?? 0);
 });
 
+test("an image is a volume that can only be read; while it cannot be had, those that mount it wait and say so", async () => {
+  rig = await startRig({ web: {}, "registry.example/model": { pullUser: "me" } });
+  const containers = [
+    { ...web, volumeMounts: [{ name: "v", mountPath: "/v" }] },
+    { name: "other", image: "web" },
+  ];
+  const volumes = [{ name: "v", image: { reference: "registry.example/model" } }];
+  await rig.create("a", { containers, volumes, imagePullSecrets: [{ name: "login" }] });
+  await rig.clock.advance(3_000);
+  const states = (): unknown => rig.status("a")?.containerStatuses?.map(({ state }) => state);
+  expect(states()).toEqual([
+    {
+      waiting: {
+        reason: "ImagePullBackOff",
+        message: expect.stringMatching(
+          /^Back-off pulling image "registry\.example\/model": ErrImagePull: failed to authorize/,
+        ),
+      },
+    },
+    { running: expect.anything() },
+  ]);
+  expect(rig.events("a")).toContain('Normal BackOff: Back-off pulling image "registry.example/model"');
+  const auths = { "registry.example": { username: "me" } };
+  await rig.client.create(resources.secrets, {
+    metadata: { name: "login", namespace: "default" },
+    type: "kubernetes.io/dockerconfigjson",
+    data: { ".dockerconfigjson": Buffer.from(JSON.stringify({ auths })).toString("base64") },
+  });
+  await rig.clock.advance(11_000);
+  expect(states()).toEqual([{ running: expect.anything() }, { running: expect.anything() }]);
+  const [container] = await rig.runtime.listContainers({ labels: { "io.kubernetes.container.name": "web" } });
+  expect(rig.runtime.configOf(container?.id ?? "")?.mounts[0]).toMatchObject({ containerPath: "/v", readOnly: true });
+});
+
 describe("what is told of a pod", () => {
   test("does not repeat what a hook said: that may be a secret", async () => {
     rig = await startRig({ web: {} });

@@ -16,6 +16,7 @@ import { security } from "./common-node/security.ts";
 import { dataVolumes } from "./common-storage/data-volumes.ts";
 import { downwardVolumes } from "./common-storage/downward-volumes.ts";
 import { emptyDir } from "./common-storage/empty-dir.ts";
+import { imageVolumes } from "./common-storage/image-volumes.ts";
 import { kinds } from "./kinds.ts";
 import { commands } from "./kubectl/commands.ts";
 import { names } from "./network/names.ts";
@@ -40,6 +41,7 @@ export const BEHAVIOURS = behavioursOf(
   dataVolumes,
   downwardVolumes,
   emptyDir,
+  imageVolumes,
   jobs,
   kinds,
   names,

@@ -70,6 +70,16 @@ export function nodeFiles({ rootDir, resolvConf, logLinksDir }: NodeFilesOptions
       }
       return path;
     },
+    async mountImage(uid, name, mounts) {
+      const path = volumeDir(uid, name);
+      await mkdir(path, { recursive: true, mode: 0o755 });
+      if ((await mountPoints()).includes(path)) return path;
+      for (const { type, source, options } of mounts) {
+        const bound = type === "bind" ? [] : ["-t", type];
+        await run("mount", [...bound, "-o", [...options, "ro"].join(","), source, path]);
+      }
+      return path;
+    },
     async subPath(uid, { volume, container, index, volumePath, subPath }) {
       const target = join(podDir(uid), "volume-subpaths", volume, container, String(index));
       // An earlier instance of the container had it: what it was may not be what it is.

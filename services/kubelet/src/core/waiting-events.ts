@@ -1,5 +1,6 @@
 /** What is told of a container that begins to wait for another try. Pure. */
-import type { Container, Pod } from "@pilothouse/api/types/core-v1";
+import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { Waiting } from "./pod-machine.ts";
 import { podTitle } from "./pod-runtime.ts";
 
 export interface PodEvent {
@@ -8,16 +9,17 @@ export interface PodEvent {
   readonly message: string;
 }
 
-/** @param waiting the reason in the container's state; all but back-offs are told where they come from */
-export function waitingEvents(pod: Pod, { name, image }: Container, waiting: string): readonly PodEvent[] {
-  switch (waiting) {
+/** All but back-offs are told where they come from. */
+export function waitingEvents(pod: Pod, name: string, { reason, message }: Waiting): readonly PodEvent[] {
+  switch (reason) {
     case "CrashLoopBackOff": {
-      const message = `Back-off restarting failed container ${name} in pod ${podTitle(pod)}`;
-      return [{ type: "Warning", reason: "BackOff", message }];
+      const told = `Back-off restarting failed container ${name} in pod ${podTitle(pod)}`;
+      return [{ type: "Warning", reason: "BackOff", message: told }];
     }
     case "ImagePullBackOff":
       return [
-        { type: "Normal", reason: "BackOff", message: `Back-off pulling image "${image}"` },
+        // The state says why as well.
+        { type: "Normal", reason: "BackOff", message: /^Back-off pulling image "[^"]*"/.exec(message)?.[0] ?? message },
         { type: "Warning", reason: "Failed", message: "Error: ImagePullBackOff" },
       ];
     default:

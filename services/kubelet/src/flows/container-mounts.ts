@@ -67,7 +67,10 @@ async function volumeMount(ports: MountPorts, input: MountInput, index: number):
 /** In what comes from the API the kubelet itself writes and deletes: nobody in the pod may put links in its way. */
 function isOnlyRead(pod: Pod, name: string): boolean {
   const volume = pod.spec.volumes?.find((it) => it.name === name);
-  return volume !== undefined && (isRefreshed(volume) || volume.persistentVolumeClaim?.readOnly === true);
+  return (
+    volume !== undefined &&
+    (isRefreshed(volume) || volume.image !== undefined || volume.persistentVolumeClaim?.readOnly === true)
+  );
 }
 
 /** Whether what is mounted within the mount is read-only too: if it must be, the runtime must be able to; if it may, it may. */

@@ -1,5 +1,5 @@
 /** Brings a container's image to the node, as its pull policy says. */
-import type { Container, Pod } from "@pilothouse/api/types/core-v1";
+import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { Clock } from "@pilothouse/clock";
 import type { Image, Runtime } from "@pilothouse/runtime";
 import { span, type TraceContext, type Tracer } from "@pilothouse/telemetry";
@@ -19,28 +19,37 @@ export interface ImagePorts {
 export class ImageUnavailable extends Error {
   override readonly name = "ImageUnavailable";
   readonly reason: PullFailure["reason"] | "ErrImageNeverPull" | "InvalidImageName";
-  constructor(reason: ImageUnavailable["reason"], message: string) {
+  readonly image: string;
+  constructor(reason: ImageUnavailable["reason"], image: string, message: string) {
     super(message);
     this.reason = reason;
+    this.image = image;
   }
+}
+
+export interface ImageWish {
+  readonly image: string;
+  /** Absent: as the API would default it. */
+  readonly policy?: string | undefined;
+  /** For whose sake; absent for a volume. */
+  readonly container?: string;
 }
 
 /** Throws ImageUnavailable. */
 export async function ensureImage(
   ports: ImagePorts,
   pod: Pod,
-  container: Container,
+  { image: name, policy: ownPolicy, container }: ImageWish,
   logins: readonly Login[],
   parent: TraceContext | undefined,
 ): Promise<Image> {
-  const name = container.image ?? "";
   const tell = (type: "Normal" | "Warning", reason: string, message: string): void =>
-    ports.events.pod(pod, type, reason, message, container.name);
+    ports.events.pod(pod, type, reason, message, container);
   const refused = (reason: ImageUnavailable["reason"], message: string): ImageUnavailable => {
     tell("Warning", "Failed", `Error: ${reason}`);
-    return new ImageUnavailable(reason, message);
+    return new ImageUnavailable(reason, name, message);
   };
-  const policy = container.imagePullPolicy ?? (isLatest(name) ? "Always" : "IfNotPresent");
+  const policy = ownPolicy ?? (isLatest(name) ? "Always" : "IfNotPresent");
   const problem = imageNameProblem(name);
   if (problem !== undefined) {
     const message = `Failed to apply default image tag "${name}": couldn't parse image name "${name}": ${problem}`;

@@ -26,6 +26,7 @@ export function memoryFiles(): MemoryFiles {
       volumes.set(`${uid}/${volume.name}`, volume);
       return Promise.resolve(volume.kind === "host" ? volume.path : `/pods/${uid}/volumes/${volume.name}`);
     },
+    mountImage: (uid, name) => Promise.resolve(`/pods/${uid}/volumes/${name}`),
     subPath: (_uid, { volumePath, subPath }) => Promise.resolve(`${volumePath}/${subPath}`),
     writePodFile(uid, name, content) {
       const path = `/pods/${uid}/${name}`;

@@ -1,6 +1,5 @@
 /** Carries out a pod's plan: one function per kind of action, each a span of the trace that woke the pod's worker. */
 import type { Container, EphemeralContainer, Pod, ResourceRequirements, Volume } from "@pilothouse/api/types/core-v1";
-import { resources } from "@pilothouse/client";
 import { abortReason, sleep, withDeadline } from "@pilothouse/clock";
 import type { Image } from "@pilothouse/runtime";
 import { span, type TraceContext } from "@pilothouse/telemetry";
@@ -20,10 +19,12 @@ import { containerNamed, instancesOf, podLabels, uidOf, type PodRuntime } from "
 import { memoryObstacle } from "../core/resize.ts";
 import { planVolume } from "../core/volumes.ts";
 import { containerMounts } from "./container-mounts.ts";
+import { endImageVolumes, mountImageVolumes } from "./image-volumes.ts";
 import { ensureImage } from "./images.ts";
 import { pullSecrets, tellMissingPullSecrets } from "./pull-secrets.ts";
 import type { InputReader, PodInputs } from "./pod-inputs.ts";
 import { runHook } from "./lifecycle-hooks.ts";
+import { runtimeHandlerOf } from "./runtime-class.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
 
@@ -75,20 +76,9 @@ export class PodActions {
       this.#ports.events.pod(pod, "Warning", "DNSConfigForming", warning);
     const config = sandboxConfig(pod, attempt, dns, this.#settings.places);
     await this.#ports.files.ensureLogDirectory(config.logDirectory);
-    const handler = await this.#runtimeHandler(pod, trace);
+    const handler = await runtimeHandlerOf(this.#ports.client, pod, trace);
     const run = (): Promise<string> => this.#ports.runtime.runPodSandbox(config, handler);
     context.made(await this.#span("cri.RunPodSandbox", pod, trace, run));
-  }
-
-  /** What the runtime calls the class that the pod wants; "" = its default. */
-  async #runtimeHandler({ spec }: Pod, trace: TraceContext | undefined): Promise<string> {
-    if (!spec.runtimeClassName) return "";
-    try {
-      return (await this.#ports.client.get(resources.runtimeClasses, "", spec.runtimeClassName, { trace })).handler;
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new Error(`failed to get sandbox runtime: ${why}`, { cause: error });
-    }
   }
 
   /** Throws StartFailed. Returns the new container's id. */
@@ -97,23 +87,32 @@ export class PodActions {
     const { container } = action;
     const inputs = await this.#step("CreateContainerConfigError", () => context.inputs.read(pod, trace));
     tellMissingPullSecrets(this.#ports.events, pod, inputs.sources);
-    const image = await this.#step("ErrImagePull", () =>
-      ensureImage(this.#ports, pod, container, pullSecrets(pod, inputs.sources), trace),
+    const logins = pullSecrets(pod, inputs.sources);
+    const imageVolumes = await this.#step("ErrImagePull", () =>
+      mountImageVolumes(this.#ports, pod, container, logins, trace),
     );
+    const wish = { image: container.image ?? "", policy: container.imagePullPolicy, container: container.name };
+    const image = await this.#step("ErrImagePull", () => ensureImage(this.#ports, pod, wish, logins, trace));
     // A pull takes its time, and the pod may be gone by now.
     if (signal.aborted) throw abortReason(signal);
-    const id = await context.during(this.#make(context, action, inputs, image));
+    const id = await context.during(this.#make(context, action, inputs, image, imageVolumes));
     await this.#postStart(context, container, id);
     return id;
   }
 
-  async #make(context: PodContext, action: StartContainer, inputs: PodInputs, image: Image): Promise<string> {
+  async #make(
+    context: PodContext,
+    action: StartContainer,
+    inputs: PodInputs,
+    image: Image,
+    imageVolumes: ReadonlyMap<string, string>,
+  ): Promise<string> {
     const { pod, trace } = context;
     const { runtime, events } = this.#ports;
     const { container, sandboxId, attempt } = action;
     const config = await this.#step("CreateContainerConfigError", async () => {
       const env = environmentOf({ pod, container, ...inputs, whereabouts: this.whereabouts(context.podIps) });
-      const volumePaths = await this.ensureVolumes(context, inputs);
+      const volumePaths = new Map([...(await this.ensureVolumes(context, inputs)), ...imageVolumes]);
       const { mounts, terminationMessageFile } = await containerMounts(this.#ports, {
         pod,
         podIps: context.podIps,
@@ -219,7 +218,7 @@ export class PodActions {
     );
   }
 
-  /** Makes the volumes, or brings them up to date; their paths by name. Throws ConfigUnavailable. */
+  /** Makes the volumes but those of images, or brings them up to date; their paths by name. Throws ConfigUnavailable. */
   async ensureVolumes({ pod, podIps }: PodContext, { sources }: PodInputs): Promise<ReadonlyMap<string, string>> {
     const { files, events } = this.#ports;
     const where = this.whereabouts(podIps);
@@ -233,7 +232,7 @@ export class PodActions {
         throw error;
       }
     };
-    return new Map(await Promise.all((pod.spec.volumes ?? []).map(make)));
+    return new Map(await Promise.all((pod.spec.volumes ?? []).filter(({ image }) => !image).map(make)));
   }
 
   whereabouts(podIps: readonly string[]): Whereabouts {
@@ -245,6 +244,7 @@ export class PodActions {
     const { places } = this.#settings;
     const uid = uidOf(pod);
     await this.#ports.files.removePod(uid, podLogDirectory(pod, places.logsDir));
+    await endImageVolumes(this.#ports.runtime, pod);
     for (const cgroup of podCgroups(uid, places.cgroupRoot)) await this.#ports.cgroups.remove(cgroup);
   }
 

@@ -11,6 +11,7 @@ import { resizeStepOf, type Action } from "../core/pod-machine.ts";
 import { allContainers, instancesOf, resourcesMadeWith, uidOf } from "../core/pod-runtime.ts";
 import { isPullFailure } from "../core/pull-failure.ts";
 import { resizeMessage } from "../core/resize.ts";
+import { ImageUnavailable } from "./images.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
 import type { NodeSettings } from "./node-settings.ts";
 import { PodActions, StartFailed, type PodContext } from "./pod-actions.ts";
@@ -124,7 +125,9 @@ export class PodActs {
   }
 
   #hold(record: PodRecord, { container }: Extract<Action, { kind: "startContainer" }>, error: unknown): void {
-    const { name, image = "" } = container;
+    const { name } = container;
+    const cause = error instanceof StartFailed ? error.cause : undefined;
+    const image = cause instanceof ImageUnavailable ? cause.image : (container.image ?? "");
     const reason = error instanceof StartFailed ? error.reason : "CreateContainerError";
     const message = error instanceof Error ? error.message : String(error);
     record.holds.set(name, holdOfStart({ reason, message }, image, record.holds.get(name), this.#ports.clock.now()));

@@ -4,7 +4,6 @@ import type { Scope } from "@pilothouse/lifecycle";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { Rejection } from "../core/admission.ts";
 import { deadlineMs, isOver, type Plan, type PodSituation } from "../core/pod-machine.ts";
-import { containerNamed } from "../core/pod-runtime.ts";
 import { DEADLINE_EXCEEDED, failedStatus, podStatus, withDisruption, withDisruptionOf } from "../core/status.ts";
 import { waitingEvents } from "../core/waiting-events.ts";
 import type { KubeletPorts } from "./kubelet-ports.ts";
@@ -85,12 +84,10 @@ export class PodTelling {
   #tellBackOffs(record: PodRecord, waiting: Plan["waiting"]): void {
     const { pod } = record;
     const now = new Map<string, string>();
-    for (const [name, { reason }] of waiting) {
-      const container = containerNamed(pod, name);
-      if (!container) continue;
-      now.set(name, reason);
-      if (record.waitingFor.get(name) === reason) continue;
-      for (const event of waitingEvents(pod, container, reason))
+    for (const [name, why] of waiting) {
+      now.set(name, why.reason);
+      if (record.waitingFor.get(name) === why.reason) continue;
+      for (const event of waitingEvents(pod, name, why))
         this.#ports.events.pod(pod, event.type, event.reason, event.message, name);
     }
     record.waitingFor = now;

@@ -1,5 +1,6 @@
 /** The kubelet's own ports: what it touches of the machine besides the container runtime. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
+import type { FsMount } from "@pilothouse/runtime";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { CgroupUsage, InterfaceUsage } from "../core/cgroup-usage.ts";
 import type { CgroupLimits } from "../core/cgroups.ts";
@@ -43,6 +44,8 @@ export interface VolumePart {
 export interface NodeFiles {
   /** Makes the volume, or brings its files up to date in one step; returns its path on the host. */
   ensureVolume(uid: string, volume: VolumePlan, fsGroup: number | undefined): Promise<string>;
+  /** Mounts an image's files as the volume. May be repeated. */
+  mountImage(uid: string, name: string, mounts: readonly FsMount[]): Promise<string>;
   /** A part of a volume, made if it is missing, at a path that nobody in the pod can turn elsewhere. Refuses to leave the volume. */
   subPath(uid: string, part: VolumePart): Promise<string>;
   /** Writes one file of the pod's own (hosts, termination messages); returns its path. Parents are made. */
