@@ -158,6 +158,28 @@ describe("the DaemonSet controller", () => {
     ]);
   });
 
+  it("makes a pod again at once that has ended well, as those of a node that was shut down do", async () => {
+    const made = await started({});
+    const [before] = (await made.all(resources.pods)).filter(({ spec }) => spec.nodeName === "n1");
+    await made.client.update(
+      resources.pods,
+      { ...(before as Pod), status: { ...before?.status, phase: "Succeeded" } },
+      { subresource: "status" },
+    );
+    await live(made, 5);
+    expect(await running(made)).toEqual(ALL);
+    const [after] = (await made.all(resources.pods)).filter(({ spec }) => spec.nodeName === "n1");
+    expect([after?.status?.phase, after?.metadata.uid === before?.metadata.uid]).toEqual(["Running", false]);
+    const name = before?.metadata.name ?? "";
+    expect(
+      (await made.all(resources.events)).map(({ reason, message, type }) => [type, reason, message]),
+    ).toContainEqual([
+      "Normal",
+      "SucceededDaemonPod",
+      `Found succeeded daemon pod default/${name} on node n1, will try to delete it`,
+    ]);
+  });
+
   it("rolls node after node, and back without touching pods that are right already", async () => {
     const made = await started({});
     const before = await uids(made);

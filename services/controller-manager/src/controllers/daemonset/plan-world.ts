@@ -22,9 +22,16 @@ export interface DaemonSetPlan {
   readonly create: readonly string[];
   readonly delete: readonly Pod[];
   /** Of `delete`, those that have failed, by node. */
-  readonly failed: readonly { readonly pod: Pod; readonly nodeName: string }[];
+  readonly failed: readonly PodOnNode[];
+  /** Of `delete`, those that ended well, which a daemon is not to do. */
+  readonly succeeded: readonly PodOnNode[];
   /** When pods that failed may be deleted; undefined when none waits. */
   readonly wakeAtMs: number | undefined;
+}
+
+export interface PodOnNode {
+  readonly pod: Pod;
+  readonly nodeName: string;
 }
 
 /** Pods that have ended and are going are nobody's business any more. */

@@ -4,10 +4,17 @@
  * First pods are where they should be; only when nothing is left to do about that a rolling update goes on.
  */
 import type { Pod } from "@pilothouse/api/types/core-v1";
-import { isPodReady } from "../../core/pods.ts";
+import { hasPodEnded, isPodReady } from "../../core/pods.ts";
 import { POD_REVISION_LABEL } from "../../core/revisions.ts";
 import { allowsSurge, planUpdate } from "./plan-update.ts";
-import { isAvailable, oldestFirst, podsByNode, type DaemonSetPlan, type DaemonSetWorld } from "./plan-world.ts";
+import {
+  isAvailable,
+  oldestFirst,
+  podsByNode,
+  type DaemonSetPlan,
+  type DaemonSetWorld,
+  type PodOnNode,
+} from "./plan-world.ts";
 import { verdictOn, type Verdict } from "./rules.ts";
 
 export function plan(world: DaemonSetWorld): DaemonSetPlan {
@@ -26,7 +33,8 @@ function placing(
 ): DaemonSetPlan {
   const create: string[] = [];
   const surplus: Pod[] = [];
-  const failed: { pod: Pod; nodeName: string }[] = [];
+  const failed: PodOnNode[] = [];
+  const succeeded: PodOnNode[] = [];
   const waits: number[] = [];
   for (const [nodeName, { shouldRun, mayStay }] of verdicts) {
     const pods = byNode.get(nodeName);
@@ -44,7 +52,8 @@ function placing(
       if (untilMs > world.nowMs) waits.push(untilMs);
       else failed.push({ pod, nodeName });
     }
-    const running = oldestFirst(staying.filter((pod) => !hasFailed(pod)));
+    for (const pod of staying.filter(hasSucceeded)) succeeded.push({ pod, nodeName });
+    const running = oldestFirst(staying.filter((pod) => !hasPodEnded(pod)));
     if (allowsSurge(world.set)) {
       if (running.length === 0 && shouldRun) create.push(nodeName);
       surplus.push(...surplusOfSurge(world, running));
@@ -56,8 +65,9 @@ function placing(
       surplus.push(...pods.filter(({ metadata, spec }) => !spec.nodeName && metadata.deletionTimestamp === undefined));
   return {
     create,
-    delete: [...failed.map(({ pod }) => pod), ...surplus],
+    delete: [...[...failed, ...succeeded].map(({ pod }) => pod), ...surplus],
     failed,
+    succeeded,
     wakeAtMs: waits.length === 0 ? undefined : Math.min(...waits),
   };
 }
@@ -76,4 +86,8 @@ function surplusOfSurge({ set, hash, nowMs }: DaemonSetWorld, running: readonly 
 
 function hasFailed({ status }: Pod): boolean {
   return status?.phase === "Failed";
+}
+
+function hasSucceeded({ status }: Pod): boolean {
+  return status?.phase === "Succeeded";
 }

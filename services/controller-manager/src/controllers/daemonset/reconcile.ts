@@ -172,6 +172,11 @@ class DaemonSetController {
       const message = `Found failed daemon pod ${namespace}/${name} on node ${nodeName}, will try to kill it`;
       this.#record(set, "Warning", "FailedDaemonPod", message, cause);
     }
+    for (const { pod, nodeName } of planned.succeeded) {
+      const { namespace = "", name = "" } = pod.metadata;
+      const message = `Found succeeded daemon pod ${namespace}/${name} on node ${nodeName}, will try to delete it`;
+      this.#record(set, "Normal", "SucceededDaemonPod", message, cause);
+    }
     const [created, deleted] = await Promise.allSettled([
       slowStart(planned.create.slice(0, BURST), (nodeName) => this.#create(set, podFor(set, nodeName, hash), cause)),
       inParallel(planned.delete.slice(0, BURST), PARALLEL, (pod) => this.#delete(set, pod, cause)),

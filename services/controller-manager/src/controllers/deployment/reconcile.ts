@@ -11,6 +11,7 @@ import { WorkQueue } from "@pilothouse/workqueue";
 import { adopt, release } from "../../claiming.ts";
 import { startWorkers } from "../../start-workers.ts";
 import type { ControllerPorts } from "../../controller-ports.ts";
+import { isNamespaceLeaving } from "../../core/namespace-leaving.ts";
 import { controllerOf, isControlledBy } from "../../core/ownership.ts";
 import { hasPodEnded } from "../../core/pods.ts";
 import type { Cause } from "../../executor.ts";
@@ -116,6 +117,7 @@ class DeploymentController {
       }
       return { news: { news: "created", replicaSet: name }, created };
     } catch (error) {
+      if (isNamespaceLeaving(error)) return { error };
       if (!isStatus(error, "AlreadyExists")) {
         const text = error instanceof Error ? error.message : String(error);
         const message = `Failed to create new replica set ${JSON.stringify(name)}: ${text}`;
