@@ -17,7 +17,8 @@ const SHARED: Readonly<Record<string, string>> = {
   "configmaps data": "each has maps of its own, by their names",
   "endpointslices.discovery.k8s.io endpoints": OTHER_SLICES,
   "endpointslices.discovery.k8s.io metadata.labels": OTHER_SLICES,
-  "pods/status status.conditions[DisruptionTarget]": "whoever is about to delete the pod says why",
+  "pods/status status.conditions[DisruptionTarget]":
+    "whoever is about to delete the pod says why; disruption says when nothing came of it",
 };
 
 let deeds: ReadonlyMap<string, Deeds>;

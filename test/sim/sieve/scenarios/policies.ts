@@ -14,6 +14,14 @@ const pod = (name: string) => (client: ApiClient) =>
     spec: { automountServiceAccountToken: false, containers: [{ name: "web", image: "web" }] },
   });
 
+/** Somebody was about to take it away, and thought better of it. */
+const seemsToGo = (name: string) => async (client: ApiClient) => {
+  const made = await webPod(name)(client);
+  const target = { type: "DisruptionTarget", status: "True", reason: "PreemptionByScheduler" };
+  const conditions = [...(made.status?.conditions ?? []), { ...target, lastTransitionTime: "2026-01-01T00:00:00Z" }];
+  return client.update(resources.pods, { ...made, status: { ...made.status, conditions } }, { subresource: "status" });
+};
+
 const webDeployment = (client: ApiClient) =>
   client.create<Deployment>(resources.deployments, {
     metadata: { name: "web", namespace: NAMESPACE },
@@ -127,6 +135,7 @@ export const policies: readonly Scenario[] = [
       },
       { afterMs: 500, does: "runs a pod", run: webPod("first") },
       { afterMs: 500, does: "runs another", run: webPod("second") },
+      { afterMs: 500, does: "runs a third that seems about to go", run: seemsToGo("third") },
       { afterMs: 500, does: "takes one away", run: (client) => client.delete(resources.pods, NAMESPACE, "first") },
       {
         afterMs: 500,

@@ -55,7 +55,34 @@ const statusIn = async (world: Cluster) =>
 const evict = (world: Cluster, name: string) =>
   world.client.createSubresource(resources.pods, NAMESPACE, name, "eviction", { metadata: { name } });
 
+const targeted = async (world: Cluster, name: string, reason: string): Promise<void> => {
+  const pod = await runPod(world, name);
+  const since = new Date(world.clock.now()).toISOString().replace(/\.\d+/, "");
+  const target = { type: "DisruptionTarget", status: "True", reason, lastTransitionTime: since };
+  const status = { ...pod.status, conditions: [...ready, target] };
+  await world.client.update(resources.pods, { ...pod, status }, { subresource: "status" });
+};
+const targetOf = async (world: Cluster, name: string) =>
+  (await world.find(resources.pods, NAMESPACE, name))?.status?.conditions?.find(
+    ({ type }) => type === "DisruptionTarget",
+  );
+
 describe("the disruption controller", () => {
+  it("takes back after two minutes that a pod is about to go, unless it goes, or its kubelet says so", async () => {
+    const world = await started();
+    await targeted(world, "spared", "PreemptionByScheduler");
+    await targeted(world, "going", "EvictionByEvictionAPI");
+    await targeted(world, "of-kubelet", "TerminationByKubelet");
+    await world.client.delete(resources.pods, NAMESPACE, "going");
+    await world.pass(110_000);
+    expect(await targetOf(world, "spared")).toMatchObject({ status: "True", reason: "PreemptionByScheduler" });
+    await world.pass(15_000);
+    const target = await targetOf(world, "spared");
+    expect([target?.status, target?.reason]).toEqual(["False", undefined]);
+    for (const name of ["going", "of-kubelet"]) expect(await targetOf(world, name)).toMatchObject({ status: "True" });
+    expect(world.failures).toEqual([]);
+  });
+
   it("counts the pods of a budget, and again when one comes, serves or goes", async () => {
     const world = await started();
     await guard(world, { minAvailable: 1 });

@@ -1,5 +1,6 @@
 /**
- * The disruption controller: says of each PodDisruptionBudget how many of its pods may be evicted now.
+ * The disruption controller: says of each PodDisruptionBudget how many of its pods may be evicted now, and takes back what says that
+ * a pod is about to go where nothing came of it (stale-targets.ts).
  *
  * Promises: no pod counts as healthy whose eviction was let through. Each eviction changes its budget in the transaction that marks
  * the pod, and what is said here rests on pods that are at least as new as the budget and is written onto that very budget only.
@@ -23,6 +24,7 @@ import { BY_NAMESPACE } from "../../informers.ts";
 import { startWorkers } from "../../start-workers.ts";
 import { needsScale, plan, type DisruptionPlan } from "./plan.ts";
 import { ownersScale } from "./scale.ts";
+import { startStaleTargets } from "./stale-targets.ts";
 
 const NAME = "disruption";
 const WORKERS = 2;
@@ -34,6 +36,7 @@ export function startDisruptionController(ports: ControllerPorts): void {
   const controller = new DisruptionController(ports);
   followBudgetsAndPods(ports, queue);
   startWorkers(ports, { name: NAME, queue, workers: WORKERS, controller });
+  startStaleTargets(ports);
 }
 
 function followBudgetsAndPods({ scope, informers }: ControllerPorts, queue: WorkQueue): void {
