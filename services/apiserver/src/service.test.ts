@@ -349,6 +349,13 @@ describe("reading", () => {
       expect((await story.ask("GET", path, { headers })).json, path).toMatchObject({ kind: "Table" });
     }
   });
+
+  it("selects by the names that fields had for clients of old", async () => {
+    const { json } = await story.ask("GET", "/api/v1/namespaces?fieldSelector=name%3Dkube-public");
+    expect(json).toMatchObject({ items: [{ metadata: { name: "kube-public" } }] });
+    const pods = await story.ask("GET", "/api/v1/pods?fieldSelector=spec.host%3Dnowhere");
+    expect(pods).toMatchObject({ status: 200, json: { items: [] } });
+  });
 });
 
 describe("events", () => {

@@ -42,7 +42,8 @@ export const namespace: KindDefinition<Namespace> = {
   },
   validate: (namespace) => firstErrors(rules(namespace)),
   validateStatusUpdate: (namespace) => firstErrors(statusRules(namespace)),
-  selectableFields: ({ status }) => ({ "status.phase": status?.phase ?? "" }),
+  // By `name` too, as clients of old ask.
+  selectableFields: ({ metadata, status }) => ({ "status.phase": status?.phase ?? "", name: metadata.name ?? "" }),
   columns: [shown("Status", ({ status }) => status?.phase ?? "", "The status of the namespace"), AGE],
   ageColumn: false,
 };

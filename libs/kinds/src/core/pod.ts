@@ -86,6 +86,8 @@ export const pod: KindDefinition<Pod> = {
   },
   selectableFields: ({ spec, status }) => ({
     "spec.nodeName": spec.nodeName ?? "",
+    // What clients of old call it.
+    "spec.host": spec.nodeName ?? "",
     "spec.restartPolicy": spec.restartPolicy ?? "",
     "spec.schedulerName": spec.schedulerName ?? "",
     "spec.serviceAccountName": spec.serviceAccountName ?? "",
