@@ -121,13 +121,10 @@ export function noSuchPath(): StatusError {
   return new StatusError(404, "NotFound", "the server could not find the requested resource", {});
 }
 
-export function methodNotAllowed(target: GroupResource, action: string): StatusError {
-  return new StatusError(
-    405,
-    "MethodNotAllowed",
-    `${action} is not supported on resources of kind "${qualified(target)}"`,
-    detailsOf(target, ""),
-  );
+/** A path and a method that do not go together. */
+export function methodNotAllowed(): StatusError {
+  const message = "the server does not allow this method on the requested resource";
+  return new StatusError(405, "MethodNotAllowed", message, {});
 }
 
 export function alreadyExists(target: GroupResource, name: string): StatusError {

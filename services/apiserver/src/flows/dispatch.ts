@@ -66,11 +66,11 @@ export function dispatch(deps: DispatchDeps, context: RequestContext): Promise<A
   const { info, kind, request } = context;
   if (!kind) throw noSuchPath();
   if (isProxied(info)) {
-    if (!PROXY_METHODS.includes(request.method) || info.name === "") throw refused(context, kind);
+    if (!PROXY_METHODS.includes(request.method) || info.name === "") throw methodNotAllowed();
     return proxied(deps, context);
   }
   if (isVirtual(kind)) {
-    if (info.verb !== "create" || info.name !== "") throw refused(context, kind);
+    if (info.verb !== "create" || info.name !== "") throw methodNotAllowed();
     return kind === BINDINGS ? bindNamedPod(deps, context) : review(deps, context, kind);
   }
   const handler = info.subresource === "" ? wholeHandler(context, kind) : subresourceHandler(context, kind);
@@ -85,7 +85,7 @@ function wholeHandler(context: RequestContext, kind: KindDefinition): Handler {
   const namesTooMuch = isCollection && name !== "" && verb !== "watch";
   // What lives in a namespace is created and named within one.
   const lacksNamespace = kind.namespaced && namespace === "" && verb !== "list" && verb !== "watch";
-  if (!handler || namesNothing || namesTooMuch || lacksNamespace) throw refused(context, kind);
+  if (!handler || namesNothing || namesTooMuch || lacksNamespace) throw methodNotAllowed();
   return handler;
 }
 
@@ -95,12 +95,8 @@ function subresourceHandler(context: RequestContext, kind: KindDefinition): Hand
   if (!definition || name === "") throw noSuchPath();
   const isServed = definition.verbs.includes(verb);
   const handler = HANDLERS[`${verb} ${kind.resource}/${subresource}`] ?? HANDLERS[`${verb} ${subresource}`];
-  if (!isServed || !handler) throw refused(context, kind);
+  if (!isServed || !handler) throw methodNotAllowed();
   return handler;
-}
-
-function refused({ info }: RequestContext, kind: KindDefinition): StatusError {
-  return methodNotAllowed(kind, info.verb);
 }
 
 /** Streams come as protocol upgrades, which the door hands to `upgrade`. */
