@@ -72,6 +72,66 @@ describe("the v3 index (wire traps 4 and 5)", () => {
   });
 });
 
+/** The fields of a message: bytes of what has a length, numbers of what has none. */
+function fieldsOf(bytes: Uint8Array): Map<number, (Uint8Array | number)[]> {
+  const found = new Map<number, (Uint8Array | number)[]>();
+  let at = 0;
+  const varint = (): number => {
+    let [value, shift] = [0, 0];
+    for (;;) {
+      const byte = bytes[at++] ?? 0;
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+      shift += 7;
+    }
+  };
+  while (at < bytes.length) {
+    const tag = varint();
+    const size = varint();
+    const isLong = (tag & 7) === 2;
+    const value = isLong ? bytes.subarray(at, at + size) : size;
+    if (isLong) at += size;
+    found.set(tag >> 3, [...(found.get(tag >> 3) ?? []), value]);
+  }
+  return found;
+}
+
+/** All values on a way of field numbers. */
+function along(bytes: Uint8Array, ...numbers: readonly number[]): readonly (Uint8Array | number)[] {
+  const [first = 0, ...rest] = numbers;
+  const values = fieldsOf(bytes).get(first) ?? [];
+  return rest.length === 0 ? values : values.flatMap((value) => along(value as Uint8Array, ...rest));
+}
+
+const texts = (values: readonly (Uint8Array | number)[]): string[] =>
+  values.map((value) => Buffer.from(value as Uint8Array).toString());
+
+describe("v3 as protobuf", () => {
+  const PROTOBUF = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+
+  it("is the same document in gnostic's message", () => {
+    const answer = ask("/openapi/v3/api/v1", { accept: PROTOBUF });
+    expect(answer.headers["content-type"]).toBe("application/com.github.proto-openapi.spec.v3.v1.0+protobuf");
+    const document = json(ask("/openapi/v3/api/v1")) as unknown as {
+      readonly paths: Readonly<Record<string, object>>;
+      readonly components: { readonly schemas: Readonly<Record<string, { readonly properties?: object }>> };
+    };
+    expect(texts(along(answer.body, 1))).toEqual(["3.0.0"]);
+    expect(texts(along(answer.body, 4, 1, 1))).toEqual(Object.keys(document.paths));
+    expect(texts(along(answer.body, 5, 1, 1, 1))).toEqual(Object.keys(document.components.schemas));
+    const properties = Object.values(document.components.schemas).flatMap((one) => Object.keys(one.properties ?? {}));
+    expect(texts(along(answer.body, 5, 1, 1, 2, 1, 31, 1, 1))).toEqual(properties);
+  });
+
+  it("has an ETag of its own, under the URL of the same hash", () => {
+    const { etag = "" } = ask("/openapi/v3/api/v1").headers;
+    const answer = ask("/openapi/v3/api/v1", { accept: PROTOBUF, hash: etag.slice(1, -1) });
+    expect(answer.headers["cache-control"]).toBe("public, immutable, max-age=31536000");
+    expect(answer.headers["etag"]).not.toBe(etag);
+    expect(ask("/openapi/v3/api/v1", { accept: "application/xml" }).status).toBe(406);
+  });
+});
+
 describe("v2 (wire trap 3)", () => {
   it("answers in the dotted protobuf type whichever way it was asked for", () => {
     for (const accept of [

@@ -7,6 +7,7 @@ import { parseMediaType } from "@pilothouse/api/media";
 import { basePath, operationsOf, type Operation } from "./operations.ts";
 import { v2Document, v3Document } from "./documents.ts";
 import { v2DocumentProtobuf } from "./protobuf.ts";
+import { v3DocumentProtobuf } from "./protobuf-v3.ts";
 
 export interface OpenApiOptions {
   readonly kinds: readonly KindDefinition[];
@@ -92,8 +93,20 @@ class Documents {
 
   v3(groupVersion: string): Document | undefined {
     if (!this.groupVersions.includes(groupVersion)) return undefined;
-    const own = this.#operations.filter(({ path }) => path.startsWith(`/${groupVersion}/`));
-    return this.#make(`v3 ${groupVersion}`, () => encodeJson(v3Document(own, this.#options.version)));
+    const own = (): readonly Operation[] => this.#operationsOf(groupVersion);
+    return this.#make(`v3 ${groupVersion}`, () => encodeJson(v3Document(own(), this.#options.version)));
+  }
+
+  /** The same; what is kept by its hash in a URL is kept by the hash of the JSON, whichever form is asked for. */
+  v3Protobuf(groupVersion: string): Document | undefined {
+    if (!this.groupVersions.includes(groupVersion)) return undefined;
+    return this.#make(`v3 protobuf ${groupVersion}`, () =>
+      v3DocumentProtobuf(v3Document(this.#operationsOf(groupVersion), this.#options.version)),
+    );
+  }
+
+  #operationsOf(groupVersion: string): readonly Operation[] {
+    return this.#operations.filter(({ path }) => path.startsWith(`/${groupVersion}/`));
   }
 
   #make(name: string, make: () => Uint8Array): Document {
@@ -109,18 +122,20 @@ class Documents {
 const V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 /** How old clients spell it; it is no valid media type. */
 const V2_PROTOBUF_OLD = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+const V3_PROTOBUF = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+const V3_PROTOBUF_OLD = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 
 function v2Answer(documents: Documents, request: OpenApiRequest): OpenApiAnswer {
-  const format = request.path === "/openapi/v2" ? v2Format(request.accept) : "protobuf";
+  const format = request.path === "/openapi/v2" ? formatOf(request.accept, [V2_PROTOBUF, V2_PROTOBUF_OLD]) : "protobuf";
   if (!format) return { status: 406, headers: {}, body: new Uint8Array() };
   const document = format === "json" ? documents.v2Json() : documents.v2Protobuf();
   return found(document, format === "json" ? "application/json" : V2_PROTOBUF, request.ifNoneMatch);
 }
 
-function v2Format(accept: string | undefined): "json" | "protobuf" | undefined {
+function formatOf(accept: string | undefined, protobuf: readonly string[]): "json" | "protobuf" | undefined {
   for (const clause of (accept || "*/*").split(",")) {
     const { type } = parseMediaType(clause);
-    if (type === V2_PROTOBUF || type === V2_PROTOBUF_OLD) return "protobuf";
+    if (protobuf.includes(type)) return "protobuf";
     if (isJson(type)) return "json";
   }
   return undefined;
@@ -135,13 +150,15 @@ function v3Answer(documents: Documents, request: OpenApiRequest): OpenApiAnswer 
   const groupVersion = request.path.slice("/openapi/v3/".length);
   const document = documents.v3(groupVersion);
   if (!document) return undefined;
-  if (!acceptsJson(request.accept)) return { status: 406, headers: {}, body: new Uint8Array() };
+  const format = formatOf(request.accept, [V3_PROTOBUF, V3_PROTOBUF_OLD]);
+  if (!format) return { status: 406, headers: {}, body: new Uint8Array() };
   if (request.hash !== null && request.hash !== "" && request.hash !== document.hash) {
     // a client keeps what it gets under this URL for a year: never another content than it names
     const location = `/openapi/v3/${groupVersion}?hash=${document.hash}`;
     return { status: 301, headers: { location, ...REVALIDATE }, body: new Uint8Array() };
   }
-  const answer = found(document, "application/json", request.ifNoneMatch);
+  const shown = format === "json" ? document : (documents.v3Protobuf(groupVersion) ?? document);
+  const answer = found(shown, format === "json" ? "application/json" : V3_PROTOBUF, request.ifNoneMatch);
   return request.hash === document.hash ? { ...answer, headers: { ...answer.headers, ...IMMUTABLE } } : answer;
 }
 

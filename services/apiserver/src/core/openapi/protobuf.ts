@@ -1,5 +1,17 @@
 /** The OpenAPI v2 document as the protobuf message `openapi.v2.Document`, which kubectl up to 1.27 asks for (wire trap 3). */
 import { WireWriter } from "@pilothouse/api/codec/wire";
+import {
+  each,
+  extensions,
+  inside,
+  message,
+  named,
+  text,
+  truth,
+  writeFields,
+  type Fields,
+  type Write,
+} from "./protobuf-fields.ts";
 import type { JsonObject } from "./schemas.ts";
 
 export function v2DocumentProtobuf(document: JsonObject): Uint8Array {
@@ -7,59 +19,6 @@ export function v2DocumentProtobuf(document: JsonObject): Uint8Array {
   writeFields(writer, document, DOCUMENT);
   return writer.finish();
 }
-
-/** Writes one value as field `number`. The writer fills backwards: what comes last in the message is written first. */
-type Write = (writer: WireWriter, number: number, value: unknown) => void;
-/** The fields of a message by ascending number: number, key in the JSON document, how it is written. */
-type Fields = () => readonly (readonly [number: number, key: string, write: Write])[];
-
-function writeFields(writer: WireWriter, object: JsonObject, fields: Fields): void {
-  for (const [number, key, write] of [...fields()].reverse()) {
-    const value = key === "" ? object : object[key];
-    if (value !== undefined) write(writer, number, value);
-  }
-}
-
-const text: Write = (writer, number, value) => writer.string(number, value as string);
-const truth: Write = (writer, number, value) => writer.integer(number, value === true ? 1 : 0);
-
-function message(fields: Fields): Write {
-  return (writer, number, value) => {
-    const mark = writer.position;
-    writeFields(writer, value as JsonObject, fields);
-    writer.message(number, mark);
-  };
-}
-
-function each(write: Write): Write {
-  return (writer, number, value) => {
-    for (const element of [...(value as readonly unknown[])].reverse()) write(writer, number, element);
-  };
-}
-
-/** A map as repeated {1: name, 2: value}. */
-function named(write: Write): Write {
-  return (writer, number, value) => {
-    for (const [name, member] of Object.entries(value as JsonObject).reverse()) {
-      const mark = writer.position;
-      write(writer, 2, member);
-      writer.string(1, name);
-      writer.message(number, mark);
-    }
-  };
-}
-
-/** A message whose only field holds the value. */
-function inside(number: number, write: Write): Write {
-  return message(() => [[number, "", write]]);
-}
-
-/** `x-…` members as {1: name, 2: {2: YAML}}; JSON is YAML. */
-const extensions: Write = (writer, number, value) => {
-  const members = Object.entries(value as JsonObject).filter(([key]) => key.startsWith("x-"));
-  const yaml: Write = (inner, at, member) => inner.string(at, JSON.stringify(member));
-  named(inside(2, yaml))(writer, number, Object.fromEntries(members));
-};
 
 const parameter: Write = (writer, number, value) => {
   const { in: place } = value as JsonObject;
