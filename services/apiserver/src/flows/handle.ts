@@ -29,6 +29,7 @@ import {
   type RequestInfo,
 } from "../core/model.ts";
 import { nameInSelector, requestInfoOf } from "../core/request-info.ts";
+import { requestLabels } from "../core/request-labels.ts";
 import { warningHeaders } from "../core/warnings.ts";
 import { framingOf, type Framing } from "../core/websocket.ts";
 import { fenceOf } from "../registry/elections.ts";
@@ -38,6 +39,7 @@ import type { Authorizer } from "./access/authorizer.ts";
 import { dispatch, type DispatchDeps } from "./dispatch.ts";
 import { streamTarget } from "./node-proxy.ts";
 import { isProxied, proxiedUpgrade } from "./proxy.ts";
+import { requestMetrics, type RequestMetrics } from "./request-metrics.ts";
 import { systemAnswer, type SystemDeps } from "./system-paths.ts";
 
 export interface HandlerDeps extends DispatchDeps, SystemDeps {
@@ -67,16 +69,13 @@ export type UpgradeVerdict =
   | { readonly stream: ApiResponse; readonly framing: Framing }
   | { readonly refusal: ApiResponse };
 
-const LATENCY_SECONDS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const READS: readonly string[] = ["GET", "HEAD"];
 const ALWAYS_ANSWERED: readonly string[] = ["/livez", "/readyz", "/healthz"];
 
 export function createHandler(deps: HandlerDeps): Handler {
-  const measured = measures(deps);
-  const inFlightGauge = deps.telemetry.metrics.gauge(
-    "apiserver_current_inflight_requests",
-    "Requests being answered, watches aside.",
-  );
-  let inFlight = 0;
+  const metrics = requestMetrics(deps.telemetry.metrics);
+  const measured = measures(deps, metrics);
+  const inFlight = { mutating: 0, readOnly: 0 };
 
   const judged = async ({ request, info, kind, span, note }: Arrival): Promise<Judged> => {
     if (!info) throw badRequest("the path of the request is not well-formed");
@@ -152,8 +151,9 @@ export function createHandler(deps: HandlerDeps): Handler {
   return {
     async handle(request) {
       const isProbe = ALWAYS_ANSWERED.includes(request.path);
-      const isFull = inFlight >= deps.maxInFlight && !isProbe;
-      if (!isFull) inFlightGauge.set(++inFlight);
+      const isFull = inFlight.mutating + inFlight.readOnly >= deps.maxInFlight && !isProbe;
+      const sort = READS.includes(request.method) ? "readOnly" : "mutating";
+      if (!isFull) metrics.inFlight(sort, ++inFlight[sort]);
       try {
         const { result, auditId } = await served(
           request,
@@ -165,7 +165,7 @@ export function createHandler(deps: HandlerDeps): Handler {
         );
         return withCommonHeaders(deps, request, result, auditId);
       } finally {
-        if (!isFull) inFlightGauge.set(--inFlight);
+        if (!isFull) metrics.inFlight(sort, --inFlight[sort]);
       }
     },
 
@@ -223,30 +223,18 @@ function inJson(context: RequestContext): RequestContext {
 }
 
 /** The audit line and the metrics of one request. */
-function measures({ telemetry, name }: HandlerDeps) {
-  const { metrics } = telemetry;
+function measures({ telemetry, name }: HandlerDeps, metrics: RequestMetrics) {
   const log = telemetry.log.with({ apiserver: name });
-  const requests = metrics.counter("apiserver_request_total", "Requests by verb and code.", [
-    "verb",
-    "resource",
-    "code",
-  ]);
-  const seconds = metrics.histogram(
-    "apiserver_request_duration_seconds",
-    "How long answers took to begin.",
-    LATENCY_SECONDS,
-    ["verb", "resource"],
-  );
   return ({ request, info, kind, span, note }: Arrival, code: number, tookSeconds: number): void => {
-    const labels = { verb: info?.verb ?? "", resource: kind?.resource ?? "" };
-    requests.add({ ...labels, code: String(code) });
-    seconds.observe(tookSeconds, labels);
+    const labels = requestLabels(request, info, kind);
+    metrics.answered(labels, code, tookSeconds);
+    if (kind?.deprecation !== undefined) metrics.deprecated(labels);
     if (ALWAYS_ANSWERED.includes(request.path)) return;
     log.info("request", {
       ...note,
       method: request.method,
       path: request.path,
-      verb: labels.verb,
+      verb: info?.verb ?? "",
       code,
       durationMs: Math.round(tookSeconds * 1_000),
       userAgent: request.headers["user-agent"],

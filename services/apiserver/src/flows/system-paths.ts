@@ -2,7 +2,7 @@
 import type { ApiRequest, ApiResponse } from "@pilothouse/api/http";
 import { ACCEPTED_MEDIA_TYPES } from "@pilothouse/api/media";
 import type { Crypto } from "@pilothouse/crypto";
-import { noSuchPath, notAcceptable, StatusError } from "@pilothouse/errors";
+import { methodNotAllowed, noSuchPath, notAcceptable } from "@pilothouse/errors";
 import type { Metrics } from "@pilothouse/telemetry";
 import type { Discovery } from "../core/openapi/discovery.ts";
 import type { OpenApi } from "../core/openapi/openapi.ts";
@@ -36,7 +36,7 @@ export const VERSION = {
 /** Throws 404 for a path that nothing stands behind. */
 export async function systemAnswer(deps: SystemDeps, request: ApiRequest): Promise<ApiResponse> {
   const path = request.path.length > 1 ? request.path.replace(/\/$/, "") : request.path;
-  if (request.method !== "GET" && request.method !== "HEAD") throw methodRefused(request.method);
+  if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed();
   switch (path) {
     case "/":
       return json({ paths: ROOT_PATHS });
@@ -118,14 +118,6 @@ function openIdConfiguration(issuer: string): object {
     subject_types_supported: ["public"],
     id_token_signing_alg_values_supported: ["RS256"],
   };
-}
-
-function methodRefused(method: string): StatusError {
-  return new StatusError(
-    405,
-    "MethodNotAllowed",
-    `the server does not allow this method (${method}) on the requested resource`,
-  );
 }
 
 /** Whoever verifies tokens may keep it for an hour. */
