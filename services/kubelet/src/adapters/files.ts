@@ -28,6 +28,7 @@ import { parseResolvConf } from "../core/dns.ts";
 import { ConfigUnavailable } from "../core/environment.ts";
 import type { VolumeFile } from "../core/volumes.ts";
 import type { NodeFiles } from "../flows/ports.ts";
+import { resolvConfForPods } from "./resolv-conf.ts";
 import { linkLog, unlinkLogsIn } from "./log-links.ts";
 import { fsUsage } from "./machine.ts";
 import { bindSubPath, LeavesVolume } from "./sub-path.ts";
@@ -127,7 +128,8 @@ export function nodeFiles({ rootDir, resolvConf, logLinksDir }: NodeFilesOptions
     linkLog: (name, logPath) => linkLog(logLinksDir, name, logPath),
     unlinkLog: (name) => rm(join(logLinksDir, name), { force: true }),
     async hostFiles() {
-      const [hosts, resolver] = await Promise.all([readText("/etc/hosts"), readText(resolvConf)]);
+      const forPods = await resolvConfForPods(resolvConf);
+      const [hosts, resolver] = await Promise.all([readText("/etc/hosts"), readText(forPods)]);
       return { hosts, resolver: parseResolvConf(resolver) };
     },
     async removePod(uid, logDirectory) {
