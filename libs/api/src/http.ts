@@ -40,4 +40,6 @@ export interface ApiResponse {
   readonly body: Uint8Array | AsyncIterable<Uint8Array>;
   /** Somebody may be reading at their own pace (a log in a pager): a reader that pauses is not cut off. */
   readonly isPatient?: boolean;
+  /** Frames of one whole document: what is long may be compressed. Bytes may be without saying so. */
+  readonly mayBeCompressed?: boolean;
 }

@@ -4,6 +4,7 @@ import { Agent, createServer, request as httpsRequest, type RequestOptions, type
 import type { AddressInfo } from "node:net";
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
+import { gunzipSync } from "node:zlib";
 import type { ApiRequest, ApiResponse } from "@pilothouse/api/http";
 import { systemClock } from "@pilothouse/clock/system";
 import { seededRandom } from "@pilothouse/clock/seeded";
@@ -87,6 +88,7 @@ afterAll(async () => {
 });
 
 interface Got {
+  readonly bytes: Buffer;
   readonly status: number;
   readonly headers: Readonly<Record<string, unknown>>;
   readonly text: string;
@@ -101,6 +103,7 @@ function ask(options: RequestOptions, body?: Uint8Array): Promise<Got> {
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
         response.on("end", () =>
           resolve({
+            bytes: Buffer.concat(chunks),
             status: response.statusCode ?? 0,
             headers: response.headers,
             text: Buffer.concat(chunks).toString("utf8"),
@@ -155,6 +158,25 @@ describe("the door", () => {
     const refused = await ask({ method: "POST" }, Buffer.alloc(8 << 20));
     expect(refused.status).toBe(413);
     expect(refused.text).toContain('"reason":"RequestEntityTooLarge"');
+  });
+
+  it("packs what is long for clients that take gzip, and nothing for others", async () => {
+    const long = Buffer.alloc(300_000, "abcd");
+    async function* frames(): AsyncGenerator<Uint8Array> {
+      for (let at = 0; at < long.length; at += 50_000) yield long.subarray(at, at + 50_000);
+    }
+    const headers = { "content-type": "application/json", "content-length": String(long.length) };
+    serve = ({ path }) =>
+      Promise.resolve({ status: 200, headers, body: path === "/list" ? frames() : long, mayBeCompressed: true });
+    for (const path of ["/list", "/whole"]) {
+      const packed = await ask({ path, headers: { "accept-encoding": "gzip" } });
+      expect(packed.headers).toMatchObject({ "content-encoding": "gzip", vary: "Accept-Encoding" });
+      expect(packed.bytes.length).toBeLessThan(10_000);
+      expect(gunzipSync(packed.bytes).equals(long)).toBe(true);
+      const plain = await ask({ path });
+      expect(plain.headers["content-encoding"]).toBeUndefined();
+      expect(plain.bytes.equals(long)).toBe(true);
+    }
   });
 
   it("flushes the head of a stream before its first frame, and ends the stream when the client goes", async () => {

@@ -18,6 +18,7 @@ import express from "express";
 import type { Handler } from "../flows/handle.ts";
 import { DOOR_LIMITS, type DoorLimits } from "./door-limits.ts";
 import type { KubeletConnector } from "./kubelet-proxy.ts";
+import { acceptsGzip, compressed } from "./compress.ts";
 import { BodyReader } from "./request-body.ts";
 import { send } from "./send.ts";
 import { tunnel } from "./upgrade.ts";
@@ -135,7 +136,9 @@ async function answer(
   response.on("close", () => {
     if (!response.writableFinished) gone.abort(new Error("the client has gone"));
   });
-  const reply = (it: ApiResponse): Promise<void> => send(response, it, { clock, stalledReaderMs, gone: gone.signal });
+  const takesGzip = acceptsGzip(request.headers["accept-encoding"]?.toString());
+  const reply = async (it: ApiResponse): Promise<void> =>
+    send(response, takesGzip ? await compressed(it) : it, { clock, stalledReaderMs, gone: gone.signal });
   try {
     await bodies.use(request, async (body) =>
       reply(await handler.handle(apiRequest(request, body, peers, gone.signal))),

@@ -27,7 +27,8 @@ export function listFlow(ports: ReadPorts): Flow {
     const asked: Asked = { kind, namespace: context.info.namespace, selection, limit: options.limit, signal };
     const { sizeBytes, body } = await listBody(ports, form, await pageOf(ports, asked, options.source));
     const length = sizeBytes === undefined ? {} : { "content-length": String(sizeBytes) };
-    return { status: 200, headers: { "content-type": form.contentType, ...length, ...feedHeaders(ports) }, body };
+    const headers = { "content-type": form.contentType, ...length, ...feedHeaders(ports) };
+    return { status: 200, headers, body, mayBeCompressed: true };
   };
 }
 
