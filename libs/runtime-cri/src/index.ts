@@ -170,7 +170,7 @@ class CriRuntime implements Runtime {
     try {
       return await this.#runtime<ExecResult>("ExecSync", request, timeoutMs + CALL_MS);
     } catch (error) {
-      if (error instanceof RuntimeError && error.code === "DeadlineExceeded") throw new ExecTimeout(timeoutMs);
+      if (error instanceof RuntimeError && error.code === "DeadlineExceeded") throw new ExecTimeout(cmd, timeoutMs);
       throw error;
     }
   }

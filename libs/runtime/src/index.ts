@@ -351,8 +351,8 @@ export type RuntimeEvent =
 /** The command ran longer than it was allowed to. */
 export class ExecTimeout extends Error {
   override readonly name = "ExecTimeout";
-  constructor(timeoutMs: number) {
-    super(`command timed out: timed out after ${timeoutMs / 1000}s`);
+  constructor(command: readonly string[], timeoutMs: number) {
+    super(`command timed out: ${JSON.stringify(command.join(" "))} timed out after ${timeoutMs / 1000}s`);
   }
 }
 

@@ -156,3 +156,23 @@ describe("what is told of a pod", () => {
     expect(rig.events("a")).toContain("Normal SandboxChanged: Pod sandbox changed, it will be killed and re-created.");
   });
 });
+
+test("a probe that could not be carried out says nothing of the container: it is neither ready nor restarted for it", async () => {
+  let broken = true;
+  const exec = (): { stdout: string; exitCode: number } => {
+    if (broken) throw new Error("failed to start exec: executable file not found in $PATH");
+    return { stdout: "", exitCode: 0 };
+  };
+  rig = await startRig({ web: { exec } });
+  const probe = { exec: { command: ["check"] }, periodSeconds: 1, failureThreshold: 1 };
+  await rig.create("a", { containers: [{ ...web, livenessProbe: probe, readinessProbe: probe }] });
+  await rig.clock.advance(10_000);
+  const container = (): unknown => rig.status("a")?.containerStatuses?.[0];
+  expect(container()).toMatchObject({ restartCount: 0, ready: false });
+  expect(rig.events("a")).toContain(
+    "Warning Unhealthy: Liveness probe errored and resulted in unknown state: failed to start exec: executable file not found in $PATH",
+  );
+  broken = false;
+  await rig.clock.advance(2_000);
+  expect(container()).toMatchObject({ restartCount: 0, ready: true });
+});

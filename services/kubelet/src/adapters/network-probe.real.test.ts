@@ -59,6 +59,13 @@ describe("by HTTP", () => {
     expect(round.detail).toContain("stopped after 10 redirects");
   });
 
+  test("who refuses, or hangs up, is told of in upstream's words", async () => {
+    const outcome = await asked((_, response) => void response.socket?.destroy());
+    expect(outcome).toEqual({ ok: false, detail: expect.stringMatching(/^Get "http:\/\/127\.0\.0\.1:\d+\/": EOF$/) });
+    const refused = "dial tcp 127.0.0.1:1: connect: connection refused";
+    expect(await probe.tcp("127.0.0.1", 1, 1_000)).toEqual({ ok: false, detail: refused });
+  });
+
   test("silence is no answer", async () => {
     const outcome = await asked(() => {}, { timeoutMs: 100 });
     expect(outcome.detail).toContain("context deadline exceeded");

@@ -4,6 +4,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import { connect } from "node:net";
 import type { Clock } from "@pilothouse/clock";
 import type { HttpProbe, NetworkProbe, ProbeOutcome } from "../flows/ports.ts";
+import { dialError } from "./dial-error.ts";
 import { grpcProbe } from "./grpc-health.ts";
 
 const MAX_REDIRECTS = 10;
@@ -47,7 +48,7 @@ async function httpProbe(clock: Clock, probe: HttpProbe, agents: Agents): Promis
     try {
       answer = await ask(clock, url, probe, agents, leftMs);
     } catch (error) {
-      return { ok: false, detail: `Get "${url.href}": ${error instanceof Error ? error.message : String(error)}` };
+      return { ok: false, detail: `Get "${url.href}": ${dialError(error, addressOf(url))}` };
     }
     const { code, location } = answer;
     const next = location === undefined ? undefined : urlOf(location, url);
@@ -89,6 +90,10 @@ function ask(clock: Clock, url: URL, probe: HttpProbe, agents: Agents, leftMs: n
   });
 }
 
+function addressOf({ hostname, port, protocol }: URL): string {
+  return `${hostname}:${port || (protocol === "https:" ? "443" : "80")}`;
+}
+
 function urlOf(text: string, base?: URL): URL | undefined {
   return URL.canParse(text, base?.href) ? new URL(text, base) : undefined;
 }
@@ -98,6 +103,7 @@ function bracketed(host: string): string {
 }
 
 function tcpProbe(clock: Clock, host: string, port: number, timeoutMs: number): Promise<ProbeOutcome> {
+  const address = `${bracketed(host)}:${port}`;
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     const end = (outcome: ProbeOutcome): void => {
@@ -105,8 +111,8 @@ function tcpProbe(clock: Clock, host: string, port: number, timeoutMs: number): 
       socket.destroy();
       resolve(outcome);
     };
-    const timer = clock.setTimer(timeoutMs, () => end({ ok: false, detail: `dial tcp ${host}:${port}: i/o timeout` }));
+    const timer = clock.setTimer(timeoutMs, () => end({ ok: false, detail: `dial tcp ${address}: i/o timeout` }));
     socket.on("connect", () => end({ ok: true, detail: "" }));
-    socket.on("error", (error) => end({ ok: false, detail: `dial tcp ${host}:${port}: ${error.message}` }));
+    socket.on("error", (error) => end({ ok: false, detail: dialError(error, address) }));
   });
 }

@@ -121,6 +121,8 @@ export interface ProbeOutcome {
   readonly detail: string;
   /** Of a success that is worth an event. */
   readonly warning?: string;
+  /** It could not be carried out: nothing was learnt of the container. */
+  readonly errored?: boolean;
 }
 
 /** The runtime's log files. */

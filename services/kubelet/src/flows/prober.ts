@@ -114,6 +114,11 @@ export class Prober {
     const states = this.#states.get(target.containerId);
     const before = states?.get(kind);
     if (signal.aborted || !states || !before) return;
+    if (outcome.errored) {
+      const message = `${titleOf(kind)} probe errored and resulted in unknown state: ${outcome.detail}`;
+      this.#ports.events.pod(pod, "Warning", "Unhealthy", message, target.container.name);
+      return;
+    }
     this.#ports.probeResults.count(pod, target.container.name, kind, outcome.ok);
     const after = observe(before, probe, outcome.ok);
     states.set(kind, after);
@@ -167,7 +172,8 @@ export async function runHandler(
     }
     return { ok: true, detail: "" };
   } catch (error) {
-    return { ok: false, detail: error instanceof ExecTimeout ? error.message : String(error) };
+    const detail = error instanceof Error ? error.message : String(error);
+    return error instanceof ExecTimeout ? { ok: false, detail } : { ok: false, errored: true, detail };
   }
 }
 
