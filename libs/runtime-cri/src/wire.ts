@@ -166,7 +166,7 @@ export function sandboxConfigToWire(config: SandboxConfig): object {
         ...userToWire(security),
         supplementalGroups: security.supplementalGroups,
         privileged: security.privileged,
-        ...seccompToWire(security.seccomp),
+        ...profileToWire("seccomp", security.seccomp),
       },
     },
   };
@@ -201,7 +201,8 @@ export function containerConfigToWire(config: ContainerConfig): object {
         noNewPrivs: security.noNewPrivileges,
         maskedPaths: security.maskedPaths,
         readonlyPaths: security.readonlyPaths,
-        ...seccompToWire(security.seccomp),
+        ...profileToWire("seccomp", security.seccomp),
+        ...profileToWire("apparmor", security.appArmor),
       },
     },
   };
@@ -303,8 +304,8 @@ function userToWire(user: { readonly runAsUser?: number; readonly runAsGroup?: n
   };
 }
 
-function seccompToWire(profile: SecurityProfile | undefined): object {
-  return profile ? { seccomp: { profileType: profile.type, localhostRef: profile.localhostRef ?? "" } } : {};
+function profileToWire(field: "seccomp" | "apparmor", profile: SecurityProfile | undefined): object {
+  return profile ? { [field]: { profileType: profile.type, localhostRef: profile.localhostRef ?? "" } } : {};
 }
 
 function mountToWire(mount: Mount): object {

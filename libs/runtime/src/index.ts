@@ -248,6 +248,8 @@ export interface ContainerSecurity {
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
   readonly seccomp?: SecurityProfile;
+  /** Absent: the runtime's own, where the machine has AppArmor at all. */
+  readonly appArmor?: SecurityProfile;
 }
 
 export type ContainerState = "created" | "running" | "exited" | "unknown";

@@ -176,3 +176,16 @@ test("a probe that could not be carried out says nothing of the container: it is
   await rig.clock.advance(2_000);
   expect(container()).toMatchObject({ restartCount: 0, ready: true });
 });
+
+test("a pod that wants users of its own does not run with the host's", async () => {
+  rig = await startRig({ web: {} });
+  await rig.create("a", { containers: [web], hostUsers: false });
+  expect(rig.status("a")?.phase).toBe("Pending");
+  rig.runtime.abilities = { handlers: [{ name: "", recursiveReadOnlyMounts: true, userNamespaces: false }] };
+  await rig.clock.advance(3_000);
+  expect(rig.events("a")).toEqual([
+    'Warning FailedCreatePodSandBox: Failed to create pod sandbox: the handler "" is not known',
+    'Warning FailedCreatePodSandBox: Failed to create pod sandbox: RuntimeClass handler "" does not support user namespaces',
+  ]);
+  expect(rig.runtime.journal).toEqual([]);
+});

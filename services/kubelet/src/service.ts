@@ -204,6 +204,7 @@ function settingsOf(config: KubeletConfig, pressures: NodeSettings["pressures"])
     nodeIp,
     clusterDns: { servers: config.clusterDns, domain: clusterDomain },
     allowedUnsafeSysctls: config.allowedUnsafeSysctls ?? [],
+    appArmor: machine.appArmor ?? false,
     podPids: config.podPids ?? 0,
     share: shareOfPods(machine),
     pressures,

@@ -11,11 +11,12 @@ import { cgroupVersion } from "./cgroups.ts";
 
 /** `dir` is where pods write. */
 export async function machineFacts(dir: string, maxPods = 110): Promise<MachineFacts> {
-  const [memory, osRelease, machineId, bootId, disk] = await Promise.all([
+  const [memory, osRelease, machineId, bootId, appArmor, disk] = await Promise.all([
     readFile("/proc/meminfo", "utf8"),
     readFile("/etc/os-release", "utf8").catch(() => ""),
     readFile("/etc/machine-id", "utf8").catch(() => ""),
     readFile("/proc/sys/kernel/random/boot_id", "utf8").catch(() => ""),
+    readFile("/sys/module/apparmor/parameters/enabled", "utf8").catch(() => "N"),
     statfs(dir),
   ]);
   return {
@@ -29,6 +30,7 @@ export async function machineFacts(dir: string, maxPods = 110): Promise<MachineF
     kernelVersion: release(),
     osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? "Linux",
     hostname: hostname(),
+    appArmor: appArmor.startsWith("Y"),
   };
 }
 

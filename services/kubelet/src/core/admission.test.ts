@@ -19,7 +19,15 @@ const podOf = (spec: Partial<PodSpec> = {}, more: Partial<Pod> = {}): Pod => ({
   ...more,
 });
 const judged = (pod: Pod, given: Partial<AdmissionInput> = {}): string | undefined => {
-  const rejection = judgeAdmission({ pod, node, others: [], allowedUnsafeSysctls: [], pressures: [], ...given });
+  const rejection = judgeAdmission({
+    pod,
+    node,
+    others: [],
+    allowedUnsafeSysctls: [],
+    appArmor: false,
+    pressures: [],
+    ...given,
+  });
   return rejection && `${rejection.reason}: ${rejection.message}`;
 };
 
@@ -121,4 +129,19 @@ test("while memory runs short only who asked for some is taken; while the disk d
   expect(judged(burst, { pressures: ["MemoryPressure"] })).toBe(undefined);
   expect(judged(burst, { pressures: ["DiskPressure"] })).toBe("Evicted: The node had condition: [DiskPressure]. ");
   expect(judged(critical, { pressures: ["DiskPressure", "MemoryPressure"] })).toBe(undefined);
+});
+
+test("a machine without AppArmor takes nobody who relies on it", () => {
+  const shared = (type: string): Pod => podOf({ securityContext: { appArmorProfile: { type } } });
+  const own = (type: string): Pod =>
+    podOf({ initContainers: [{ name: "c", securityContext: { appArmorProfile: { type } } }] });
+  const refused = "AppArmor: Cannot enforce AppArmor: AppArmor is not enabled on the host";
+  for (const of of [shared, own]) {
+    expect(["Localhost", "RuntimeDefault", "Unconfined"].map((type) => judged(of(type)))).toEqual([
+      refused,
+      refused,
+      undefined,
+    ]);
+    expect(judged(of("Localhost"), { appArmor: true })).toBeUndefined();
+  }
 });

@@ -7,6 +7,7 @@ import { clashes, hostPortsOf } from "@pilothouse/kinds/core/host-ports";
 import { matchesRequiredAffinity } from "@pilothouse/kinds/core/node-selector";
 import { nodeAllocatable, podRequests } from "@pilothouse/kinds/core/pod-resources";
 import { tolerates } from "@pilothouse/kinds/core/tolerations";
+import { needsAppArmor } from "./app-armor.ts";
 import { ANNOTATION_SOURCE } from "./static-pods.ts";
 import { forbiddenSysctl } from "./sysctls.ts";
 
@@ -22,6 +23,8 @@ export interface AdmissionInput {
   readonly others: readonly Pod[];
   /** Sysctls beside the safe ones; `net.core.*` allows all that begin so. */
   readonly allowedUnsafeSysctls: readonly string[];
+  /** The machine enforces AppArmor's profiles. */
+  readonly appArmor: boolean;
   /** Conditions of the node that keep new pods away, as it feels them now. */
   readonly pressures: readonly Pressure[];
 }
@@ -50,6 +53,7 @@ const RULES: readonly Rule[] = [
   affinityRule,
   portsRule,
   taintRule,
+  appArmorRule,
 ];
 
 export function isStatic({ metadata }: Pod): boolean {
@@ -132,6 +136,11 @@ function taintRule({ pod, node }: AdmissionInput): Rejection | undefined {
   const taints = (node.spec?.taints ?? []).filter(({ effect }) => effect === "NoExecute");
   if (taints.every((taint) => tolerates(pod.spec.tolerations, taint))) return undefined;
   return predicateFailed("TaintToleration", "node(s) had taints that the pod didn't tolerate");
+}
+
+function appArmorRule({ pod, appArmor }: AdmissionInput): Rejection | undefined {
+  if (appArmor || !needsAppArmor(pod)) return undefined;
+  return { reason: "AppArmor", message: "Cannot enforce AppArmor: AppArmor is not enabled on the host" };
 }
 
 function predicateFailed(name: string, why: string): Rejection {

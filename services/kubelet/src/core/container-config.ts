@@ -14,6 +14,7 @@ import type {
 } from "@pilothouse/runtime";
 import { CPU_PERIOD_US, podCgroup, quotaOf, sharesOf } from "./cgroups.ts";
 import { kernelHostname, type ResolverConfig } from "./dns.ts";
+import { appArmorOf } from "./app-armor.ts";
 import { ConfigUnavailable, expand } from "./environment.ts";
 import { DEFAULT_GRACE_SECONDS } from "./pod-machine.ts";
 import {
@@ -161,6 +162,7 @@ function containerSecurity(pod: Pod, container: Container, image: Image): Contai
   const runAsUser = own.runAsUser ?? shared.runAsUser;
   if (own.runAsNonRoot ?? shared.runAsNonRoot ?? false) refuseRoot(pod, container, runAsUser, image);
   const user = runAsUser ?? image.uid;
+  const appArmor = appArmorOf(pod, container);
   return {
     privileged: own.privileged ?? false,
     ...optional("runAsUser", user),
@@ -174,6 +176,7 @@ function containerSecurity(pod: Pod, container: Container, image: Image): Contai
     maskedPaths: own.procMount === "Unmasked" ? [] : MASKED_PATHS,
     readonlyPaths: own.procMount === "Unmasked" ? [] : READONLY_PATHS,
     seccomp: seccompOf(own.seccompProfile ?? shared.seccompProfile),
+    ...(appArmor ? { appArmor } : {}),
   };
 }
 

@@ -23,6 +23,8 @@ export interface MachineFacts {
   readonly kernelVersion: string;
   readonly osImage: string;
   readonly hostname: string;
+  /** It enforces AppArmor's profiles. */
+  readonly appArmor?: boolean;
 }
 
 export const KUBELET_VERSION = "v1.36.0";

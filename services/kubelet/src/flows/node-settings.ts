@@ -11,6 +11,8 @@ export interface NodeSettings {
   readonly clusterDns: ClusterDns;
   /** Sysctls beside the safe ones that pods may set. */
   readonly allowedUnsafeSysctls: readonly string[];
+  /** The machine enforces AppArmor's profiles. */
+  readonly appArmor: boolean;
   /** The most processes of one pod; 0 = as many as the node has. */
   readonly podPids: number;
   /** What all pods may have together. */

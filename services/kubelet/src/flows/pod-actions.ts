@@ -17,6 +17,7 @@ import { ConfigUnavailable, environmentOf, type Whereabouts } from "../core/envi
 import type { Action } from "../core/pod-machine.ts";
 import { containerNamed, instancesOf, podLabels, uidOf, type PodRuntime } from "../core/pod-runtime.ts";
 import { memoryObstacle } from "../core/resize.ts";
+import { userNamespaceProblem } from "../core/user-namespaces.ts";
 import { planVolume } from "../core/volumes.ts";
 import { containerMounts } from "./container-mounts.ts";
 import { endImageVolumes, mountImageVolumes } from "./image-volumes.ts";
@@ -77,6 +78,8 @@ export class PodActions {
     const config = sandboxConfig(pod, attempt, dns, this.#settings.places);
     await this.#ports.files.ensureLogDirectory(config.logDirectory);
     const handler = await runtimeHandlerOf(this.#ports.client, pod, trace);
+    if (pod.spec.hostUsers === false)
+      throw new Error(userNamespaceProblem(await this.#ports.runtime.status(), handler));
     const run = (): Promise<string> => this.#ports.runtime.runPodSandbox(config, handler);
     context.made(await this.#span("cri.RunPodSandbox", pod, trace, run));
   }

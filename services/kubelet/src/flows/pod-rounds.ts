@@ -92,9 +92,9 @@ export class PodRounds {
     if (vanished || begun || pod.metadata.deletionTimestamp !== undefined) record.admission ??= "taken";
     if (record.admission === undefined && known) {
       const others = this.#company.othersThan(record).map(grantedPod);
-      const { allowedUnsafeSysctls, pressures } = this.#settings;
-      record.admission =
-        judgeAdmission({ pod, node: known, others, allowedUnsafeSysctls, pressures: pressures() }) ?? "taken";
+      const { allowedUnsafeSysctls, appArmor, pressures } = this.#settings;
+      const input = { pod, node: known, others, allowedUnsafeSysctls, appArmor, pressures: pressures() };
+      record.admission = judgeAdmission(input) ?? "taken";
       if (record.admission !== "taken") events.pod(pod, "Warning", record.admission.reason, record.admission.message);
     }
     if (record.admission === undefined) this.#company.wake(uidOf(pod), NODE_RETRY_MS);
