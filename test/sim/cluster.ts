@@ -16,6 +16,7 @@ import { Scope } from "@pilothouse/lifecycle";
 import type { PacketFilter } from "@pilothouse/packet-filter";
 import { memoryPacketFilter } from "@pilothouse/packet-filter/memory";
 import { start as startProxy } from "@pilothouse/proxy";
+import { memoryHealthDoor } from "@pilothouse/proxy/memory-health-door";
 import { memoryRouteTable } from "@pilothouse/proxy/memory-route-table";
 import { readTable, type TracedTable } from "@pilothouse/proxy/trace-packet";
 import { memoryRuntime } from "@pilothouse/runtime/memory";
@@ -276,6 +277,7 @@ export class Cluster {
           filter: portOf(life, "filter", filter),
           network: { prepare: () => Promise.resolve([]), forgetUdp: () => Promise.resolve() },
           routes: portOf(life, "routes", routes),
+          healthDoor: memoryHealthDoor(),
         },
         {
           table: TABLE,

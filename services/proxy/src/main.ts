@@ -2,6 +2,7 @@
 import { nftPacketFilter } from "@pilothouse/packet-filter-nft";
 import { runProcess } from "@pilothouse/process";
 import { apiAccessSettings, openApi } from "@pilothouse/process/api-access";
+import { healthDoor } from "./adapters/health-door.ts";
 import { nodeNetwork } from "./adapters/node-network.ts";
 import { routeTable } from "./adapters/route-table.ts";
 import type { PodNetworkMode } from "./core/pod-routes.ts";
@@ -43,6 +44,7 @@ await runProcess({
         client,
         filter: nftPacketFilter(),
         network: nodeNetwork(),
+        healthDoor: healthDoor(values["nodeport-addresses"]),
         routes: routeTable({ tunnel: values["tunnel-name"] }),
       },
       {

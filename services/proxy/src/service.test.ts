@@ -7,6 +7,7 @@ import { memoryPacketFilter } from "@pilothouse/packet-filter/memory";
 import { memoryTelemetry } from "@pilothouse/telemetry/memory";
 import { expect, test } from "vitest";
 import { readTable, tracePacket } from "./core/trace-packet.ts";
+import { memoryHealthDoor } from "./flows/memory-health-door.ts";
 import { memoryRouteTable } from "./flows/memory-route-table.ts";
 import { start } from "./service.ts";
 
@@ -27,13 +28,20 @@ test("routes come before rules, rules after everything was read, and then every 
   };
   const routes = memoryRouteTable("198.51.100.1/24");
   const telemetry = memoryTelemetry({ clock, random });
+  const healthDoor = memoryHealthDoor();
   await client.create(resources.services, {
     metadata: { namespace: "default", name: "web" },
-    spec: { clusterIP: "198.19.1.1", ports: [{ port: 80 }] },
+    spec: {
+      clusterIP: "198.19.1.1",
+      ports: [{ port: 80 }],
+      type: "LoadBalancer",
+      externalTrafficPolicy: "Local",
+      healthCheckNodePort: 30100,
+    },
   });
 
   const proxy = start(
-    { client, bus: undefined, clock, random, telemetry, scope, filter, network, routes },
+    { client, bus: undefined, clock, random, telemetry, scope, filter, network, routes, healthDoor },
     {
       table: "pilothouse",
       nodeName: "node",
@@ -73,14 +81,17 @@ test("routes come before rules, rules after everything was read, and then every 
     metadata: { namespace: "default", name: "web-1", labels: { "kubernetes.io/service-name": "web" } },
     addressType: "IPv4",
     ports: [{ port: 8080 }],
-    endpoints: [{ addresses: ["198.18.0.2"] }],
+    endpoints: [{ addresses: ["198.18.0.2"], nodeName: "node" }],
   });
+  expect(healthDoor.ask(30100)?.status).toBe(503);
   await clock.advance(10);
   expect(await reached()).toBe("198.18.0.2");
+  expect(healthDoor.ask(30100)?.status).toBe(200);
   await client.delete(resources.endpointSlices, "default", "web-1");
   await clock.advance(10);
   expect(await reached()).toBe("rejected");
   await scope.close();
+  expect(healthDoor.ports).toEqual([]);
 });
 
 test("a node that comes is routed to, one that moves is routed elsewhere, one that goes is forgotten", async () => {
@@ -99,7 +110,18 @@ test("a node that comes is routed to, one that moves is routed elsewhere, one th
   });
   await client.create(resources.nodes, node("here", "198.51.100.1", "198.18.0.0/24"));
   start(
-    { client, bus: undefined, clock, random, telemetry, scope, filter: memoryPacketFilter(), network, routes },
+    {
+      client,
+      bus: undefined,
+      clock,
+      random,
+      telemetry,
+      scope,
+      filter: memoryPacketFilter(),
+      network,
+      routes,
+      healthDoor: memoryHealthDoor(),
+    },
     {
       table: "pilothouse",
       nodeName: "here",

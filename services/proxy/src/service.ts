@@ -14,6 +14,7 @@ import { allSynced, startInformer } from "@pilothouse/informer";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { PacketFilter } from "@pilothouse/packet-filter";
 import type { Telemetry } from "@pilothouse/telemetry";
+import { HealthChecks, type HealthDoor } from "./flows/health-checks.ts";
 import { PodRoutes, type RouteOptions, type RouteTable } from "./flows/pod-routes.ts";
 import { Program, type NodeNetwork, type ProgramOptions } from "./flows/program.ts";
 
@@ -27,6 +28,7 @@ export interface ProxyPorts {
   readonly filter: PacketFilter;
   readonly network: NodeNetwork;
   readonly routes: RouteTable;
+  readonly healthDoor: HealthDoor;
 }
 
 export type ProxyOptions = ProgramOptions & RouteOptions;
@@ -41,7 +43,17 @@ const ZONE_LABEL = "topology.kubernetes.io/zone";
 
 /** Starts in the background and ends with the scope; the rules stay. */
 export function start(ports: ProxyPorts, options: ProxyOptions): ProxyService {
-  const program = new Program(ports, options);
+  const { healthDoor: door, scope, telemetry } = ports;
+  const checks = new HealthChecks({ door, log: telemetry.log, problem: () => program.problem() });
+  const programmed = (services: readonly string[]): void => {
+    for (const service of services) checks.set(service, program.healthCheck(service));
+    checking = checking
+      .then(() => checks.sync())
+      .catch((error: unknown) => telemetry.log.error("health checks of Services are not as they should be", { error }));
+  };
+  let checking = Promise.resolve();
+  const program: Program = new Program({ ...ports, programmed }, options);
+  scope.defer(() => checking.then(() => checks.close()));
   const routes = new PodRoutes({ ...ports, table: ports.routes }, options);
   ports.scope.defer(() => ports.filter.close());
   ports.scope.run("proxy", async (signal) => {

@@ -137,6 +137,27 @@ describe("endpoints that are meant for somebody", () => {
   });
 });
 
+test("a service that is another proxy's, or nobody's, is left alone", () => {
+  const index = new ServiceIndex("here");
+  for (const label of ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"]) {
+    const { metadata, ...rest } = service();
+    index.setService({ ...rest, metadata: { ...metadata, labels: { [label]: "" } } });
+    expect(index.ports("default/web")).toEqual([]);
+  }
+});
+
+test("a load balancer may ask for the endpoints that are ready on this node, each address once", () => {
+  const index = new ServiceIndex("here");
+  const local = { type: "LoadBalancer", externalTrafficPolicy: "Local", healthCheckNodePort: 30100 };
+  index.setService(service(local));
+  expect(index.healthCheck("default/web")).toEqual({ port: 30100, localEndpoints: 0 });
+  index.setSlice(slice("web-1", [ready("198.18.0.2"), ready("198.18.1.2", "there"), ending("198.18.0.3")]));
+  index.setSlice(slice("web-2", [ready("198.18.0.2")]));
+  expect(index.healthCheck("default/web")).toEqual({ port: 30100, localEndpoints: 1 });
+  index.setService(service({ ...local, externalTrafficPolicy: "Cluster" }));
+  expect([index.healthCheck("default/web"), index.healthCheck("default/other")]).toEqual([undefined, undefined]);
+});
+
 test("headless and external names have no rules; a slice that changes its service touches both", () => {
   const index = new ServiceIndex("here");
   index.setService(service({ clusterIP: "None" }));

@@ -33,6 +33,12 @@ export interface Endpoint {
   readonly maybeHere: boolean;
 }
 
+/** Where load balancers ask how many endpoints of a Service this node has. */
+export interface HealthCheck {
+  readonly port: number;
+  readonly localEndpoints: number;
+}
+
 interface Candidate extends Endpoint {
   readonly ready: boolean;
   /** Ends, but still answers: used when nothing is ready. */
@@ -111,11 +117,33 @@ export class ServiceIndex {
   /** The ports of a service; none for one that is gone, headless or an ExternalName. */
   ports(key: string): readonly ServicePortModel[] {
     const service = this.#services.get(key);
-    const clusterIp = service && clusterIpOf(service);
+    const clusterIp = service && !isOthers(service) && clusterIpOf(service);
     if (!clusterIp) return [];
-    const slices = [...(this.#slices.get(key)?.values() ?? [])];
+    const slices = this.#slicesOf(key);
     return (service.spec.ports ?? []).map((port) => portModel(service, clusterIp, port, slices, this.#place));
   }
+
+  /** Undefined for a service whose traffic from outside may go to endpoints of any node. */
+  healthCheck(key: string): HealthCheck | undefined {
+    const service = this.#services.get(key);
+    const { externalTrafficPolicy, healthCheckNodePort: port = 0 } = service?.spec ?? {};
+    if (!service || isOthers(service) || externalTrafficPolicy !== "Local" || port === 0) return undefined;
+    const here = this.#slicesOf(key)
+      .flatMap(({ endpoints }) => endpoints ?? [])
+      .filter(({ nodeName, conditions }) => nodeName === this.#place.nodeName && (conditions?.ready ?? true));
+    return { port, localEndpoints: new Set(here.flatMap(({ addresses }) => addresses)).size };
+  }
+
+  #slicesOf(key: string): readonly EndpointSlice[] {
+    return [...(this.#slices.get(key)?.values() ?? [])];
+  }
+}
+
+/** Labels by which a Service says that another proxy than this one looks after it, or none. */
+const OTHERS_LABELS = ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
+
+function isOthers({ metadata }: Service): boolean {
+  return OTHERS_LABELS.some((label) => metadata.labels?.[label] !== undefined);
 }
 
 function keyOf({ metadata }: Service | EndpointSlice): string {

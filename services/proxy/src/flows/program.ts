@@ -10,7 +10,7 @@ import { sleep, type Clock } from "@pilothouse/clock";
 import type { PacketFilter } from "@pilothouse/packet-filter";
 import { span, type Counter, type Histogram, type Telemetry, type TraceContext } from "@pilothouse/telemetry";
 import { Rules } from "../core/diff.ts";
-import { ServiceIndex } from "../core/model.ts";
+import { ServiceIndex, type HealthCheck } from "../core/model.ts";
 import type { RulesetOptions, UdpFlow } from "../core/ruleset.ts";
 
 /** What else of the node the proxy needs. */
@@ -26,6 +26,8 @@ export interface ProgramPorts {
   readonly network: NodeNetwork;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
+  /** Told which services (`namespace/name`) are in the kernel as they were told. */
+  readonly programmed?: (services: readonly string[]) => void;
 }
 
 export interface ProgramOptions extends RulesetOptions {
@@ -75,6 +77,11 @@ export class Program {
 
   sliceChanged(type: "added" | "updated" | "deleted", slice: EndpointSlice, trace: TraceContext | undefined): void {
     this.#touch(type === "deleted" ? this.#index.removeSlice(slice) : this.#index.setSlice(slice), trace);
+  }
+
+  /** What load balancers may ask of a service (`namespace/name`), by all that was told. */
+  healthCheck(service: string): HealthCheck | undefined {
+    return this.#index.healthCheck(service);
   }
 
   /** The zone of this node, as its Node object says. */
@@ -128,6 +135,7 @@ export class Program {
     const { commands, forget } = whole ? this.#rules.whole() : this.#rules.change();
     if (commands.length > 0) await this.#apply(causes, whole, () => this.#ports.filter.apply(commands));
     this.#rules.applied();
+    this.#ports.programmed?.([...causes.keys()]);
     this.#needsWhole = false;
     this.#failure = undefined;
     if (forget.length > 0) await this.#forget(forget);
