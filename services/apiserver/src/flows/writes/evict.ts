@@ -25,13 +25,13 @@ const SEVERAL = "This pod has more than one PodDisruptionBudget, which the evict
 
 export async function evictPod(deps: WriteDeps, context: RequestContext): Promise<ApiResponse> {
   const { request, info } = context;
-  const { dryRun } = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
-  const eviction = bodyOf(context, EVICTION);
+  const asked = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
+  const eviction = bodyOf(context, EVICTION, asked);
   if (eviction.metadata.name && eviction.metadata.name !== info.name) {
     throw badRequest("name in URL does not match name in Eviction object");
   }
   const options: DeleteOptions = { ...(eviction["deleteOptions"] as DeleteOptions | undefined) };
-  if (dryRun) options.dryRun = ["All"];
+  if (asked.dryRun) options.dryRun = ["All"];
   checkDeleteOptions(options);
   const evict = () =>
     deleteObject(deps, context, known.pods.kind, info.namespace, info.name, options, (object) =>

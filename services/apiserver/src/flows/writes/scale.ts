@@ -32,7 +32,7 @@ export async function updateScale(
   kind: KindDefinition,
 ): Promise<ApiResponse> {
   const options = writeOptionsOf("UpdateOptions", context.request.query, context.request.headers["user-agent"]);
-  const scale = bodyOf(context, SCALE_KIND);
+  const scale = bodyOf(context, SCALE_KIND, options);
   judge(scale);
   const { resourceVersion, uid } = scale.metadata;
   const next = (old: () => ApiObject): ApiObject =>

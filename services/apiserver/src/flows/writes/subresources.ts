@@ -7,7 +7,7 @@ import { badRequest, conflict, invalid, notFound, type FieldError } from "@pilot
 import type { ApiObject, GroupVersionKind } from "@pilothouse/kinds/kind";
 import { wholeSeconds } from "../../core/delete-rules.ts";
 import type { RequestContext } from "../../core/model.ts";
-import { writeOptionsOf } from "../../core/options.ts";
+import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
 import { SERVICE_ACCOUNT_PREFIX } from "../../core/access/users.ts";
 import { canonical, decodeBody, objectAnswer } from "../../core/wire.ts";
 import { known, type Known } from "../../registry/known.ts";
@@ -23,12 +23,13 @@ const TOKEN_REQUEST: GroupVersionKind = { group: "authentication.k8s.io", versio
 export async function bindPod(deps: WriteDeps, context: RequestContext): Promise<ApiResponse> {
   const { request, info } = context;
   const options = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
-  const binding = bodyOf(context, BINDING) as unknown as Binding;
+  const binding = bodyOf(context, BINDING, options) as unknown as Binding;
   judgeBinding(binding, info.name);
   const now = wholeSeconds(deps.time.clock.now());
   await change(deps, context, known.pods.kind, {
     options,
     isServerOwn: true,
+    isUntracked: true,
     next: (old) => bound(old(), binding, now),
   });
   return objectAnswer(request.headers["accept"], 201, SUCCESS, STATUS_KIND);
@@ -36,7 +37,9 @@ export async function bindPod(deps: WriteDeps, context: RequestContext): Promise
 
 /** POST bindings: the same, for the pod that the body names. */
 export async function bindNamedPod(deps: WriteDeps, context: RequestContext): Promise<ApiResponse> {
-  const { name = "" } = bodyOf(context, BINDING).metadata;
+  const { request } = context;
+  const options = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
+  const { name = "" } = bodyOf(context, BINDING, options).metadata;
   if (name === "") throw badRequest("Name parameter required.");
   return bindPod(deps, { ...context, info: { ...context.info, name } });
 }
@@ -79,7 +82,7 @@ export async function finalizeNamespace(deps: WriteDeps, context: RequestContext
   const { request } = context;
   const kind = known.namespaces.kind;
   const options = writeOptionsOf("UpdateOptions", request.query, request.headers["user-agent"]);
-  const given = bodyOf(context, kind);
+  const given = bodyOf(context, kind, options);
   const { resourceVersion, uid } = given.metadata;
   const changed: Changed = await change(deps, context, kind, {
     options,
@@ -105,7 +108,8 @@ const MAX_TOKEN_SECONDS = 2 ** 32;
 /** POST serviceaccounts/token: a token bound to the account, and to a pod where one is named. */
 export async function createToken(deps: TokenDeps, context: RequestContext): Promise<ApiResponse> {
   const { request, info } = context;
-  const object = bodyOf(context, TOKEN_REQUEST) as unknown as TokenRequest;
+  const options = writeOptionsOf("CreateOptions", request.query, request.headers["user-agent"]);
+  const object = bodyOf(context, TOKEN_REQUEST, options) as unknown as TokenRequest;
   const stored = await deps.objects.read(known.serviceAccounts.kind, info.namespace, info.name);
   if (!stored) throw notFound(known.serviceAccounts.kind, info.name);
   const seconds = object.spec.expirationSeconds ?? DEFAULT_TOKEN_SECONDS;
@@ -181,17 +185,13 @@ async function boundTo(
 }
 
 /** Bodies of subresources come in their own group, whatever the path's (wire trap 44). */
-export function bodyOf({ request, warn }: RequestContext, wanted: GroupVersionKind): ApiObject {
-  return decodeBody(
-    {
-      body: request.body,
-      contentType: request.headers["content-type"],
-      wanted,
-      fieldValidation: "Ignore",
-      anyVersion: true,
-    },
-    warn,
-  );
+export function bodyOf(
+  { request, warn }: RequestContext,
+  wanted: GroupVersionKind,
+  { fieldValidation }: Pick<WriteOptions, "fieldValidation">,
+): ApiObject {
+  const contentType = request.headers["content-type"];
+  return decodeBody({ body: request.body, contentType, wanted, fieldValidation, anyVersion: true }, warn);
 }
 
 /** The preconditions that the client gave, in place of those that the object brings from the store. */

@@ -116,6 +116,8 @@ export interface Change {
   readonly isApplied?: boolean;
   /** `next` changes what only the server may: the kind's rules of an update by users are passed over (binding, finalize). */
   readonly isServerOwn?: boolean;
+  /** Nobody comes to own what it changes, as with upstream's binding of a pod. */
+  readonly isUntracked?: boolean;
 }
 
 export interface Changed extends Created {
@@ -222,7 +224,7 @@ async function completeUpdate(
   const admitted = { operation: "UPDATE", context, kind, object, old, isDryRun } as const;
   await deps.admission.admit(admitted);
   await deps.judgeSigner(context, kind, object, old);
-  if (!wish.isApplied) {
+  if (!wish.isApplied && !wish.isUntracked) {
     await inSteps(
       recordUpdate(object, old, { kind, manager: wish.options.fieldManager, subresource, time: now }),
       pace,
