@@ -30,6 +30,8 @@ export interface InformerOptions<T extends KubernetesObject> extends Selection {
 
 export interface Informer<T extends KubernetesObject> {
   readonly type: ResourceType<T>;
+  /** It holds every object of its resource, not those of a namespace, a node or a selector. */
+  readonly isWhole: boolean;
   get(namespace: string, name: string): T | undefined;
   list(): readonly T[];
   byIndex(index: string, value: string): readonly T[];

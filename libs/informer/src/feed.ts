@@ -38,6 +38,7 @@ interface Fetch {
 /** See index.ts for what it promises. */
 export class Feed<T extends KubernetesObject> implements Informer<T> {
   readonly type: ResourceType<T>;
+  readonly isWhole: boolean;
   readonly #ports: InformerPorts;
   readonly #options: InformerOptions<T>;
   readonly #store: ObjectStore<T>;
@@ -70,7 +71,8 @@ export class Feed<T extends KubernetesObject> implements Informer<T> {
     this.#store = new ObjectStore(options.indexes ?? {});
     this.#wanted = selects({ ...options, ...(options.node ? { fieldSelector: `spec.nodeName=${options.node}` } : {}) });
     const { node, namespace, labelSelector, fieldSelector } = options;
-    this.#isPartOfChain = node === undefined && [namespace, labelSelector, fieldSelector].some(Boolean);
+    this.isWhole = ![node, namespace, labelSelector, fieldSelector].some(Boolean);
+    this.#isPartOfChain = node === undefined && !this.isWhole;
     this.#bookmarkIntervalMs = options.bookmarkIntervalMs ?? DEFAULT_BOOKMARK_INTERVAL_MS;
     this.#waiters = new RevisionWaiters({ ...ports, lateMs: CATCH_UP_MS, onLate: () => this.#beginAgain() });
     this.#changes = ports.telemetry.metrics.counter(

@@ -1,7 +1,7 @@
 /** Every informer that the controllers read. They run from the start of the process, so that a new leader finds them warm. */
 import type { Pod, Secret } from "@pilothouse/api/types/core-v1";
-import { resources, type KubernetesObject } from "@pilothouse/client";
-import { startInformer, type InformerOptions, type InformerPorts } from "@pilothouse/informer";
+import { resources, type KubernetesObject, type ResourceType } from "@pilothouse/client";
+import { startInformer, type Informer, type InformerOptions, type InformerPorts } from "@pilothouse/informer";
 import { BOOTSTRAP_TOKEN_TYPE } from "./core/bootstrap-tokens.ts";
 import { controllerOf } from "./core/ownership.ts";
 
@@ -86,4 +86,14 @@ export function startInformers(ports: InformerPorts) {
     horizontalPodAutoscalers: start({ type: resources.horizontalPodAutoscalers }),
     resourceQuotas: start({ type: resources.resourceQuotas, indexes: { [BY_NAMESPACE]: byNamespace } }),
   };
+}
+
+/** The informer that holds every object of a resource, if there is one: a part would pass for the whole. */
+export function wholeInformer(
+  informers: Informers,
+  { group, resource }: Pick<ResourceType, "group" | "resource">,
+): Informer<KubernetesObject> | undefined {
+  return (Object.values(informers) as readonly Informer<KubernetesObject>[]).find(
+    ({ type, isWhole }) => isWhole && type.group === group && type.resource === resource,
+  );
 }

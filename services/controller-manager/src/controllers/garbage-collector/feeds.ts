@@ -2,6 +2,7 @@
 import type { KubernetesObject } from "@pilothouse/client";
 import { allSynced, startInformer, type Informer } from "@pilothouse/informer";
 import type { ControllerPorts } from "../../controller-ports.ts";
+import { wholeInformer } from "../../informers.ts";
 import { discoverEverything, type ServedResource } from "../../discovery.ts";
 
 /** Events never own and are never owned; they go by age. */
@@ -20,14 +21,9 @@ export interface Feeds {
 export async function startFeeds(ports: ControllerPorts, signal: AbortSignal): Promise<Feeds> {
   const resources = await discoverEverything(ports, "garbage collector", signal);
   const byKind = new Map(resources.map((type) => [`${apiVersionOf(type)} ${type.kind}`, type]));
-  // This one follows a part of its resource only.
-  const { nodeLeases: _part, ...whole } = ports.informers;
-  const warm = new Map(
-    (Object.values(whole) as readonly Informer<KubernetesObject>[]).map((one) => [nameOf(one.type), one]),
-  );
   const informers = resources
     .filter((type) => isCollectable(type) && !NOT_WATCHED.includes(nameOf(type)))
-    .map((type) => warm.get(nameOf(type)) ?? startInformer(ports, { type, keep: kinship }));
+    .map((type) => wholeInformer(ports.informers, type) ?? startInformer(ports, { type, keep: kinship }));
   await allSynced(informers, signal);
   return { informers, typeOf: (apiVersion, kind) => byKind.get(`${apiVersion} ${kind}`) };
 }

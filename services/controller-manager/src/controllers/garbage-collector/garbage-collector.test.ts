@@ -61,6 +61,19 @@ describe("the garbage collector", () => {
     expect(world.failures).toEqual([]);
   });
 
+  it("sees every object of a kind of which another controller follows a part", async () => {
+    const world = await started();
+    const { owner } = await make(world, { owner: [] });
+    const ownerReferences = [referenceTo(owner as ConfigMap)];
+    await world.client.create(resources.secrets, {
+      metadata: { name: "owned", namespace: "default", ownerReferences },
+    });
+    await world.pass(500);
+    await remove(world, "owner");
+    await world.pass(1_000);
+    expect(await world.all(resources.secrets, "default")).toEqual([]);
+  });
+
   it("keeps what has another living owner, and takes the gone one off its list", async () => {
     const world = await started();
     const { b } = await make(world, { a: [], b: [], shared: ["a", "b"] });

@@ -2,6 +2,7 @@
 import type { KubernetesObject } from "@pilothouse/client";
 import { allSynced, startInformer, type Informer, type InformerChange } from "@pilothouse/informer";
 import type { ControllerPorts } from "../../controller-ports.ts";
+import { wholeInformer } from "../../informers.ts";
 import type { ServedResource } from "../../discovery.ts";
 
 type Hear = (type: ServedResource, change: InformerChange<KubernetesObject>) => void;
@@ -26,12 +27,7 @@ export class QuotaFeeds {
 
   #start(type: ServedResource): Informer<KubernetesObject> {
     const { informers, scope } = this.#ports;
-    // This one follows a part of its resource only.
-    const { nodeLeases: _part, ...whole } = informers;
-    const warm = (Object.values(whole) as readonly Informer<KubernetesObject>[]).find(
-      (one) => one.type.group === type.group && one.type.resource === type.resource,
-    );
-    const feed = warm ?? startInformer(this.#ports, { type, keep: identity });
+    const feed = wholeInformer(informers, type) ?? startInformer(this.#ports, { type, keep: identity });
     this.#feeds.set(type, feed);
     scope.defer(feed.onChange((change) => this.#hear(type, change)));
     return feed;
