@@ -1,6 +1,6 @@
 import type { Container, ContainerStatus, Pod, PodCondition } from "@pilothouse/api/types/core-v1";
 import { expect, test } from "vitest";
-import { podRequests } from "./pod-resources.ts";
+import { podRequests, podRequestsNonZero } from "./pod-resources.ts";
 
 const asking = (name: string, cpu: string, more: Partial<Container> = {}): Container => {
   return { name, image: "i", resources: { requests: { cpu } }, ...more };
@@ -34,4 +34,13 @@ test("a resize that is not done counts with what is still in force; one that can
   expect(cpuOf({ spec: grown, status: { containerStatuses: [told("a", "100m")] } })).toBe(64_000);
   const conditions: PodCondition[] = [{ type: "PodResizePending", status: "True", reason: "Infeasible" }];
   expect(cpuOf({ spec: grown, status: { conditions, containerStatuses: [told("a", "100m")] } })).toBe(100);
+});
+
+test("what a pod asks for as a whole counts instead of what its containers do, with its overhead", () => {
+  const spec = { containers: [asking("a", "200m"), asking("b", "300m")], overhead: { cpu: "50m" } };
+  expect(cpuOf({ spec: { ...spec, resources: { requests: { cpu: "2", "example.com/gpu": "1" } } } })).toBe(2_050);
+  expect(cpuOf({ spec: { ...spec, resources: { requests: { memory: "1Gi" } } } })).toBe(550);
+  const silent = { containers: [{ name: "a", image: "i" }], resources: { requests: { cpu: "10m" } } };
+  expect(podRequestsNonZero({ metadata: {}, spec: silent }).get("cpu")).toBe(10);
+  expect(podRequestsNonZero({ metadata: {}, spec: silent }).get("memory")).toBe(200 * 2 ** 20);
 });

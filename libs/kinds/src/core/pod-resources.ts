@@ -1,13 +1,15 @@
 /** What a pod asks for and what a node offers, as plain numbers: CPU in millicores, everything else in whole units. */
 import type { Container, ContainerStatus, Node, Pod, PodCondition } from "@pilothouse/api/types/core-v1";
 import { parseQuantity } from "@pilothouse/quantity";
+import { isPodLevel } from "./pod-amounts.ts";
 
 /** Amount by resource name. `cpu` is in millicores, `memory` and `ephemeral-storage` in bytes, `pods` and others counted. */
 export type Resources = ReadonlyMap<string, number>;
 
 /**
  * A pod's requests: the larger of (all app containers and sidecars) and each init container's peak, plus overhead
- * (upstream's PodRequests: sidecars started before an init container count beside it).
+ * (upstream's PodRequests: sidecars started before an init container count beside it). What the pod asks for as a whole
+ * (`spec.resources`) goes before what its containers ask for.
  */
 export function podRequests(pod: Pod): Resources {
   const total = new Map<string, number>();
@@ -23,6 +25,7 @@ export function podRequests(pod: Pod): Resources {
     } else raiseTo(initPeak, sum(requests, sidecars));
   }
   raiseTo(total, initPeak);
+  for (const [name, wanted] of podLevelRequests(pod)) total.set(name, wanted);
   for (const [name, text] of Object.entries(pod.spec.overhead ?? {})) add(total, name, amount(name, text));
   return total;
 }
@@ -34,9 +37,14 @@ export function podRequestsNonZero(pod: Pod): Resources {
   const silentMemory = pod.spec.containers.filter(
     (container) => container.resources?.requests?.["memory"] === undefined,
   ).length;
-  add(requests, "cpu", silent * 100);
-  add(requests, "memory", silentMemory * 200 * 2 ** 20);
+  const asWhole = podLevelRequests(pod);
+  if (!asWhole.has("cpu")) add(requests, "cpu", silent * 100);
+  if (!asWhole.has("memory")) add(requests, "memory", silentMemory * 200 * 2 ** 20);
   return requests;
+}
+
+function podLevelRequests({ spec }: Pod): Resources {
+  return new Map([...amounts(spec.resources?.requests)].filter(([name]) => isPodLevel(name)));
 }
 
 export function nodeAllocatable(node: Node): Resources {

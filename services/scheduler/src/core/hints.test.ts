@@ -380,10 +380,10 @@ function claimOf(bound: boolean): PersistentVolumeClaim {
   };
 }
 
-function volumeOf(zone: string, claimName: string | undefined): PersistentVolume {
+function volumeOf(zone: string, claimName: string | undefined, labelled = zone): PersistentVolume {
   const matchExpressions = [{ key: ZONE, operator: "In", values: [zone] }];
   return {
-    metadata: { name: "disk" },
+    metadata: { name: "disk", labels: { [ZONE]: labelled } },
     spec: {
       capacity: { storage: "1Gi" },
       accessModes: ["ReadWriteOncePod"],
@@ -398,6 +398,8 @@ function volumeOf(zone: string, claimName: string | undefined): PersistentVolume
 const VOLUMES: readonly (PersistentVolume | undefined)[] = [
   undefined,
   ...["east", "west"].flatMap((zone) => [undefined, "data", "other"].map((claimName) => volumeOf(zone, claimName))),
+  volumeOf("east", "data", "west"),
+  volumeOf("east", "data", "west__east"),
 ];
 
 type Step = (history: History) => void;

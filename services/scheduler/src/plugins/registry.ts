@@ -11,6 +11,7 @@ import { podTopologySpread } from "./pod-topology-spread/pod-topology-spread.ts"
 import { taintToleration } from "./taint-toleration/taint-toleration.ts";
 import { volumeBinding } from "./volume-binding/volume-binding.ts";
 import { volumeRestrictions } from "./volume-restrictions/volume-restrictions.ts";
+import { volumeZone } from "./volume-zone/volume-zone.ts";
 
 /** A plugin's `Prepared` type is its own affair: the cycle hands back to each what it made. */
 export const plugins: readonly Plugin[] = [
@@ -22,6 +23,7 @@ export const plugins: readonly Plugin[] = [
   nodeResourcesFit,
   volumeRestrictions,
   volumeBinding,
+  volumeZone,
   podTopologySpread,
   interPodAffinity,
   balancedAllocation,

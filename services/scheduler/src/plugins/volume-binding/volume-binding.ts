@@ -11,6 +11,7 @@ import {
 } from "@pilothouse/kinds/core/volume-binding";
 import { sameValue } from "@pilothouse/kinds/field-errors";
 import { matchesTerm } from "@pilothouse/kinds/core/node-selector";
+import { usesClaim } from "../../core/claims.ts";
 import { FITS, unresolvable, type FilterVerdict, type Plugin } from "../../core/framework.ts";
 import type { NodeSnapshot, StorageView } from "../../core/snapshot.ts";
 
@@ -51,12 +52,12 @@ export const volumeBinding: Plugin<Prepared> = {
     "node added": () => true,
     // Which volumes a node reaches is a matter of its labels.
     "node changed": (_pod, { before, node }) => !sameValue(before.metadata.labels, node.metadata.labels),
-    "claim changed": (pod, { claim }) => hasClaim(pod, claim.metadata),
+    "claim changed": (pod, { claim }) => usesClaim(pod, claim.metadata),
     // One that is free, or a claim's of the pod, or was: of a volume that is gone this is the last that was seen.
     "volume changed": (pod, { volume }, { storage }) =>
       claimsOf(pod).some((name) => {
         const { namespace = "" } = pod.metadata;
-        if (volume.spec?.claimRef === undefined || hasClaim(pod, volume.spec.claimRef)) return true;
+        if (volume.spec?.claimRef === undefined || usesClaim(pod, volume.spec.claimRef)) return true;
         return storage.claim(namespace, name)?.spec?.volumeName === volume.metadata.name;
       }),
     "storage class changed": (pod, { storageClass }, { storage }) =>
@@ -88,10 +89,6 @@ export const volumeBinding: Plugin<Prepared> = {
     }));
   },
 };
-
-function hasClaim(pod: Pod, claim: { readonly namespace?: string; readonly name?: string }): boolean {
-  return pod.metadata.namespace === claim.namespace && claimsOf(pod).includes(claim.name ?? "");
-}
 
 /** For the node that was decided. */
 export function choicesFor(pod: Pod, node: NodeSnapshot, storage: StorageView): VolumeChoices {

@@ -1,5 +1,6 @@
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import { claimsOf } from "@pilothouse/kinds/core/volume-binding";
+import { usesClaim } from "../../core/claims.ts";
 import { FITS, unschedulable, type Plugin } from "../../core/framework.ts";
 import { podKey } from "../../core/snapshot.ts";
 
@@ -10,10 +11,10 @@ export const IN_USE_REASON =
 export const volumeRestrictions: Plugin<Pod | undefined> = {
   name: "VolumeRestrictions",
   undoneBy: {
-    "pod left": (pod, event) => claimsOf(event.pod).some((name) => hasClaim(pod, event.pod.metadata.namespace, name)),
+    "pod left": (pod, event) => claimsOf(event.pod).some((name) => usesClaim(pod, { ...event.pod.metadata, name })),
     // With its pods; who of them had the claim is not said.
     "node removed": () => true,
-    "claim changed": (pod, { claim }) => hasClaim(pod, claim.metadata.namespace, claim.metadata.name),
+    "claim changed": (pod, { claim }) => usesClaim(pod, claim.metadata),
   },
   /** The pod that has one of the claims. */
   prepare(pod, { nodes, storage }) {
@@ -32,7 +33,3 @@ export const volumeRestrictions: Plugin<Pod | undefined> = {
   explain: (_pod, _node, user) =>
     user ? [{ detail: `pod ${podKey(user)} has a claim that only one pod may have (ReadWriteOncePod)` }] : [],
 };
-
-function hasClaim(pod: Pod, namespace: string | undefined, name: string | undefined): boolean {
-  return pod.metadata.namespace === namespace && claimsOf(pod).includes(name ?? "");
-}
