@@ -18,9 +18,14 @@ interface Counted {
   readonly own: 0 | 1;
 }
 
+/** The score of a node that lacks a label by which the pod wants to be spread, before normalizing. */
+const UNFIT = -1;
+
 interface Prepared {
   readonly hard: readonly Counted[];
   readonly soft: readonly Counted[];
+  /** Of what the pod states softly: a node that lacks one of these labels is the last to be preferred. */
+  readonly softKeys: readonly string[];
 }
 
 /** What upstream assumes for a pod that states nothing: spread over hosts and zones, softly. */
@@ -53,10 +58,16 @@ export const podTopologySpread: Plugin<Prepared> = {
   prepare(pod, snapshot) {
     const stated = pod.spec.topologySpreadConstraints ?? [];
     const soft = stated.filter(({ whenUnsatisfiable }) => whenUnsatisfiable === "ScheduleAnyway");
+    const softKeys = keysOf(soft);
+    // Nodes without a zone are spread over all the same, where nobody asked for zones.
     const defaults = stated.length === 0 ? defaultConstraints(pod) : [];
     return {
-      hard: hardOf(pod).map((one) => count(one, pod, snapshot)),
-      soft: [...soft, ...defaults].map((one) => count(one, pod, snapshot)),
+      hard: hardOf(pod).map((one) => count(one, pod, snapshot, keysOf(hardOf(pod)))),
+      soft: [
+        ...soft.map((one) => count(one, pod, snapshot, softKeys)),
+        ...defaults.map((one) => count(one, pod, snapshot, [])),
+      ],
+      softKeys,
     };
   },
   filter(_pod, node, { hard }) {
@@ -78,18 +89,23 @@ export const podTopologySpread: Plugin<Prepared> = {
       const numbers = `${topologyKey}=${domain} has ${there} of its like, the least is ${smallest}, maxSkew is ${maxSkew}`;
       return [{ detail: numbers, remedy }];
     }),
-  /** The number of matching pods beside which it would land; fewer is better. */
-  score(_pod, node, { soft }) {
-    return soft.reduce((sum, { constraint, byDomain }) => {
+  /** The number of matching pods beside which it would land; fewer is better. A larger maxSkew waters differences down. */
+  score(_pod, node, { soft, softKeys }) {
+    if (!hasAll(node.node, softKeys)) return UNFIT;
+    const score = soft.reduce((sum, { constraint, byDomain }) => {
       const domain = domainOf(node, constraint);
-      return sum + (domain === undefined ? 0 : (byDomain.get(domain) ?? 0) * Math.log(byDomain.size + 2));
+      if (domain === undefined) return sum;
+      return sum + (byDomain.get(domain) ?? 0) * Math.log(byDomain.size + 2) + constraint.maxSkew - 1;
     }, 0);
+    return Math.round(score);
   },
   normalize(scores) {
-    const [least, most] = [Math.min(...scores), Math.max(...scores)];
-    return scores.map((score) =>
-      most === 0 ? MAX_NODE_SCORE : Math.floor((MAX_NODE_SCORE * (most + least - score)) / most),
-    );
+    const fit = scores.filter((score) => score !== UNFIT);
+    const [least, most] = [Math.min(...fit), Math.max(0, ...fit)];
+    return scores.map((score) => {
+      if (score === UNFIT) return 0;
+      return most === 0 ? MAX_NODE_SCORE : Math.floor((MAX_NODE_SCORE * (most + least - score)) / most);
+    });
   },
 };
 
@@ -108,12 +124,21 @@ function defaultConstraints(pod: Pod): readonly TopologySpreadConstraint[] {
   return SYSTEM_DEFAULTS.map((one) => ({ ...one, labelSelector: { matchLabels: matchLabels ?? {} } }));
 }
 
-function count(constraint: TopologySpreadConstraint, pod: Pod, snapshot: Snapshot): Counted {
+function keysOf(constraints: readonly TopologySpreadConstraint[]): readonly string[] {
+  return constraints.map(({ topologyKey }) => topologyKey);
+}
+
+function hasAll({ metadata: { labels = {} } }: Node, keys: readonly string[]): boolean {
+  return keys.every((key) => key in labels);
+}
+
+/** @param keys labels that a node must have for its pods to count: those of all constraints that are stated together */
+function count(constraint: TopologySpreadConstraint, pod: Pod, snapshot: Snapshot, keys: readonly string[]): Counted {
   const selector = selectorOf(constraint, pod);
   const byDomain = new Map<string, number>();
   for (const node of snapshot.nodes) {
     const domain = domainOf(node, constraint);
-    if (domain === undefined || !isCounted(node.node, constraint, pod)) continue;
+    if (domain === undefined || !hasAll(node.node, keys) || !isCounted(node.node, constraint, pod)) continue;
     const matching = node.pods.filter((other) => isAlike(other, pod, selector)).length;
     byDomain.set(domain, (byDomain.get(domain) ?? 0) + matching);
   }
@@ -147,9 +172,10 @@ function isAlike(other: Pod, pod: Pod, selector: LabelSelector): boolean {
   return matchesLabels(selector, other.metadata.labels);
 }
 
-/** The domain whose pods the node's are, for this constraint; undefined where they do not count. */
+/** The domain whose pods the node's are, for this hard constraint; undefined where they do not count. */
 function countsAs(node: Node, constraint: TopologySpreadConstraint, pod: Pod): string | undefined {
-  return isCounted(node, constraint, pod) ? node.metadata.labels?.[constraint.topologyKey] : undefined;
+  const isMeant = hasAll(node, keysOf(hardOf(pod))) && isCounted(node, constraint, pod);
+  return isMeant ? node.metadata.labels?.[constraint.topologyKey] : undefined;
 }
 
 function domainOf(node: NodeSnapshot, constraint: TopologySpreadConstraint): string | undefined {
