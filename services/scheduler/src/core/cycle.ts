@@ -1,7 +1,7 @@
 /** One scheduling cycle, pure: filter all nodes, score those that fit, choose. Reads like the life of one pod. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { ClusterEvent } from "./events.ts";
-import { mayUndo, type FilterVerdict, type Plugin } from "./framework.ts";
+import { mayUndo, unresolvable, type Plugin, type Refusal } from "./framework.ts";
 import { podKey, withNode, withPods, type NodeSnapshot, type Snapshot } from "./snapshot.ts";
 
 export type Decision =
@@ -32,6 +32,8 @@ export function schedule(pod: Pod, snapshot: Snapshot, plugins: readonly Plugin[
     };
   }
   const prepared = plugins.map((plugin) => plugin.prepare(pod, snapshot));
+  const refused = refusedEverywhere(pod, snapshot, plugins, prepared);
+  if (refused) return refused;
   const rejections: Rejection[] = [];
   const feasible: NodeSnapshot[] = [];
   for (const node of snapshot.nodes) {
@@ -91,7 +93,23 @@ export function goesBefore(pod: Pod, node: NodeSnapshot, { nominated }: Snapshot
 export interface Rejection {
   readonly node: NodeSnapshot;
   readonly plugin: Plugin;
-  readonly verdict: Exclude<FilterVerdict, { verdict: "fits" }>;
+  readonly verdict: Refusal;
+}
+
+function refusedEverywhere(
+  pod: Pod,
+  snapshot: Snapshot,
+  plugins: readonly Plugin[],
+  prepared: readonly unknown[],
+): Decision | undefined {
+  for (const [index, plugin] of plugins.entries()) {
+    const reason = plugin.refuse?.(pod, prepared[index]);
+    if (reason === undefined) continue;
+    const verdict = unresolvable(reason);
+    const rejections = snapshot.nodes.map((node) => ({ node, plugin, verdict }));
+    return unschedulableDecision(pod, snapshot, rejections, reason);
+  }
+  return undefined;
 }
 
 /** The first plugin that rejects the node; later ones are not asked. */
@@ -127,8 +145,13 @@ function bestNodes(
   return nodes.filter((_, at) => totals[at] === highest);
 }
 
-/** Upstream's FitError: reasons with how many nodes gave each, sorted as text. */
-function unschedulableDecision(pod: Pod, snapshot: Snapshot, rejections: readonly Rejection[]): Decision {
+/** Upstream's FitError: reasons with how many nodes gave each, sorted as text; or the one reason that has nothing to do with nodes. */
+function unschedulableDecision(
+  pod: Pod,
+  snapshot: Snapshot,
+  rejections: readonly Rejection[],
+  forAll?: string,
+): Decision {
   const counts = new Map<string, number>();
   for (const { verdict } of rejections) {
     for (const reason of verdict.reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
@@ -139,7 +162,7 @@ function unschedulableDecision(pod: Pod, snapshot: Snapshot, rejections: readonl
   const { namespaceLabels, storage } = snapshot;
   return {
     outcome: "unschedulable",
-    message: `0/${snapshot.nodes.length} nodes are available: ${reasons.join(", ")}.`,
+    message: `0/${snapshot.nodes.length} nodes are available: ${forAll ?? reasons.join(", ")}.`,
     rejections,
     undoneBy: (event) => refusers.some((plugin) => mayUndo(plugin, pod, event, { namespaceLabels, storage })),
   };

@@ -15,13 +15,15 @@ export type FilterVerdict =
   | { readonly verdict: "fits" }
   | { readonly verdict: "unschedulable" | "unresolvable"; readonly reasons: readonly string[] };
 
+export type Refusal = Exclude<FilterVerdict, { verdict: "fits" }>;
+
 export const FITS: FilterVerdict = { verdict: "fits" };
 
-export function unschedulable(...reasons: string[]): FilterVerdict {
+export function unschedulable(...reasons: string[]): Refusal {
   return { verdict: "unschedulable", reasons };
 }
 
-export function unresolvable(...reasons: string[]): FilterVerdict {
+export function unresolvable(...reasons: string[]): Refusal {
   return { verdict: "unresolvable", reasons };
 }
 
@@ -59,6 +61,8 @@ export interface Plugin<Prepared = unknown> {
   readonly name: string;
   /** Once per cycle, before any node is looked at. */
   readonly prepare: (pod: Pod, snapshot: Snapshot) => Prepared;
+  /** What keeps the pod from all nodes, whatever they are like: then none is looked at, and it is told without a number of nodes. */
+  readonly refuse?: (pod: Pod, prepared: Prepared) => string | undefined;
   readonly filter?: (pod: Pod, node: NodeSnapshot, prepared: Prepared) => FilterVerdict;
   /** Of a node that `filter` rejects: all that stands against it. Without it, the reasons are all there is to say. */
   readonly explain?: (pod: Pod, node: NodeSnapshot, prepared: Prepared) => readonly Obstacle[];

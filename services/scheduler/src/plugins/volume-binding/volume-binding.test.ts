@@ -3,7 +3,9 @@ import type { StorageClass } from "@pilothouse/api/types/storage-v1";
 import { BIND_COMPLETED } from "@pilothouse/kinds/core/volume-binding";
 import { expect, test } from "vitest";
 import { node, pod } from "../../core/cluster.fixture.ts";
+import { schedule } from "../../core/cycle.ts";
 import { ClusterState, type StorageView } from "../../core/snapshot.ts";
+import { plugins } from "../registry.ts";
 import { IN_USE_REASON, volumeRestrictions } from "../volume-restrictions/volume-restrictions.ts";
 import { choicesFor, NO_VOLUME_REASON, NODE_CONFLICT_REASON, UNBOUND_REASON, volumeBinding } from "./volume-binding.ts";
 
@@ -120,7 +122,13 @@ test("what no node can help is said of all", () => {
     ["leaving", 'persistentvolumeclaim "leaving" is being deleted'],
     ["lost", 'persistentvolumeclaim "lost" bound to non-existent persistentvolume "gone"'],
   ] as const;
-  for (const [name, reason] of rows) expect(verdicts(user("web", name), storage)).toEqual([reason, reason]);
+  for (const [name, reason] of rows) {
+    expect(verdicts(user("web", name), storage)).toEqual([reason, reason]);
+    const state = new ClusterState({ storage });
+    for (const one of [node("a"), node("b", { unschedulable: true })]) state.setNode(one);
+    const decision = schedule(user("web", name), state.snapshot(), plugins, 0);
+    expect(decision).toMatchObject({ message: `0/2 nodes are available: ${reason}.` });
+  }
 });
 
 test("a claim for one pod alone has one at a time", () => {

@@ -67,6 +67,8 @@ export const volumeBinding: Plugin<Prepared> = {
       }),
   },
   prepare: (pod, { storage }) => prepare(pod, storage),
+  // Upstream looks for a volume that should be there on each node, and counts these.
+  refuse: (_pod, { refusal }) => (refusal === LOST_VOLUME_REASON ? undefined : refusal),
   filter(_pod, node, prepared): FilterVerdict {
     if (prepared.refusal !== undefined) return unresolvable(prepared.refusal);
     if (!prepared.bound.every((volume) => isReachedBy(volume, node.node))) return unresolvable(NODE_CONFLICT_REASON);
