@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { plugins } from "../plugins/registry.ts";
 import { node, pod, stateOf } from "./cluster.fixture.ts";
-import { schedule } from "./cycle.ts";
+import { enoughOf, schedule } from "./cycle.ts";
 import { preempt } from "./preemption.ts";
 import { ClusterState } from "./snapshot.ts";
 
@@ -120,4 +120,24 @@ test("no sequence of pods ever overcommits a node", () => {
     }),
     { numRuns: 50 },
   );
+});
+
+test("of many nodes enough are looked at, from all ends, the cleared one first; and a pod that fits anywhere is not refused", () => {
+  expect([3, 99, 100, 400, 1_000, 5_000, 6_000].map(enoughOf)).toEqual([3, 99, 100, 188, 420, 500, 300]);
+  const names = Array.from({ length: 400 }, (_, index) => `n${index}`);
+  const state = new ClusterState();
+  for (const name of names) state.setNode(node(name, { labels: { only: name } }));
+  const snapshot = state.snapshot();
+  const chosen = new Set<string>();
+  for (let at = 0; at < 40; at++) {
+    const decision = schedule(pod("p"), snapshot, plugins, at / 40);
+    if (decision.outcome !== "scheduled") throw new Error(decision.message);
+    expect([decision.evaluated, decision.feasible]).toEqual([188, 188]);
+    chosen.add(decision.node.name);
+    const picky = pod("q", { nodeSelector: { only: `n${at * 10}` } });
+    expect(schedule(picky, snapshot, plugins, 0.5)).toMatchObject({ node: { name: `n${at * 10}` }, evaluated: 400 });
+    const cleared = { ...pod("r"), status: { nominatedNodeName: `n${at * 10}` } };
+    expect(schedule(cleared, snapshot, plugins, 0.3)).toMatchObject({ node: { name: `n${at * 10}` } });
+  }
+  expect(chosen.size).toBe(40);
 });

@@ -1,13 +1,14 @@
-/** One scheduling cycle, pure: filter all nodes, score those that fit, choose. Reads like the life of one pod. */
+/** One scheduling cycle, pure: filter nodes, score those that fit, choose. Reads like the life of one pod. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { ClusterEvent } from "./events.ts";
 import { mayUndo, unresolvable, type Plugin, type Refusal } from "./framework.ts";
-import { podKey, withNode, withPods, type NodeSnapshot, type Snapshot } from "./snapshot.ts";
+import { nodeNamed, podKey, withNode, withPods, type NodeSnapshot, type Snapshot } from "./snapshot.ts";
 
 export type Decision =
   | {
       readonly outcome: "scheduled";
       readonly node: NodeSnapshot;
+      /** How many nodes were looked at. */
       readonly evaluated: number;
       readonly feasible: number;
     }
@@ -21,7 +22,10 @@ export type Decision =
       readonly undoneBy: (event: ClusterEvent) => boolean;
     };
 
-/** `tieBreak` (in [0, 1)) chooses among the best; it comes from the pod's own random stream. */
+/**
+ * `tieBreak` (in [0, 1)) chooses among the best, and says where in a large cluster the search begins; it comes from the pod's own
+ * random stream. The search ends once there are enough nodes to choose from: a pod that fits anywhere is never refused.
+ */
 export function schedule(pod: Pod, snapshot: Snapshot, plugins: readonly Plugin[], tieBreak: number): Decision {
   if (snapshot.nodes.length === 0) {
     return {
@@ -36,7 +40,8 @@ export function schedule(pod: Pod, snapshot: Snapshot, plugins: readonly Plugin[
   if (refused) return refused;
   const rejections: Rejection[] = [];
   const feasible: NodeSnapshot[] = [];
-  for (const node of snapshot.nodes) {
+  for (const node of inTurn(pod, snapshot, tieBreak)) {
+    if (feasible.length >= enoughOf(snapshot.nodes.length)) break;
     const rejection = filterNode(pod, node, plugins, prepared) ?? refusedForNominated(pod, node, snapshot, plugins);
     if (rejection) rejections.push(rejection);
     else feasible.push(node);
@@ -45,7 +50,27 @@ export function schedule(pod: Pod, snapshot: Snapshot, plugins: readonly Plugin[
   const chosen =
     feasible.find(({ name }) => name === pod.status?.nominatedNodeName) ??
     oneOf(bestNodes(pod, feasible, plugins, prepared), tieBreak);
-  return { outcome: "scheduled", node: chosen, evaluated: snapshot.nodes.length, feasible: feasible.length };
+  const evaluated = feasible.length + rejections.length;
+  return { outcome: "scheduled", node: chosen, evaluated, feasible: feasible.length };
+}
+
+const SMALL_CLUSTER = 100;
+
+/** Upstream's percentageOfNodesToScore as it is by default: half of the nodes, the less the more there are, but 5 % and a hundred. */
+export function enoughOf(nodeCount: number): number {
+  if (nodeCount < SMALL_CLUSTER) return nodeCount;
+  const percent = Math.max(5, 50 - Math.floor(nodeCount / 125));
+  return Math.max(SMALL_CLUSTER, Math.floor((nodeCount * percent) / 100));
+}
+
+/** The node that was cleared for the pod first. Where not all are looked at, each pod begins somewhere else: all get their share. */
+function inTurn(pod: Pod, snapshot: Snapshot, tieBreak: number): readonly NodeSnapshot[] {
+  const { nodes } = snapshot;
+  if (nodes.length < SMALL_CLUSTER) return nodes;
+  const start = Math.floor(tieBreak * nodes.length);
+  const turned = [...nodes.slice(start), ...nodes.slice(0, start)];
+  const nominated = nodeNamed(snapshot, pod.status?.nominatedNodeName ?? "");
+  return nominated ? [nominated, ...turned.filter((node) => node !== nominated)] : turned;
 }
 
 function oneOf(nodes: readonly NodeSnapshot[], chance: number): NodeSnapshot {
