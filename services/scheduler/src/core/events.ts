@@ -17,5 +17,9 @@ export type ClusterEvent =
   | { readonly what: "namespace changed"; readonly namespace: Namespace }
   /** Storage: new, other, or gone; the object is the last that was seen. */
   | { readonly what: "claim changed"; readonly claim: PersistentVolumeClaim }
-  | { readonly what: "volume changed"; readonly volume: PersistentVolume }
+  | {
+      readonly what: "volume changed";
+      readonly before: PersistentVolume | undefined;
+      readonly volume: PersistentVolume;
+    }
   | { readonly what: "storage class changed"; readonly storageClass: StorageClass };

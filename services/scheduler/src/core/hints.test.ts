@@ -260,12 +260,19 @@ describe("a pod that was refused", () => {
       what: "claim changed",
       claim: { metadata: { name, namespace: "default" }, spec: {} },
     });
-    const volumeOf = (name: string): ClusterEvent => ({
-      what: "volume changed",
-      volume: { metadata: { name: "v" }, spec: { claimRef: { namespace: "default", name } } },
+    const volume = (name: string): PersistentVolume => ({
+      metadata: { name: "v" },
+      spec: { claimRef: { namespace: "default", name } },
     });
-    const events = [claim("data"), claim("other"), volumeOf("data"), volumeOf("other")];
+    const told = (name: string, before?: string): ClusterEvent => ({
+      what: "volume changed",
+      before: before === undefined ? undefined : volume(before),
+      volume: volume(name),
+    });
+    const events = [claim("data"), claim("other"), told("data"), told("other")];
     expect(events.map(decision.undoneBy)).toEqual([true, false, true, false]);
+    // One that was given to its claim, in a place that it cannot go to, is given to another: now a better one may come.
+    expect(decision.undoneBy(told("other", "data"))).toBe(true);
   });
 });
 
@@ -468,10 +475,11 @@ const stepWith = (somePod: fc.Arbitrary<PodVariant>): fc.Arbitrary<Step> =>
       if (last) it.tell([{ what: "claim changed", claim: last }]);
     }),
     fc.constantFrom(...VOLUMES).map((volume): Step => (it) => {
-      const last = volume ?? it.volumes.get("disk");
+      const before = it.volumes.get("disk");
+      const last = volume ?? before;
       if (volume) it.volumes.set("disk", volume);
       else it.volumes.delete("disk");
-      if (last) it.tell([{ what: "volume changed", volume: last }]);
+      if (last) it.tell([{ what: "volume changed", before: volume && before, volume: last }]);
     }),
     fc.constantFrom(...CLASSES).map((storageClass): Step => (it) => {
       const last = storageClass ?? it.storageClasses.get("local");

@@ -126,7 +126,7 @@ export class SchedulingLoop {
     // Others may have the place, and the volumes, that it does not take.
     this.#following.happened([
       ...this.#state.forget(pod),
-      ...choices.bind.map(({ volume }) => ({ what: "volume changed", volume }) as const),
+      ...choices.bind.map(({ volume }) => ({ what: "volume changed", before: undefined, volume }) as const),
     ]);
   }
 

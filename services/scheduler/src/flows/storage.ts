@@ -36,7 +36,12 @@ export class Storage {
   follow(scope: Scope, happened: (event: ClusterEvent) => void): void {
     const { claims, volumes, storageClasses } = this.#informers;
     scope.defer(claims.onChange(({ object: claim }) => happened({ what: "claim changed", claim })));
-    scope.defer(volumes.onChange(({ object: volume }) => happened({ what: "volume changed", volume })));
+    scope.defer(
+      volumes.onChange((change) => {
+        const before = change.type === "updated" ? change.previous : undefined;
+        happened({ what: "volume changed", before, volume: change.object });
+      }),
+    );
     scope.defer(
       storageClasses.onChange(({ object: storageClass }) => happened({ what: "storage class changed", storageClass })),
     );

@@ -53,13 +53,10 @@ export const volumeBinding: Plugin<Prepared> = {
     // Which volumes a node reaches is a matter of its labels.
     "node changed": (_pod, { before, node }) => !sameValue(before.metadata.labels, node.metadata.labels),
     "claim changed": (pod, { claim }) => usesClaim(pod, claim.metadata),
-    // One that is free, or a claim's of the pod, or was: of a volume that is gone this is the last that was seen.
-    "volume changed": (pod, { volume }, { storage }) =>
-      claimsOf(pod).some((name) => {
-        const { namespace = "" } = pod.metadata;
-        if (volume.spec?.claimRef === undefined || usesClaim(pod, volume.spec.claimRef)) return true;
-        return storage.claim(namespace, name)?.spec?.volumeName === volume.metadata.name;
-      }),
+    // One that is free, or a claim's of the pod, or was: of a volume that is gone this is the last that was seen. One that a claim
+    // of the pod has no more may make room for a better one.
+    "volume changed": (pod, { before, volume }, { storage }) =>
+      [volume, ...(before ? [before] : [])].some((one) => concerns(pod, one, storage)),
     "storage class changed": (pod, { storageClass }, { storage }) =>
       claimsOf(pod).some((name) => {
         const claim = storage.claim(pod.metadata.namespace ?? "", name);
@@ -91,6 +88,13 @@ export const volumeBinding: Plugin<Prepared> = {
     }));
   },
 };
+
+function concerns(pod: Pod, { metadata, spec }: PersistentVolume, storage: StorageView): boolean {
+  const claims = claimsOf(pod);
+  if (claims.length === 0) return false;
+  if (spec?.claimRef === undefined || usesClaim(pod, spec.claimRef)) return true;
+  return claims.some((name) => storage.claim(pod.metadata.namespace ?? "", name)?.spec?.volumeName === metadata.name);
+}
 
 /** For the node that was decided. */
 export function choicesFor(pod: Pod, node: NodeSnapshot, storage: StorageView): VolumeChoices {
