@@ -1,7 +1,7 @@
 /** The bundles of a clone: made again when a source file, or the lock file, changed since the last time. */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { buildAll } from "../commands/build.ts";
 
 /** Bundles every program of `clone` into `<clone>/dist`, unless what is there was made from the same sources. */
@@ -20,7 +20,7 @@ function sourcesDigest(clone: string): string {
       const path = join(folder, entry.name);
       if (entry.isDirectory() && entry.name !== "node_modules") walk(path);
       else if (/\.(ts|json)$/.test(entry.name) && !entry.name.endsWith(".test.ts"))
-        digest.update(path).update(readFileSync(path));
+        digest.update(relative(clone, path)).update(readFileSync(path));
     }
   };
   for (const folder of ["libs", "services", "deploy"]) walk(join(clone, folder));

@@ -164,7 +164,7 @@ async function startSupervisor(): Promise<void> {
   child.unref();
   await ready.waitUntil(
     async () => existsSync(pidFile),
-    10_000,
+    30_000,
     () => ready.notAnswering(layout, "supervisor"),
   );
 }
