@@ -67,6 +67,7 @@ beforeAll(async () => {
       await service(`controller-manager-${index}`, "controller-manager", [
         `--kubeconfig=${kubeconfig}`,
         `--root-ca-file=${join(directory, "ca.crt")}`,
+        `--service-account-private-key-file=${join(directory, "sa.key")}`,
         `--health-port=${healthPort}`,
         ...backbone,
       ]),
@@ -139,6 +140,34 @@ it("keeps the house: addresses for nodes, accounts and trust for namespaces, an 
   }
   await admin.delete(resources.namespaces, "", "shop");
   await until("the namespace is gone", async () => !(await isThere(admin.get(resources.namespaces, "", "shop"))));
+});
+
+it("gives a Secret its account's token, which is good until the account goes", async () => {
+  const namespace = "default";
+  await admin.create(resources.serviceAccounts, { metadata: { name: "bot", namespace } });
+  const annotations = { "kubernetes.io/service-account.name": "bot" };
+  const metadata = { name: "bot-token", namespace, annotations };
+  await admin.create(resources.secrets, { metadata, type: "kubernetes.io/service-account-token" });
+  const textOf = async (key: string): Promise<string> => {
+    const { data } = await admin.get(resources.secrets, namespace, "bot-token");
+    return Buffer.from(data?.[key] ?? "", "base64").toString();
+  };
+  await until("it has a token", async () => (await textOf("token")) !== "");
+  expect(await textOf("ca.crt")).toContain("BEGIN CERTIFICATE");
+  const token = await textOf("token");
+  const user = async (): Promise<string | undefined> => {
+    const { status } = await admin.create(resources.tokenReviews, { metadata: {}, spec: { token } });
+    return status?.authenticated ? status.user?.username : undefined;
+  };
+  expect(await user()).toBe("system:serviceaccount:default:bot");
+  await admin.delete(resources.serviceAccounts, namespace, "bot");
+  expect(await user()).toBeUndefined();
+  await until("it is gone", () =>
+    admin.get(resources.secrets, namespace, "bot-token").then(
+      () => false,
+      () => true,
+    ),
+  );
 });
 
 it("keeps a Deployment's pods, also when the leader is killed", async () => {
