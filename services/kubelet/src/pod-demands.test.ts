@@ -2,6 +2,7 @@
 import { Readable } from "node:stream";
 import { resources } from "@pilothouse/client";
 import { afterEach, describe, expect, test } from "vitest";
+import type { Event } from "@pilothouse/api/types/core-v1";
 import type { VolumePlan } from "./core/volumes.ts";
 import { startRig, type Rig } from "./rig.fixture.ts";
 
@@ -188,4 +189,17 @@ test("a pod that wants users of its own does not run with the host's", async () 
     'Warning FailedCreatePodSandBox: Failed to create pod sandbox: RuntimeClass handler "" does not support user namespaces',
   ]);
   expect(rig.runtime.journal).toEqual([]);
+});
+
+test("a pod that is unwell every second costs the API no more than upstream's would", async () => {
+  rig = await startRig({ web: {} });
+  rig.network = { ok: false, detail: "no" };
+  const readinessProbe = { httpGet: { port: 80 }, periodSeconds: 1 };
+  await rig.create("a", { containers: [{ ...web, readinessProbe }] });
+  await rig.clock.advance(600_000);
+  const writes = rig.api.requests.filter(({ method, path }) => method !== "GET" && path.includes("/events"));
+  expect(writes.filter(({ path }) => !path.includes("node-1")).length).toBeLessThanOrEqual(25 + 2 + 10);
+  const unhealthy = (rig.api.list("events") as unknown as Event[]).filter(({ reason }) => reason === "Unhealthy");
+  expect(unhealthy).toMatchObject([{ message: "Readiness probe failed: no" }]);
+  expect(unhealthy[0]?.count).toBeGreaterThan(250);
 });

@@ -1,7 +1,7 @@
 /**
  * Events that users see in `kubectl describe`. Told in passing: nothing waits for them, and what cannot be told is dropped.
  *
- * The same thing told again counts up the event that is there.
+ * The same thing told again counts up the event that is there; of one object no more is told than upstream tells.
  */
 import type { Event, Pod } from "@pilothouse/api/types/core-v1";
 import { resources, type ApiClient } from "@pilothouse/client";
@@ -10,6 +10,7 @@ import type { Clock, Random } from "@pilothouse/clock";
 import type { Scope } from "@pilothouse/lifecycle";
 import type { Logger } from "@pilothouse/telemetry";
 import { seconds } from "../core/container-status.ts";
+import { Aggregator, SpamFilter } from "../core/event-limits.ts";
 
 export interface EventRecorder {
   pod(pod: Pod, type: "Normal" | "Warning", reason: string, message: string, container?: string): void;
@@ -38,6 +39,8 @@ class Recorder implements EventRecorder {
   readonly #ports: RecorderPorts;
   readonly #pending: Event[] = [];
   readonly #known = new Map<string, Event>();
+  readonly #spam = new SpamFilter();
+  readonly #aggregator = new Aggregator();
   #sending = false;
 
   constructor(ports: RecorderPorts) {
@@ -63,15 +66,20 @@ class Recorder implements EventRecorder {
     this.#tell({ kind: "Node", apiVersion: "v1", name: nodeName, uid: nodeName }, type, reason, message);
   }
 
-  #tell(involvedObject: Subject, type: "Normal" | "Warning", reason: string, message: string): void {
+  #tell(involvedObject: Subject, type: "Normal" | "Warning", reason: string, told: string): void {
     if (this.#pending.length >= MAX_PENDING) return;
     const { clock, random, nodeName } = this.#ports;
-    const now = seconds(clock.now());
-    const key = JSON.stringify([involvedObject.uid, involvedObject.fieldPath, type, reason, message]);
+    const nowMs = clock.now();
+    const now = seconds(nowMs);
+    const { kind, namespace, name, uid, fieldPath } = involvedObject;
+    const subject = JSON.stringify([kind, namespace, name, uid]);
+    const combined = this.#aggregator.combine(JSON.stringify([subject, type, reason]), told, nowMs);
+    const { message } = combined;
+    const key = JSON.stringify([combined.key, fieldPath]);
     const before = this.#known.get(key);
     const suffix = Math.floor(random.next() * 2 ** 48).toString(16);
     const event: Event = before
-      ? { ...before, count: (before.count ?? 1) + 1, lastTimestamp: now }
+      ? { ...before, message, count: (before.count ?? 1) + 1, lastTimestamp: now }
       : {
           kind: "Event",
           apiVersion: "v1",
@@ -92,6 +100,8 @@ class Recorder implements EventRecorder {
         };
     if (this.#known.size >= MAX_KNOWN) this.#known.clear();
     this.#known.set(key, event);
+    // It is counted, and told with the next one that is.
+    if (!this.#spam.admits(subject, nowMs)) return;
     this.#pending.push(event);
     if (!this.#sending) this.#ports.scope.run("events", () => this.#send());
   }
@@ -110,7 +120,8 @@ class Recorder implements EventRecorder {
     const { name = "", namespace = "" } = event.metadata;
     try {
       if ((event.count ?? 1) > 1) {
-        const body = { count: event.count, lastTimestamp: event.lastTimestamp };
+        const { message, count, lastTimestamp } = event;
+        const body = { message, count, lastTimestamp };
         const patch = { type: "application/strategic-merge-patch+json" as const, body };
         await client.patch(resources.events, namespace, name, patch);
       } else await client.create(resources.events, event);
