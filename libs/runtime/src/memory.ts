@@ -357,7 +357,7 @@ class InMemory implements MemoryRuntime {
 
   async endView(key: string): Promise<void> {
     await this.#call();
-    this.#views.delete(key);
+    if (this.#views.delete(key)) this.journal.push("end view");
   }
 
   async listImages(): Promise<readonly Image[]> {

@@ -132,6 +132,24 @@ test("an image is a volume that can only be read; while it cannot be had, those 
   expect(rig.runtime.configOf(container?.id ?? "")?.mounts[0]).toMatchObject({ containerPath: "/v", readOnly: true });
 });
 
+test("an image's files are given back when the pod goes, also one that went while the kubelet was away", async () => {
+  rig = await startRig({ web: {}, model: {} });
+  const spec = {
+    containers: [{ ...web, volumeMounts: [{ name: "v", mountPath: "/v" }] }],
+    volumes: [{ name: "v", image: { reference: "model" } }],
+    terminationGracePeriodSeconds: 1,
+  };
+  for (const name of ["a", "b"]) await rig.create(name, spec);
+  await rig.client.delete(resources.pods, "default", "a");
+  await rig.clock.advance(5_000);
+  const ended = (): number => rig.runtime.journal.filter((line) => line === "end view").length;
+  expect(ended()).toBe(1);
+  await rig.client.delete(resources.pods, "default", "b", { gracePeriodSeconds: 0 });
+  await rig.restart();
+  await rig.clock.advance(60_000);
+  expect(ended()).toBe(2);
+});
+
 describe("what is told of a pod", () => {
   test("does not repeat what a hook said: that may be a secret", async () => {
     rig = await startRig({ web: {} });

@@ -138,6 +138,7 @@ export function nodeFiles({ rootDir, resolvConf, logLinksDir }: NodeFilesOptions
       await unlinkLogsIn(logLinksDir, logDirectory);
       await rm(logDirectory, { recursive: true, force: true });
     },
+    volumeNames: (uid) => readdir(join(podDir(uid), "volumes")).catch(() => []),
     async listPods() {
       return (await readdir(join(rootDir, "pods")).catch(() => [])).toSorted((a, b) => (a < b ? -1 : 1));
     },

@@ -25,15 +25,17 @@ export async function mountImageVolumes(
     if (!mounted.has(volume.name)) continue;
     const { reference: image = "", pullPolicy } = volume.image;
     await ensureImage(ports, pod, { image, policy: pullPolicy }, logins, parent);
-    const mounts = await ports.runtime.viewImage(image, viewOf(pod, volume));
+    const mounts = await ports.runtime.viewImage(image, viewOf(pod, volume.name));
     paths.set(volume.name, await ports.files.mountImage(uidOf(pod), volume.name, mounts));
   }
   return paths;
 }
 
-/** After they were unmounted. */
-export async function endImageVolumes(runtime: Runtime, pod: Pod): Promise<void> {
-  for (const volume of imageVolumesOf(pod)) await runtime.endView(viewOf(pod, volume));
+/** After they were unmounted. `folders` are the volumes that had one: all that is known of a pod that went while we were away. */
+export async function endImageVolumes(runtime: Runtime, pod: Pod, folders: readonly string[]): Promise<void> {
+  const isKnown = pod.spec.containers.length > 0;
+  const names = isKnown ? imageVolumesOf(pod).map(({ name }) => name) : folders;
+  for (const name of names) await runtime.endView(viewOf(pod, name));
 }
 
 type ImageVolume = Volume & { readonly image: NonNullable<Volume["image"]> };
@@ -42,6 +44,6 @@ function imageVolumesOf({ spec }: Pod): readonly ImageVolume[] {
   return (spec.volumes ?? []).filter((volume): volume is ImageVolume => volume.image !== undefined);
 }
 
-function viewOf(pod: Pod, { name }: Volume): string {
+function viewOf(pod: Pod, name: string): string {
   return `pilothouse-volume-${uidOf(pod)}-${name}`;
 }

@@ -17,6 +17,7 @@ export function memoryFiles(): MemoryFiles {
   const volumes = new Map<string, VolumePlan>();
   const files = new Map<string, string>();
   const links = new Map<string, string>();
+  const images = new Set<string>();
   return {
     volumes,
     files,
@@ -26,7 +27,14 @@ export function memoryFiles(): MemoryFiles {
       volumes.set(`${uid}/${volume.name}`, volume);
       return Promise.resolve(volume.kind === "host" ? volume.path : `/pods/${uid}/volumes/${volume.name}`);
     },
-    mountImage: (uid, name) => Promise.resolve(`/pods/${uid}/volumes/${name}`),
+    mountImage(uid, name) {
+      images.add(`${uid}/${name}`);
+      return Promise.resolve(`/pods/${uid}/volumes/${name}`);
+    },
+    volumeNames(uid) {
+      const own = [...volumes.keys(), ...images].filter((key) => key.startsWith(`${uid}/`));
+      return Promise.resolve(own.map((key) => key.slice(uid.length + 1)));
+    },
     subPath: (_uid, { volumePath, subPath }) => Promise.resolve(`${volumePath}/${subPath}`),
     writePodFile(uid, name, content) {
       const path = `/pods/${uid}/${name}`;
@@ -56,6 +64,7 @@ export function memoryFiles(): MemoryFiles {
     removePod(uid, logDirectory) {
       for (const [name, log] of links) if (log.startsWith(`${logDirectory}/`)) links.delete(name);
       for (const key of volumes.keys()) if (key.startsWith(`${uid}/`)) volumes.delete(key);
+      for (const key of images) if (key.startsWith(`${uid}/`)) images.delete(key);
       for (const path of files.keys()) if (path.startsWith(`/pods/${uid}/`)) files.delete(path);
       return Promise.resolve();
     },

@@ -246,8 +246,9 @@ export class PodActions {
   async removePod(pod: Pod): Promise<void> {
     const { places } = this.#settings;
     const uid = uidOf(pod);
+    const folders = await this.#ports.files.volumeNames(uid);
     await this.#ports.files.removePod(uid, podLogDirectory(pod, places.logsDir));
-    await endImageVolumes(this.#ports.runtime, pod);
+    await endImageVolumes(this.#ports.runtime, pod, folders);
     for (const cgroup of podCgroups(uid, places.cgroupRoot)) await this.#ports.cgroups.remove(cgroup);
   }
 

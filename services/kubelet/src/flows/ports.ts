@@ -69,6 +69,8 @@ export interface NodeFiles {
   rotateLog(path: string, stamp: string, maxFiles: number): Promise<void>;
   /** Unmounts and removes all the pod had, its logs and their links too. */
   removePod(uid: string, logDirectory: string): Promise<void>;
+  /** Names of the pod's volumes that have a folder here. */
+  volumeNames(uid: string): Promise<readonly string[]>;
   /** Uids of pods that have a directory here. */
   listPods(): Promise<readonly string[]>;
 }
