@@ -201,6 +201,16 @@ test("volumes of API objects: chosen keys, modes, and what is missing is said", 
   );
 });
 
+test("a volume tells of an init container's resources as of any other's", () => {
+  const resources = { limits: { memory: "64Mi" } };
+  const init = { name: "init", image: "i", resources };
+  const items = [{ path: "m", resourceFieldRef: { containerName: "init", resource: "limits.memory", divisor: "1Mi" } }];
+  const asking = pod({ containers: [{ name: "c", image: "i" }], initContainers: [init] });
+  const plan = planVolume(asking, { name: "v", downwardAPI: { items } }, { ...nothing, token: () => undefined }, where);
+  const told = plan.kind === "files" ? plan.files.map(({ content }) => new TextDecoder().decode(content)) : [];
+  expect(told).toEqual(["64"]);
+});
+
 test("no frame of a client's breaks the decoder", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 40 }), (frame) => void decodeFrame(frame)));
   expect(decodeFrame(Uint8Array.of(255, 0))).toEqual({ kind: "closeStdin" });

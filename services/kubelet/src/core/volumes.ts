@@ -273,7 +273,7 @@ function select(
 
 function downwardFile(pod: Pod, item: DownwardAPIVolumeFile, mode: number | undefined, where: Whereabouts): VolumeFile {
   const { fieldRef, resourceFieldRef, path } = item;
-  const container = pod.spec.containers.find((it) => it.name === resourceFieldRef?.containerName);
+  const container = allContainers(pod).find((it) => it.name === resourceFieldRef?.containerName);
   const text = fieldRef
     ? fieldValue(pod, fieldRef, where)
     : resourceValue(container ?? (pod.spec.containers[0] as Container), resourceFieldRef ?? { resource: "" }, where);
