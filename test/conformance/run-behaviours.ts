@@ -7,7 +7,7 @@ import { jsonClient, targetOf } from "../harness/json-client.ts";
 import { isSerial, type Behaviour } from "./behaviour.ts";
 import { BEHAVIOURS } from "./behaviours/index.ts";
 import type { Outcome } from "./report.ts";
-import { startTrial, type TrialDeps } from "./trial.ts";
+import { startTrial, type TrialDeps, type TrialRun } from "./trial.ts";
 
 const [kubeconfig = "", kubectl = "", nodeProgram = "", atOnce = "4", ...words] = process.argv.slice(2);
 const client = jsonClient(targetOf(kubeconfig));
@@ -36,13 +36,14 @@ async function inParallel(behaviours: readonly Behaviour[], atMost: number): Pro
 async function attempt(deps: TrialDeps, { holds }: Behaviour): Promise<Outcome> {
   const startMs = performance.now();
   const seconds = (): number => (performance.now() - startMs) / 1_000;
-  const run = await startTrial(deps, "conformance");
+  let run: TrialRun | undefined;
   try {
+    run = await startTrial(deps, "conformance");
     await holds(run.trial);
     return { kind: "holds", seconds: seconds() };
   } catch (error) {
     return { kind: "fails", seconds: seconds(), why: error instanceof Error ? error.message : String(error) };
   } finally {
-    await run.end();
+    await run?.end();
   }
 }

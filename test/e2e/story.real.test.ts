@@ -11,6 +11,7 @@ import { markedProcesses } from "../../deploy/cluster/marked-processes.ts";
 import { CommandFailed, startOnNode, testCluster } from "../harness/cluster.ts";
 import { until } from "../harness/index.ts";
 import { helmReleases } from "./helm.ts";
+import { kubectlTranscripts } from "./kubectl-transcripts.ts";
 import { kubectlVerbs } from "./kubectl-verbs.ts";
 import { registry } from "./registry.ts";
 import { streams } from "./streams.ts";
@@ -178,6 +179,7 @@ describe("pilot", () => {
 });
 
 describe("every verb of kubectl", () => kubectlVerbs(cluster));
+describe("kubectls of all ages", () => kubectlTranscripts(cluster));
 describe("every client's streams", () => streams(cluster));
 describe("a chart through its whole life", () => helmReleases(cluster));
 describe("images from a registry", () => registry(cluster));

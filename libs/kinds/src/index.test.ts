@@ -4,6 +4,16 @@ import { kindByName, kindOf, kinds, type ApiObject, type KindDefinition } from "
 
 const ORACLES = new URL("../../../test/oracles/", import.meta.url);
 const NOW_MS = Date.parse("2026-01-01T00:00:00Z");
+/** As upstream's storage strategies have them. */
+const SHORT_NAMES =
+  "configmaps cm,endpoints ep,events ev,limitranges limits,namespaces ns,nodes no,persistentvolumeclaims pvc," +
+  "persistentvolumes pv,pods po,replicationcontrollers rc,resourcequotas quota,serviceaccounts sa,services svc," +
+  "daemonsets ds,deployments deploy,replicasets rs,statefulsets sts,horizontalpodautoscalers hpa,cronjobs cj," +
+  "certificatesigningrequests csr,ingresses ing,ipaddresses ip,networkpolicies netpol,poddisruptionbudgets pdb," +
+  "priorityclasses pc,storageclasses sc,volumeattributesclasses vac";
+const SHOWN_BY_GET_ALL =
+  "pods,replicationcontrollers,services,daemonsets,deployments,replicasets,statefulsets,horizontalpodautoscalers," +
+  "cronjobs,jobs";
 const full = kinds.filter(({ depth }) => depth === "full");
 
 describe("the list of kinds", () => {
@@ -49,6 +59,13 @@ describe("the list of kinds", () => {
       const hasStatus = kind.subresources.some(({ name }) => name === "status");
       expect(hasStatus, collection).toBe(`${collection}/{name}/status` in paths);
     }
+  });
+
+  test("has upstream's short names and categories, which OpenAPI does not tell", () => {
+    const short = kinds.flatMap(({ resource, shortNames }) => shortNames.map((name) => `${resource} ${name}`));
+    expect(new Set(short)).toEqual(new Set(SHORT_NAMES.split(",")));
+    const inAll = kinds.filter(({ categories }) => categories.includes("all")).map(({ resource }) => resource);
+    expect(new Set(inAll)).toEqual(new Set(SHOWN_BY_GET_ALL.split(",")));
   });
 });
 
