@@ -69,6 +69,12 @@ await runProcess({
       min: -1,
       default: -1,
     },
+    "max-parallel-image-pulls": {
+      type: "integer",
+      help: "The most images brought at the same time; 0 for no bound.",
+      min: 0,
+      default: 0,
+    },
     "kube-reserved": { type: "list", help: "Kept for Kubernetes' own processes: cpu=, memory=, ephemeral-storage=." },
     "system-reserved": { type: "list", help: "Kept for the system: cpu=, memory=, ephemeral-storage=." },
     "eviction-hard": {
@@ -147,6 +153,7 @@ await runProcess({
           maxPodGraceSeconds: values["eviction-max-pod-grace-period"],
         },
         podPids: Math.max(0, values["pod-max-pids"]),
+        maxParallelPulls: values["max-parallel-image-pulls"],
         bridgeName: values["bridge-name"],
         mtu: values.mtu,
         ipamDir: join(rootDir, "ipam"),

@@ -86,6 +86,8 @@ export interface KubeletConfig {
   readonly configuration?: Readonly<Record<string, unknown>>;
   /** The most processes of one pod; absent: as many as the node has. */
   readonly podPids?: number;
+  /** The most images brought at the same time; 0 or absent: no bound. */
+  readonly maxParallelPulls?: number;
   /** Sysctls beside the safe ones that pods may set; `net.core.*` allows all that begin so. */
   readonly allowedUnsafeSysctls?: readonly string[];
 }
@@ -206,6 +208,7 @@ function settingsOf(config: KubeletConfig, pressures: NodeSettings["pressures"])
     allowedUnsafeSysctls: config.allowedUnsafeSysctls ?? [],
     appArmor: machine.appArmor ?? false,
     podPids: config.podPids ?? 0,
+    maxParallelPulls: config.maxParallelPulls ?? 0,
     share: shareOfPods(machine),
     pressures,
     initialNode: initialNode({ ...config, runtimeVersion: "" }, config.registration),

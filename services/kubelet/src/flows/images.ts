@@ -3,16 +3,19 @@ import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { Clock } from "@pilothouse/clock";
 import type { Image, Runtime } from "@pilothouse/runtime";
 import { span, type TraceContext, type Tracer } from "@pilothouse/telemetry";
+import { goMilliseconds } from "../core/go-duration.ts";
 import { imageNameProblem } from "../core/image-name.ts";
 import { loginsFor, type Login } from "../core/pull-logins.ts";
 import { pullFailure, type PullFailure } from "../core/pull-failure.ts";
 import type { EventRecorder } from "./events.ts";
+import type { PullSlots } from "./pull-slots.ts";
 
 export interface ImagePorts {
   readonly runtime: Runtime;
   readonly clock: Clock;
   readonly tracer: Tracer;
   readonly events: EventRecorder;
+  readonly pulls: PullSlots;
 }
 
 /** The image is not here and cannot be brought; `reason` is what the container's state says. */
@@ -69,20 +72,25 @@ export async function ensureImage(
   }
   tell("Normal", "Pulling", `Pulling image "${name}"`);
   const startMs = ports.clock.monotonicMs();
+  let begunMs = startMs;
   try {
     const options = { parent, attributes: { image: name } };
-    await span(ports.tracer, "cri.PullImage", options, () => pull(ports.runtime, name, logins));
+    await ports.pulls.run(async () => {
+      begunMs = ports.clock.monotonicMs();
+      await span(ports.tracer, "cri.PullImage", options, () => pull(ports.runtime, name, logins));
+    });
   } catch (error) {
     const text = textOf(error);
     const { reason, message } = pullFailure(name, text);
     tell("Warning", "Failed", `Failed to pull image "${name}": ${text}`);
     throw refused(reason, message);
   }
-  const tookMs = Math.round(ports.clock.monotonicMs() - startMs);
+  const endMs = ports.clock.monotonicMs();
+  const [took, tookWithWaiting] = [begunMs, startMs].map((fromMs) => goMilliseconds(Math.round(endMs - fromMs)));
   const image = await ports.runtime.imageStatus(name);
   if (!image) throw refused("ErrImagePull", `image "${name}" is gone right after it was pulled`);
-  const took = `${tookMs}ms (${tookMs}ms including waiting)`;
-  const message = `Successfully pulled image "${name}" in ${took}. Image size: ${image.sizeBytes} bytes.`;
+  const times = `${took} (${tookWithWaiting} including waiting)`;
+  const message = `Successfully pulled image "${name}" in ${times}. Image size: ${image.sizeBytes} bytes.`;
   tell("Normal", "Pulled", message);
   return image;
 }

@@ -15,6 +15,8 @@ export interface NodeSettings {
   readonly appArmor: boolean;
   /** The most processes of one pod; 0 = as many as the node has. */
   readonly podPids: number;
+  /** The most images brought at the same time; 0 = no bound. */
+  readonly maxParallelPulls: number;
   /** What all pods may have together. */
   readonly share: NodeShare;
   /** What runs short on the node now. */

@@ -20,8 +20,9 @@ import { memoryObstacle } from "../core/resize.ts";
 import { userNamespaceProblem } from "../core/user-namespaces.ts";
 import { planVolume } from "../core/volumes.ts";
 import { containerMounts } from "./container-mounts.ts";
-import { endImageVolumes, mountImageVolumes } from "./image-volumes.ts";
+import { endImageVolumes, mountImageVolumes, type ImageVolumePorts } from "./image-volumes.ts";
 import { ensureImage } from "./images.ts";
+import { PullSlots } from "./pull-slots.ts";
 import { pullSecrets, tellMissingPullSecrets } from "./pull-secrets.ts";
 import type { InputReader, PodInputs } from "./pod-inputs.ts";
 import { runHook } from "./lifecycle-hooks.ts";
@@ -59,10 +60,12 @@ export interface PodContext {
 export class PodActions {
   readonly #ports: KubeletPorts;
   readonly #settings: NodeSettings;
+  readonly #imagePorts: ImageVolumePorts;
 
   constructor(ports: KubeletPorts, settings: NodeSettings) {
     this.#ports = ports;
     this.#settings = settings;
+    this.#imagePorts = { ...ports, pulls: new PullSlots(settings.maxParallelPulls) };
   }
 
   /** Volumes first, then the sandbox with its network. */
@@ -92,10 +95,10 @@ export class PodActions {
     tellMissingPullSecrets(this.#ports.events, pod, inputs.sources);
     const logins = pullSecrets(pod, inputs.sources);
     const imageVolumes = await this.#step("ErrImagePull", () =>
-      mountImageVolumes(this.#ports, pod, container, logins, trace),
+      mountImageVolumes(this.#imagePorts, pod, container, logins, trace),
     );
     const wish = { image: container.image ?? "", policy: container.imagePullPolicy, container: container.name };
-    const image = await this.#step("ErrImagePull", () => ensureImage(this.#ports, pod, wish, logins, trace));
+    const image = await this.#step("ErrImagePull", () => ensureImage(this.#imagePorts, pod, wish, logins, trace));
     // A pull takes its time, and the pod may be gone by now.
     if (signal.aborted) throw abortReason(signal);
     const id = await context.during(this.#make(context, action, inputs, image, imageVolumes));
