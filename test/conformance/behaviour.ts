@@ -11,6 +11,11 @@ export interface Behaviour {
   readonly holds: (trial: Trial) => Promise<void>;
 }
 
+/** What a behaviour throws on a cluster that is too small to show it: that says nothing about Kubernetes. */
+export class TooSmall extends Error {
+  override readonly name = "TooSmall";
+}
+
 /** Behaviours by upstream's names: what a file of `behaviours/` exports. */
 export type Behaviours = Readonly<Record<string, (trial: Trial) => Promise<void>>>;
 

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import { inNetns } from "../../deploy/cluster/host.ts";
 import { testCluster } from "../harness/cluster.ts";
-import { printed, reportLines, type Outcome, type Upstream } from "./report.ts";
+import { MARKS, printed, reportLines, type Outcome, type Upstream } from "./report.ts";
 
 const { values, positionals: words } = parseArgs({
   allowPositionals: true,
@@ -60,6 +60,6 @@ async function on(cluster: readonly string[], netns?: string): Promise<ReadonlyM
 }
 
 function toldAtOnce(name: string, outcome: Outcome): string {
-  const line = `  ${outcome.kind === "holds" ? "✔" : "✘"} ${outcome.seconds.toFixed(1).padStart(5)} s  ${name}`;
+  const line = `  ${MARKS[outcome.kind]} ${outcome.seconds.toFixed(1).padStart(5)} s  ${name}`;
   return outcome.kind === "holds" ? line : `${line}\n            ${outcome.why.split("\n")[0] ?? ""}`;
 }

@@ -19,12 +19,13 @@ test("every behaviour bears one of upstream's 446 names, and no two the same", (
 
 test("the report has a line for each name: what held, what failed and why, what waits, what nobody has written", () => {
   const names: Upstream = {
-    "apps/job.go": ["Job one", "Job two", "Job three"],
+    "apps/job.go": ["Job one", "Job two", "Job three", "Jobs on two nodes"],
     "apimachinery/webhook.go": ["Webhook"],
   };
   const outcomes = new Map<string, Outcome>([
     ["Job one", { kind: "holds", seconds: 1.25 }],
     ["Job two", { kind: "fails", seconds: 60, why: "it never ended\nand more" }],
+    ["Jobs on two nodes", { kind: "too small", seconds: 0.1, why: "it has one node" }],
   ]);
   const lines = reportLines(names, outcomes);
   expect(printed(lines)).toMatchInlineSnapshot(`
@@ -35,11 +36,12 @@ test("the report has a line for each name: what held, what failed and why, what 
           it never ended
           and more
         Job three (no behaviour written yet)
+      – Jobs on two nodes (not on this cluster: it has one node)
 
     apimachinery/webhook.go
       … Webhook (waits for admission webhooks)
 
-    4 names: 1 hold, 1 fail, 1 wait for parts that are not served yet, 1 have no behaviour written"
+    5 names: 1 hold, 1 fail, 1 ask for a larger cluster, 1 wait for parts that are not served yet, 1 have no behaviour written"
   `);
   expect(summary(lines)).toContain("1 hold, 1 fail");
 });

@@ -3,7 +3,9 @@ import type { Behaviour } from "./behaviour.ts";
 
 export type Outcome =
   | { readonly kind: "holds"; readonly seconds: number }
-  | { readonly kind: "fails"; readonly seconds: number; readonly why: string };
+  | { readonly kind: "fails"; readonly seconds: number; readonly why: string }
+  /** The cluster has too little of something to tell. */
+  | { readonly kind: "too small"; readonly seconds: number; readonly why: string };
 
 /** Files of upstream's suite, with the names of their tests. */
 export type Upstream = Readonly<Record<string, readonly string[]>>;
@@ -36,9 +38,10 @@ function untried(file: string, name: string): Line["outcome"] {
   return waits ? { kind: "waits", for: waits[1] } : { kind: "not written" };
 }
 
-const MARKS: Readonly<Record<Line["outcome"]["kind"], string>> = {
+export const MARKS: Readonly<Record<Line["outcome"]["kind"], string>> = {
   holds: "✔",
   fails: "✘",
+  "too small": "–",
   waits: "…",
   "not written": " ",
 };
@@ -55,13 +58,14 @@ export function printed(lines: readonly Line[]): string {
 
 function remark(outcome: Line["outcome"]): string {
   if (outcome.kind === "fails") return `\n      ${outcome.why.split("\n").slice(0, 6).join("\n      ")}`;
+  if (outcome.kind === "too small") return ` (not on this cluster: ${outcome.why})`;
   if (outcome.kind === "waits") return ` (waits for ${outcome.for})`;
   return outcome.kind === "holds" ? ` ${outcome.seconds.toFixed(1)} s` : " (no behaviour written yet)";
 }
 
 export function summary(lines: readonly Line[]): string {
   const count = (kind: Line["outcome"]["kind"]): number => lines.filter(({ outcome }) => outcome.kind === kind).length;
-  return `${lines.length} names: ${count("holds")} hold, ${count("fails")} fail, ${count("waits")} wait for parts that are not served yet, ${count("not written")} have no behaviour written`;
+  return `${lines.length} names: ${count("holds")} hold, ${count("fails")} fail, ${count("too small")} ask for a larger cluster, ${count("waits")} wait for parts that are not served yet, ${count("not written")} have no behaviour written`;
 }
 
 /** Behaviours whose names upstream does not have, or that are written twice. */

@@ -4,7 +4,7 @@
  */
 import { performance } from "node:perf_hooks";
 import { jsonClient, targetOf } from "../harness/json-client.ts";
-import { isSerial, type Behaviour } from "./behaviour.ts";
+import { isSerial, TooSmall, type Behaviour } from "./behaviour.ts";
 import { BEHAVIOURS } from "./behaviours/index.ts";
 import type { Outcome } from "./report.ts";
 import { startTrial, type TrialDeps, type TrialRun } from "./trial.ts";
@@ -42,7 +42,8 @@ async function attempt(deps: TrialDeps, { holds }: Behaviour): Promise<Outcome> 
     await holds(run.trial);
     return { kind: "holds", seconds: seconds() };
   } catch (error) {
-    return { kind: "fails", seconds: seconds(), why: error instanceof Error ? error.message : String(error) };
+    const why = error instanceof Error ? error.message : String(error);
+    return { kind: error instanceof TooSmall ? "too small" : "fails", seconds: seconds(), why };
   } finally {
     await run?.end();
   }
