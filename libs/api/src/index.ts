@@ -14,4 +14,5 @@ export { fitToSchema, isJsonObject, type JsonObject } from "./codec/fit.ts";
 export * from "./codec/protobuf.ts";
 export * from "./codec/watch-frame.ts";
 export * from "./codec/yaml.ts";
+export { dropZeros } from "./codec/zeros.ts";
 export * from "./media.ts";

@@ -8,6 +8,7 @@ import {
   decodeJsonInSteps,
   decodeProtobuf,
   decodeValue,
+  dropZeros,
   encodeProtobuf,
   encodeYaml,
   MEDIA_TYPES,
@@ -129,6 +130,15 @@ export function parseBody(body: Uint8Array, isYaml: boolean): unknown {
 /** The object with the fields and zero values that Kubernetes writes, ready to be stored or sent. */
 export function canonical(object: ApiObject, kind: GroupVersionKind): ApiObject {
   return canonicalObject(object, schemaOfKind(kind)) as ApiObject;
+}
+
+/**
+ * Makes what was given what Go would hold of it, before it is compared with what is stored: fields that say their zero value say
+ * nothing. In place; kinds without a structure are left alone.
+ */
+export function withoutZeros(object: ApiObject, kind: GroupVersionKind): void {
+  const schema = schemaOf(apiVersionOf(kind), kind.kind);
+  if (schema) dropZeros(object, schema);
 }
 
 /** An answer that holds one plain object. `bytes` are its JSON when they are at hand. */

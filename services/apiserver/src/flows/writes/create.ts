@@ -21,7 +21,7 @@ import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
 import { recordUpdate } from "../../core/ownership.ts";
 import { encodeObjectInSteps } from "../../core/stored/stored.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
-import { decodeBodyInSteps } from "../../core/wire.ts";
+import { decodeBodyInSteps, withoutZeros } from "../../core/wire.ts";
 import { requestProblems } from "../access/certificate-requests.ts";
 import { admitIntoNamespace } from "./namespace-gate.ts";
 import { AlongsideRefused, NamespaceChanged } from "./object-store.ts";
@@ -102,6 +102,7 @@ export async function createObject(
       context.request.signal,
     );
   let namespaceRevision = await namespaceOf();
+  withoutZeros(object, kind);
   kind.defaults?.(object);
   const admitted = { operation: "CREATE", context, kind, object, old: undefined, isDryRun: options.dryRun } as const;
   await deps.admission.admit(admitted);

@@ -18,6 +18,7 @@ import { writeOptionsOf, type WriteOptions } from "../../core/options.ts";
 import { recordUpdate } from "../../core/ownership.ts";
 import { applyPatch, judgePatchOptions, patchTypeOf } from "../../core/patch-request.ts";
 import { encodeObjectInSteps, isUnchanged, storedAt } from "../../core/stored/stored.ts";
+import { withoutZeros } from "../../core/wire.ts";
 import { inSteps, paceOf, type Pace } from "../pace.ts";
 import { certificateProblems } from "../access/certificate-requests.ts";
 import type { Reservation } from "./allocate.ts";
@@ -214,6 +215,7 @@ async function completeUpdate(
   object.kind = old.kind ?? kind.kind;
   delete object.metadata.resourceVersion;
   keepServerMeta(object.metadata, old.metadata);
+  withoutZeros(object, kind);
   kind.defaults?.(object);
   const now = wholeSeconds(deps.time.clock.now());
   if (subresource === "status") kind.prepareForStatusUpdate?.(object, old, now);
