@@ -359,11 +359,12 @@ describe("LimitRange", () => {
   test("one item of a type, of a known type, with known names", () => {
     expect(errorsOf(limitRange, of({ type: "Pod" }, { type: "Pod", max: { gpu: "1" } }, { type: "Node" }))).toEqual([
       'spec.limits[1].type: Duplicate value: "Pod"',
+      'spec.limits[1].max[gpu]: Invalid value: "gpu": must be a standard resource type or fully qualified',
       'spec.limits[1].max[gpu]: Invalid value: "gpu": must be a standard resource for containers',
       'spec.limits[2].type: Invalid value: "Node": must be a standard limit type or fully qualified',
     ]);
     expect(errorsOf(limitRange, of({ type: "PersistentVolumeClaim" }))).toEqual([
-      "spec.limits[0]: Required value: either minimum or maximum storage value is required, but neither was provided",
+      "spec.limits[0].limits: Required value: either minimum or maximum storage value is required, but neither was provided",
     ]);
     expect(errorsOf(limitRange, of({ type: "Pod", default: { cpu: "1" } }))).toEqual([
       "spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod'",
@@ -437,6 +438,7 @@ describe("ResourceQuota", () => {
 
   test("amounts of what is known, whole where they are counted", () => {
     expect(errorsOf(quota, of({ hard: { gpu: "1", pods: "1500m", "requests.cpu": "-1" } }))).toEqual([
+      'spec.hard[gpu]: Invalid value: "gpu": must be a standard resource type or fully qualified',
       'spec.hard[gpu]: Invalid value: "gpu": must be a standard resource for quota',
       'spec.hard[pods]: Invalid value: "1500m": must be an integer',
       'spec.hard[requests.cpu]: Invalid value: "-1": must be greater than or equal to 0',

@@ -6,6 +6,7 @@
  */
 const LABEL_FORMAT = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const SUBDOMAIN_FORMAT = `${LABEL_FORMAT}(\\.${LABEL_FORMAT})*`;
+const UNDERSCORE_LABEL_FORMAT = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
 const DNS1035_FORMAT = "[a-z]([-a-z0-9]*[a-z0-9])?";
 const WILDCARD_FORMAT = `\\*\\.${SUBDOMAIN_FORMAT}`;
 const LABEL_KEY_FORMAT = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
@@ -16,6 +17,7 @@ const HTTP_HEADER_FORMAT = "[-A-Za-z0-9]+";
 
 const LABEL = whole(LABEL_FORMAT);
 const SUBDOMAIN = whole(SUBDOMAIN_FORMAT);
+const UNDERSCORE_SUBDOMAIN = whole(`${UNDERSCORE_LABEL_FORMAT}(\\.${UNDERSCORE_LABEL_FORMAT})*`);
 const DNS1035 = whole(DNS1035_FORMAT);
 const WILDCARD = whole(WILDCARD_FORMAT);
 const LABEL_KEY = whole(LABEL_KEY_FORMAT);
@@ -48,6 +50,17 @@ export function checkDns1123Label(value: string): readonly string[] {
 /** A DNS subdomain by RFC 1123: names of most objects. */
 export function checkDns1123Subdomain(value: string): readonly string[] {
   return subdomainErrors(value, maxCharacters(253));
+}
+
+/** The same with underscores (`_sip._tcp.example.com`): where a resolver searches. The text shows the format without them, as upstream's. */
+export function checkDns1123SubdomainWithUnderscore(value: string): readonly string[] {
+  return check(value, 253, UNDERSCORE_SUBDOMAIN, () =>
+    mismatch(
+      "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character",
+      SUBDOMAIN_FORMAT,
+      "example.com",
+    ),
+  );
 }
 
 /** A DNS label by RFC 1035, which starts with a letter: names of Services. */

@@ -2,7 +2,7 @@ import type { DaemonSet, DaemonSetSpec, DaemonSetStatus, DaemonSetUpdateStrategy
 import { AGE, containerColumns, labelsText, selectorText, shown, wide } from "../columns.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import { podTemplateRules } from "../core/pod-template.ts";
-import { podWarnings } from "../core/pod-warnings.ts";
+import { isOtherGeneration, podTemplateWarnings } from "../core/pod-warnings.ts";
 import { firstErrors, immutable, invalid, notNegative, notSupported, required, sameValue } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
@@ -53,7 +53,8 @@ export const daemonSet: KindDefinition<DaemonSet> = {
   validate: ({ spec }) => firstErrors(rules(spec)),
   validateUpdate: ({ spec }, old) => firstErrors(immutable("spec.selector", spec.selector, old.spec.selector)),
   validateStatusUpdate: ({ status }, old) => firstErrors(statusRules(status, old.status)),
-  warnings: ({ spec }) => (spec.template.spec ? podWarnings(spec.template.spec, "spec.template.spec") : []),
+  warnings: (object, old) =>
+    isOtherGeneration(object, old) ? podTemplateWarnings(object.spec.template, "spec.template") : [],
   columns: [
     count("Desired", (status) => status.desiredNumberScheduled, "How many nodes should run a pod."),
     count("Current", (status) => status.currentNumberScheduled, "How many of those run one."),

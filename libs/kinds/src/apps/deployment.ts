@@ -1,7 +1,7 @@
 import type { Deployment, DeploymentSpec, DeploymentStrategy } from "@pilothouse/api/types/apps-v1";
 import { AGE, containerColumns, selectorText, shown, wide } from "../columns.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
-import { podWarnings } from "../core/pod-warnings.ts";
+import { isOtherGeneration, podTemplateWarnings } from "../core/pod-warnings.ts";
 import {
   firstErrors,
   forbidden,
@@ -58,7 +58,8 @@ export const deployment: KindDefinition<Deployment> = {
   validate: (deployment) => firstErrors(rules(deployment.spec)),
   validateUpdate: ({ spec }, old) => firstErrors(immutable("spec.selector", spec.selector, old.spec.selector)),
   validateStatusUpdate: (deployment, old) => firstErrors(statusRules(deployment, old)),
-  warnings: ({ spec }) => (spec.template.spec ? podWarnings(spec.template.spec, "spec.template.spec") : []),
+  warnings: (object, old) =>
+    isOtherGeneration(object, old) ? podTemplateWarnings(object.spec.template, "spec.template") : [],
   columns: [
     shown(
       "Ready",

@@ -1,7 +1,7 @@
 import type { ReplicaSet } from "@pilothouse/api/types/apps-v1";
 import { AGE, containerColumns, selectorText, shown, wide } from "../columns.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
-import { podWarnings } from "../core/pod-warnings.ts";
+import { isOtherGeneration, podTemplateWarnings } from "../core/pod-warnings.ts";
 import { firstErrors, immutable, notNegative } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
@@ -42,7 +42,8 @@ export const replicaSet: KindDefinition<ReplicaSet> = {
   validateStatusUpdate: ({ status = { replicas: 0 } }) => [
     ...countRules(status, ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"]),
   ],
-  warnings: ({ spec }) => (spec.template?.spec ? podWarnings(spec.template.spec, "spec.template.spec") : []),
+  warnings: (object, old) =>
+    isOtherGeneration(object, old) ? podTemplateWarnings(object.spec.template, "spec.template") : [],
   selectableFields: ({ status }) => ({ "status.replicas": String(status?.replicas ?? 0) }),
   columns: [
     shown("Desired", ({ spec }) => spec.replicas ?? 0, "How many pods are wanted.", "integer"),

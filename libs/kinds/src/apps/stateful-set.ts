@@ -9,7 +9,7 @@ import { checkDns1123Label } from "@pilothouse/selectors/names";
 import { AGE, containerColumns, shown } from "../columns.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import { podTemplateRules } from "../core/pod-template.ts";
-import { podWarnings } from "../core/pod-warnings.ts";
+import { isOtherGeneration, podTemplateWarnings } from "../core/pod-warnings.ts";
 import {
   firstErrors,
   forbidden,
@@ -76,8 +76,8 @@ export const statefulSet: KindDefinition<StatefulSet> = {
   validate: ({ spec }) => firstErrors(rules(spec)),
   validateUpdate: ({ spec }, old) => firstErrors(updateRules(spec, old.spec)),
   validateStatusUpdate: ({ status }, old) => firstErrors(statusRules(status, old.status)),
-  warnings: ({ spec }) => [
-    ...(spec.template.spec ? podWarnings(spec.template.spec, "spec.template.spec") : []),
+  warnings: ({ metadata, spec }, old) => [
+    ...(isOtherGeneration({ metadata }, old) ? podTemplateWarnings(spec.template, "spec.template") : []),
     ...((spec.revisionHistoryLimit ?? 0) < 0
       ? ["spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"]
       : []),

@@ -2,7 +2,7 @@ import type { Job, JobSpec } from "@pilothouse/api/types/batch-v1";
 import { checkDns1123Label } from "@pilothouse/selectors/names";
 import { AGE, containerColumns, selectorText, shown, wide } from "../columns.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
-import { podWarnings } from "../core/pod-warnings.ts";
+import { podTemplateWarnings } from "../core/pod-warnings.ts";
 import { humanDuration } from "../duration.ts";
 import { firstErrors, sameValue } from "../field-errors.ts";
 import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
@@ -107,7 +107,7 @@ export function jobSpecWarnings(spec: JobSpec, path: string): readonly string[] 
             "Kubernetes might not be able to track completedIndexes when a big number of indexes fail",
         ]
       : []),
-    ...(template?.spec ? podWarnings(template.spec, `${path}.template.spec`) : []),
+    ...podTemplateWarnings(template, `${path}.template`),
   ];
 }
 

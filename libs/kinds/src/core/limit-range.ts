@@ -75,7 +75,7 @@ function* itemRules(item: LimitRangeItem, path: string): FieldErrors {
     }
   }
   if (item.type === "PersistentVolumeClaim" && !item.min?.["storage"] && !item.max?.["storage"]) {
-    yield required(path, "either minimum or maximum storage value is required, but neither was provided");
+    yield required(`${path}.limits`, "either minimum or maximum storage value is required, but neither was provided");
   }
   const names = new Set(checked.flatMap((field) => Object.keys(item[field] ?? {})));
   for (const name of [...names].sort()) yield* orderRules(item, name, path);

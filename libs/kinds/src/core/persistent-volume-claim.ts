@@ -1,21 +1,13 @@
 import type { PersistentVolumeClaim, PersistentVolumeClaimSpec } from "@pilothouse/api/types/core-v1";
-import { checkDns1123Subdomain } from "@pilothouse/selectors/names";
+import { Quantity } from "@pilothouse/quantity";
 import { AGE, shown, wide } from "../columns.ts";
-import {
-  firstErrors,
-  forbidden,
-  immutable,
-  invalidEach,
-  required,
-  sameValue,
-  type FieldErrors,
-} from "../field-errors.ts";
+import { firstErrors, forbidden, immutable, sameValue, type FieldErrors } from "../field-errors.ts";
 import { keepField } from "../isolation.ts";
-import { labelSelectorRules } from "../meta.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { STATUS } from "../subresources.ts";
+import { claimSpecRules } from "./claim-rules.ts";
 import { quantityOf } from "./resource-rules.ts";
-import { accessModeRules, accessModesText, storageRules, volumeModeRules } from "./storage-rules.ts";
+import { accessModesText } from "./storage-rules.ts";
 
 export const persistentVolumeClaim: KindDefinition<PersistentVolumeClaim> = {
   group: "",
@@ -37,8 +29,15 @@ export const persistentVolumeClaim: KindDefinition<PersistentVolumeClaim> = {
   },
   prepareForCreate: (claim) => {
     claim.status = { phase: "Pending" };
+    dropForeignSource(claim.spec ?? {});
+    pairSources(claim.spec ?? {});
   },
-  prepareForUpdate: (claim, old) => keepField(claim, old, "status"),
+  prepareForUpdate: (claim, old) => {
+    keepField(claim, old, "status");
+    const isFilled = old.spec?.dataSource ?? old.spec?.dataSourceRef;
+    if (!isFilled) dropForeignSource(claim.spec ?? {});
+    pairSources(claim.spec ?? {});
+  },
   prepareForStatusUpdate: (claim, old) => keepField(claim, old, "spec"),
   validate: ({ spec }) => firstErrors(claimSpecRules(spec ?? {}, "spec")),
   validateUpdate: (claim, old) => firstErrors(updateRules(claim, old)),
@@ -71,44 +70,66 @@ export const persistentVolumeClaim: KindDefinition<PersistentVolumeClaim> = {
   ageColumn: false,
 };
 
-function isBound({ spec }: PersistentVolumeClaim): boolean {
-  return Boolean(spec?.volumeName);
+/** What fills a new volume: `dataSource` knows claims and snapshots only, and has always forgotten what else it was told. */
+function dropForeignSource(spec: PersistentVolumeClaimSpec): void {
+  const { kind, apiGroup = "" } = spec.dataSource ?? {};
+  const isClaim = kind === "PersistentVolumeClaim" && apiGroup === "";
+  const isSnapshot = kind === "VolumeSnapshot" && apiGroup === "snapshot.storage.k8s.io";
+  if (!isClaim && !isSnapshot) delete spec.dataSource;
 }
 
-/** Also of claims that a StatefulSet or a pod makes. */
-export function* claimSpecRules(spec: PersistentVolumeClaimSpec, path: string): FieldErrors {
-  if ((spec.accessModes ?? []).length === 0)
-    yield required(`${path}.accessModes`, "at least 1 access mode is required");
-  yield* labelSelectorRules(spec.selector, `${path}.selector`);
-  yield* accessModeRules(spec.accessModes, `${path}.accessModes`);
-  const storage = spec.resources?.requests?.["storage"];
-  if (storage === undefined) yield required(`${path}.resources[storage]`);
-  else yield* storageRules(storage, `${path}.resources[storage]`);
-  if (spec.storageClassName) {
-    const texts = checkDns1123Subdomain(spec.storageClassName);
-    yield* invalidEach(`${path}.storageClassName`, spec.storageClassName, texts);
+/** Both fields that say what fills the volume say the same, but for what only one of them can say. */
+function pairSources(spec: PersistentVolumeClaimSpec): void {
+  const { dataSource, dataSourceRef } = spec;
+  if (dataSource && !dataSourceRef) spec.dataSourceRef = { ...dataSource };
+  else if (dataSourceRef && !dataSource && !dataSourceRef.namespace) {
+    const { namespace: _namespace, ...same } = dataSourceRef;
+    spec.dataSource = same;
   }
-  yield* volumeModeRules(spec.volumeMode, `${path}.volumeMode`);
+}
+
+function isBound({ spec }: PersistentVolumeClaim): boolean {
+  return Boolean(spec?.volumeName);
 }
 
 const SPEC_IMMUTABLE =
   "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
 
-/** A volume may be given once; a bound claim may grow, and be tuned. */
+/** A volume may be given once; a bound claim may grow, and be tuned. What it was to become, but did not yet, may be less again. */
 function* updateRules(claim: PersistentVolumeClaim, old: PersistentVolumeClaim): FieldErrors {
+  const { spec } = claim;
+  const { spec: before } = old;
   const isOldBound = old.status?.phase === "Bound";
-  const allowed: (keyof PersistentVolumeClaimSpec)[] = [
-    ...(isBound(old) ? [] : (["volumeName"] as const)),
-    ...(isOldBound ? (["resources", "volumeAttributesClassName"] as const) : []),
-    // A default class may be given later to who named none.
-    ...(old.spec?.storageClassName === undefined ? (["storageClassName"] as const) : []),
-  ];
-  const fixed = ({ spec }: PersistentVolumeClaim): object =>
-    Object.fromEntries(Object.entries(spec).filter(([field]) => !allowed.some((name) => name === field)));
-  if (!sameValue(fixed(claim), fixed(old))) yield forbidden("spec", SPEC_IMMUTABLE);
-  const [size, oldSize] = [claim, old].map(({ spec }) => quantityOf(spec?.resources?.requests?.["storage"]));
-  if (isOldBound && size && oldSize && size.compare(oldSize) < 0) {
+  const allowed: PersistentVolumeClaimSpec = { ...spec };
+  const fixed = { ...before };
+  if (!isBound(old)) keepField(fixed, spec, "volumeName");
+  // A default class may be given later to who named none.
+  if (before.storageClassName === undefined) keepField(allowed, before, "storageClassName");
+  if (isOldBound) {
+    if (spec.resources?.requests) allowed.resources = withStorageOf(spec.resources, before);
+    if (spec.volumeAttributesClassName !== undefined) keepField(allowed, before, "volumeAttributesClassName");
+  }
+  if (!sameValue(allowed, fixed)) yield forbidden("spec", SPEC_IMMUTABLE);
+  const [size, oldSize] = [spec, before].map(({ resources }) => quantityOf(resources?.requests?.["storage"]));
+  const held = quantityOf(old.status?.capacity?.["storage"]) ?? Quantity.zero;
+  if (size && oldSize && size.compare(oldSize) < 0 && size.compare(held) <= 0) {
     yield forbidden("spec.resources.requests.storage", "field can not be less than status.capacity");
   }
-  yield* immutable("spec.volumeMode", claim.spec?.volumeMode, old.spec?.volumeMode);
+  yield* immutable("volumeMode", spec.volumeMode, before.volumeMode);
+  const path = "spec.volumeAttributesClassName";
+  if (before.volumeAttributesClassName === undefined) return;
+  if (spec.volumeAttributesClassName === undefined) {
+    yield forbidden(path, "update from non-nil value to nil is forbidden");
+  } else if (spec.volumeAttributesClassName === "" && before.volumeAttributesClassName !== "") {
+    yield forbidden(path, "update from non-nil value to an empty string is forbidden");
+  }
+}
+
+function withStorageOf(
+  resources: NonNullable<PersistentVolumeClaimSpec["resources"]>,
+  { resources: old }: PersistentVolumeClaimSpec,
+): NonNullable<PersistentVolumeClaimSpec["resources"]> {
+  const storage = old?.requests?.["storage"];
+  const { storage: _storage, ...rest } = resources.requests ?? {};
+  return { ...resources, requests: storage === undefined ? rest : { ...rest, storage } };
 }

@@ -1,12 +1,15 @@
 /** What Kubernetes fills into pods and pod templates. All in place. */
 import type {
   Container,
+  DownwardAPIVolumeFile,
+  EphemeralVolumeSource,
   LifecycleHandler,
   ObjectFieldSelector,
   Pod,
   PodSpec,
   PodTemplateSpec,
   Probe,
+  ResourceFieldSelector,
   Volume,
 } from "@pilothouse/api/types/core-v1";
 
@@ -37,6 +40,8 @@ export function defaultPodTemplate(template: PodTemplateSpec): void {
 }
 
 function defaultPodSpec(spec: PodSpec): void {
+  // Of a feature that is switched off.
+  delete spec.schedulingGroup;
   spec.containers ??= [];
   spec.volumes?.forEach(defaultVolume);
   allContainers(spec).forEach(defaultContainer);
@@ -64,7 +69,10 @@ function defaultContainer(container: Container): void {
   container.terminationMessagePath ||= "/dev/termination-log";
   container.terminationMessagePolicy ||= "File";
   for (const port of container.ports ?? []) port.protocol ||= "TCP";
-  for (const variable of container.env ?? []) defaultFieldRef(variable.valueFrom?.fieldRef);
+  for (const { valueFrom } of container.env ?? []) {
+    defaultFieldRef(valueFrom?.fieldRef);
+    defaultDivisor(valueFrom?.resourceFieldRef);
+  }
   for (const probe of [container.livenessProbe, container.readinessProbe, container.startupProbe]) {
     if (probe) defaultProbe(probe);
   }
@@ -72,11 +80,16 @@ function defaultContainer(container: Container): void {
   defaultHandler(container.lifecycle?.preStop);
 }
 
-/** A tag that may move is looked up every time. */
+/** `[registry/]name[:tag][@digest]` */
+const REFERENCE =
+  /^(?:[a-zA-Z0-9.-]+(?::[0-9]+)?\/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*(?::([\w][\w.-]{0,127}))?(@[a-zA-Z0-9+._-]+:[0-9a-fA-F]{32,})?$/;
+
+/** A tag that may move is looked up every time, even where a digest says what it must be. What names no image waits for who changes it. */
 export function pullPolicyFor(image: string): "Always" | "IfNotPresent" {
-  if (image.includes("@")) return "IfNotPresent";
-  const tag = image.slice(image.lastIndexOf("/") + 1).split(":")[1] ?? "latest";
-  return tag === "latest" ? "Always" : "IfNotPresent";
+  const match = REFERENCE.exec(image);
+  if (!match) return "IfNotPresent";
+  const [, tag, digest] = match;
+  return (tag ?? (digest === undefined ? "latest" : "")) === "latest" ? "Always" : "IfNotPresent";
 }
 
 function defaultProbe(probe: Probe): void {
@@ -92,6 +105,7 @@ function defaultHandler(handler: Pick<LifecycleHandler, "httpGet"> | undefined):
   if (!handler?.httpGet) return;
   handler.httpGet.path ||= "/";
   handler.httpGet.scheme ||= "HTTP";
+  for (const header of handler.httpGet.httpHeaders ?? []) header.value ??= "";
 }
 
 function defaultVolume(volume: Volume): void {
@@ -103,18 +117,62 @@ function defaultVolume(volume: Volume): void {
   }
   if (volume.hostPath) volume.hostPath.type ??= "";
   if (volume.image) volume.image.pullPolicy ||= pullPolicyFor(volume.image.reference ?? "");
-  if (volume.iscsi) volume.iscsi.iscsiInterface ||= "default";
-  const claim = volume.ephemeral?.volumeClaimTemplate?.spec;
-  if (claim) claim.volumeMode ??= "Filesystem";
-  for (const item of volume.downwardAPI?.items ?? []) defaultFieldRef(item.fieldRef);
+  defaultLegacySource(volume);
+  if (volume.ephemeral) defaultEphemeral(volume.ephemeral);
+  volume.downwardAPI?.items?.forEach(defaultFile);
   for (const { serviceAccountToken, downwardAPI } of volume.projected?.sources ?? []) {
     if (serviceAccountToken) serviceAccountToken.expirationSeconds ??= 3600;
-    for (const item of downwardAPI?.items ?? []) defaultFieldRef(item.fieldRef);
+    downwardAPI?.items?.forEach(defaultFile);
   }
+}
+
+/** What the first volume plugins fill in. */
+export function defaultLegacySource({ iscsi, rbd, azureDisk, scaleIO }: LegacySources): void {
+  if (iscsi) iscsi.iscsiInterface ||= "default";
+  if (rbd) {
+    rbd.pool ||= "rbd";
+    rbd.user ||= "admin";
+    rbd.keyring ||= "/etc/ceph/keyring";
+  }
+  if (azureDisk) {
+    azureDisk.cachingMode ??= "ReadWrite";
+    azureDisk.fsType ??= "ext4";
+    azureDisk.readOnly ??= false;
+    azureDisk.kind ??= "Shared";
+  }
+  if (scaleIO) {
+    scaleIO.storageMode ||= "ThinProvisioned";
+    scaleIO.fsType ||= "xfs";
+  }
+}
+
+interface LegacySources {
+  iscsi?: { iscsiInterface?: string };
+  rbd?: { pool?: string; user?: string; keyring?: string };
+  azureDisk?: { cachingMode?: string; fsType?: string; readOnly?: boolean; kind?: string };
+  scaleIO?: { storageMode?: string; fsType?: string };
+}
+
+function defaultEphemeral({ volumeClaimTemplate: template }: EphemeralVolumeSource): void {
+  if (!template) return;
+  template.metadata ??= {};
+  template.spec ??= {};
+  template.spec.resources ??= {};
+  template.spec.volumeMode ??= "Filesystem";
+}
+
+function defaultFile({ fieldRef, resourceFieldRef }: DownwardAPIVolumeFile): void {
+  defaultFieldRef(fieldRef);
+  defaultDivisor(resourceFieldRef);
 }
 
 function defaultFieldRef(fieldRef: ObjectFieldSelector | undefined): void {
   if (fieldRef) fieldRef.apiVersion ||= "v1";
+}
+
+/** None, as every answer of Kubernetes writes it. */
+function defaultDivisor(selector: ResourceFieldSelector | undefined): void {
+  if (selector) selector.divisor ??= "0";
 }
 
 function requestWhatIsLimited({ resources }: Container): void {

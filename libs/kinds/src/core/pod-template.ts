@@ -1,15 +1,25 @@
 /** Rules for PodTemplateSpec and PodSpec, in upstream's order. */
-import type { PodDNSConfig, PodSecurityContext, PodSpec, PodTemplateSpec } from "@pilothouse/api/types/core-v1";
+import type { PodDNSConfig, PodResourceClaim, PodSpec, PodTemplateSpec } from "@pilothouse/api/types/core-v1";
 import { validateLabels } from "@pilothouse/selectors";
-import { checkDns1123Label, checkDns1123Subdomain, checkQualifiedName } from "@pilothouse/selectors/names";
-import { duplicate, forbidden, inRange, invalid, invalidEach, notSupported, oneOf, required } from "../field-errors.ts";
+import {
+  checkDns1123Label,
+  checkDns1123Subdomain,
+  checkDns1123SubdomainWithUnderscore,
+  checkQualifiedName,
+} from "@pilothouse/selectors/names";
+import { duplicate, forbidden, inRange, invalid, invalidEach, oneOf, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { checkIp, parseIp } from "../ip.ts";
 import { templateMetaRules } from "../meta.ts";
-import { containersRules, initContainersRules, MAX_ID, profileRules, type PodContext } from "./container-rules.ts";
+import { containersRules, initContainersRules, type PodContext } from "./container-rules.ts";
 import { ephemeralContainersRules } from "./ephemeral-rules.ts";
+import { podAnnotationRules, profilesMatchRules } from "./pod-annotations.ts";
+import { podResourcesRules } from "./pod-level-rules.ts";
+import { resourceRules } from "./resource-rules.ts";
 import { affinityRules, spreadRules, tolerationsRules } from "./scheduling-rules.ts";
-import { volumesRules } from "./volume-rules.ts";
+import { hostUsersRules, podSecurityRules } from "./security-rules.ts";
+import { soundVolumes, volumesRules, type VolumeOwner } from "./volume-rules.ts";
+import { hostProcessRules, osRules } from "./windows-rules.ts";
 
 const MAX_INT32 = 2 ** 31 - 1;
 const MAX_NAMESERVERS = 3;
@@ -18,36 +28,72 @@ const MAX_SEARCH_CHARACTERS = 2048;
 
 export function* podTemplateRules(template: PodTemplateSpec, path: string): FieldErrors {
   yield* templateMetaRules(template.metadata, path);
-  if (template.spec) {
-    yield* podSpecRules(template.spec, `${path}.spec`);
-    if ((template.spec.ephemeralContainers ?? []).length > 0) {
-      yield forbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template");
-    }
-  } else yield required(`${path}.spec.containers`);
+  const { spec = { containers: [] } } = template;
+  const annotations = template.metadata?.annotations ?? {};
+  yield* podAnnotationRules(annotations, spec, `${path}.annotations`);
+  yield* podSpecRules(spec, `${path}.spec`, { podName: undefined });
+  yield* profilesMatchRules(annotations, spec, `${path}.spec`);
+  if ((spec.ephemeralContainers ?? []).length > 0) {
+    yield forbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template");
+  }
 }
 
-export function* podSpecRules(spec: PodSpec, path: string): FieldErrors {
-  const pod: PodContext = { volumes: spec.volumes ?? [], hostNetwork: spec.hostNetwork === true };
-  yield* volumesRules(pod.volumes, `${path}.volumes`);
+/** @param owner the pod itself, or a template of pods */
+export function* podSpecRules(spec: PodSpec, path: string, owner: VolumeOwner): FieldErrors {
+  const volumes = spec.volumes ?? [];
+  const claims = spec.resourceClaims ?? [];
+  const pod: PodContext = {
+    volumes: soundVolumes(volumes, owner),
+    restartPolicy: spec.restartPolicy,
+    graceSeconds: spec.terminationGracePeriodSeconds,
+    hostUsers: spec.hostUsers !== false,
+    claimNames: claims.flatMap(({ name }) => (name ? [name] : [])),
+  };
+  yield* volumesRules(volumes, owner, `${path}.volumes`);
+  yield* claimsRules(claims, `${path}.resourceClaims`);
   yield* containersRules(spec.containers ?? [], pod, `${path}.containers`);
   yield* initContainersRules(spec.initContainers ?? [], spec.containers ?? [], pod, `${path}.initContainers`);
   yield* ephemeralContainersRules(spec, pod, `${path}.ephemeralContainers`);
+  yield* podResourcesRules(spec, `${path}.resources`);
+  yield* hostNetworkRules(spec, owner, `${path}.containers`);
   yield* oneOf(`${path}.restartPolicy`, spec.restartPolicy, ["Always", "OnFailure", "Never"]);
   yield* oneOf(`${path}.dnsPolicy`, spec.dnsPolicy, ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]);
   yield* validateLabels(spec.nodeSelector, `${path}.nodeSelector`);
-  yield* securityRules(spec, spec.securityContext ?? {}, `${path}.securityContext`);
+  yield* podSecurityRules(spec, spec.securityContext ?? {}, `${path}.securityContext`);
   yield* affinityRules(spec.affinity, `${path}.affinity`);
   yield* dnsConfigRules(spec.dnsConfig, spec.dnsPolicy, `${path}.dnsConfig`);
-  for (const [index, { conditionType }] of (spec.readinessGates ?? []).entries()) {
-    yield* invalidEach(
-      `${path}.readinessGates[${index}].conditionType`,
-      conditionType,
-      checkQualifiedName(conditionType ?? ""),
-    );
+  for (const [index, { conditionType = "" }] of (spec.readinessGates ?? []).entries()) {
+    const at = `${path}.readinessGates[${index}].conditionType`;
+    yield* invalidEach(at, conditionType, checkQualifiedName(conditionType));
   }
   yield* gatesRules(spec, `${path}.schedulingGates`);
   yield* spreadRules(spec.topologySpreadConstraints ?? [], `${path}.topologySpreadConstraints`);
-  for (const field of ["serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"] as const) {
+  yield* hostProcessRules(spec, path);
+  yield* hostUsersRules(spec, path);
+  yield* namesRules(spec, path);
+  yield* tolerationsRules(spec.tolerations ?? [], `${path}.tolerations`);
+  for (const [index, { ip = "", hostnames = [] }] of (spec.hostAliases ?? []).entries()) {
+    const at = `${path}.hostAliases[${index}]`;
+    yield* invalidEach(`${at}.ip`, ip, checkIp(ip));
+    for (const [i, name] of hostnames.entries()) {
+      yield* invalidEach(`${at}.hostnames[${i}]`, name, checkDns1123Subdomain(name));
+    }
+  }
+  for (const field of ["priorityClassName", "runtimeClassName"] as const) {
+    const name = spec[field];
+    if (name || (field === "runtimeClassName" && name !== undefined)) {
+      yield* invalidEach(`${path}.${field}`, name, checkDns1123Subdomain(name));
+    }
+  }
+  if (spec.preemptionPolicy !== undefined) {
+    yield* oneOf(`${path}.preemptionPolicy`, spec.preemptionPolicy, ["PreemptLowerPriority", "Never"]);
+  }
+  if (spec.overhead) yield* resourceRules({ limits: spec.overhead }, [], `${path}.overhead`);
+  yield* osRules(spec, path);
+}
+
+function* namesRules(spec: PodSpec, path: string): FieldErrors {
+  for (const field of ["serviceAccountName", "nodeName"] as const) {
     const name = spec[field];
     if (name) yield* invalidEach(`${path}.${field}`, name, checkDns1123Subdomain(name));
   }
@@ -56,67 +102,53 @@ export function* podSpecRules(spec: PodSpec, path: string): FieldErrors {
     const label = spec[field];
     if (label) yield* invalidEach(`${path}.${field}`, label, checkDns1123Label(label));
   }
-  yield* tolerationsRules(spec.tolerations ?? [], `${path}.tolerations`);
-  for (const [index, { ip, hostnames }] of (spec.hostAliases ?? []).entries()) {
-    const at = `${path}.hostAliases[${index}]`;
-    yield* invalidEach(`${at}.ip`, ip ?? "", checkIp(ip ?? ""));
-    for (const name of hostnames ?? []) yield* invalidEach(`${at}.hostnames`, name, checkDns1123Subdomain(name));
+  const { hostnameOverride: override } = spec;
+  if (override !== undefined) {
+    yield* invalidEach(`${path}.hostnameOverride`, override, checkDns1123Subdomain(override));
   }
-  if (spec.preemptionPolicy !== undefined) {
-    yield* oneOf(`${path}.preemptionPolicy`, spec.preemptionPolicy, ["Never", "PreemptLowerPriority"]);
-  }
-  if (spec.os) yield* oneOf(`${path}.os.name`, spec.os.name, ["linux", "windows"]);
 }
 
-function* gatesRules({ schedulingGates = [], nodeName }: PodSpec, path: string): FieldErrors {
+/** On the network of its node a container's port is the node's. A template may leave that to its pods. */
+function* hostNetworkRules(spec: PodSpec, { podName }: VolumeOwner, path: string): FieldErrors {
+  if (!spec.hostNetwork) return;
+  for (const [index, { ports = [] }] of (spec.containers ?? []).entries()) {
+    for (const [i, { hostPort = 0, containerPort }] of ports.entries()) {
+      if (hostPort === containerPort || (hostPort === 0 && podName === undefined)) continue;
+      const at = `${path}[${index}].ports[${i}].hostPort`;
+      yield invalid(at, hostPort, "must match `containerPort` when `hostNetwork` is true");
+    }
+  }
+}
+
+function* claimsRules(claims: readonly PodResourceClaim[], path: string): FieldErrors {
   const names = new Set<string>();
-  for (const [index, { name }] of schedulingGates.entries()) {
-    yield* invalidEach(`${path}[${index}]`, name ?? "", checkQualifiedName(name ?? ""));
+  for (const [index, claim] of claims.entries()) {
+    const at = `${path}[${index}]`;
+    const { name, resourceClaimName, resourceClaimTemplateName } = claim;
+    if (!name) yield required(`${at}.name`);
+    else if (names.has(name)) yield duplicate(`${at}.name`, name);
+    else yield* invalidEach(`${at}.name`, name, checkDns1123Label(name));
+    names.add(name);
+    if (resourceClaimName !== undefined && resourceClaimTemplateName !== undefined) {
+      const detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+      yield invalid(at, claim, detail);
+    }
+    if (resourceClaimName === undefined && resourceClaimTemplateName === undefined) {
+      yield invalid(at, claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`");
+    }
+    for (const [field, value] of Object.entries({ resourceClaimName, resourceClaimTemplateName })) {
+      if (value !== undefined) yield* invalidEach(`${at}.${field}`, value, checkDns1123Subdomain(value));
+    }
+  }
+}
+
+function* gatesRules({ schedulingGates = [] }: PodSpec, path: string): FieldErrors {
+  const names = new Set<string>();
+  for (const [index, { name = "" }] of schedulingGates.entries()) {
+    yield* invalidEach(`${path}[${index}]`, name, checkQualifiedName(name));
     if (names.has(name)) yield duplicate(`${path}[${index}]`, name);
     names.add(name);
   }
-  if (nodeName && schedulingGates.length > 0) {
-    yield invalid(
-      path.replace("schedulingGates", "nodeName"),
-      nodeName,
-      "cannot be set until all schedulingGates have been cleared",
-    );
-  }
-}
-
-function* securityRules(spec: PodSpec, context: PodSecurityContext, path: string): FieldErrors {
-  if (spec.shareProcessNamespace && spec.hostPID) {
-    yield invalid(`${path}.shareProcessNamespace`, true, "ShareProcessNamespace and HostPID cannot both be enabled");
-  }
-  yield* inRange(`${path}.fsGroup`, context.fsGroup, 0, MAX_ID);
-  yield* inRange(`${path}.runAsUser`, context.runAsUser, 0, MAX_ID);
-  yield* inRange(`${path}.runAsGroup`, context.runAsGroup, 0, MAX_ID);
-  for (const [index, group] of (context.supplementalGroups ?? []).entries()) {
-    yield* inRange(`${path}.supplementalGroups[${index}]`, group, 0, MAX_ID);
-  }
-  const sysctls = new Set<string>();
-  for (const [index, { name }] of (context.sysctls ?? []).entries()) {
-    const at = `${path}.sysctls[${index}].name`;
-    if (!name) yield required(at);
-    else if (!/^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$/.test(name)) {
-      yield invalid(
-        at,
-        name,
-        "must have at most 253 characters and match regex ^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$",
-      );
-    } else if (sysctls.has(name)) yield duplicate(at, name);
-    sysctls.add(name);
-  }
-  if (context.fsGroupChangePolicy !== undefined) {
-    yield* oneOf(`${path}.fsGroupChangePolicy`, context.fsGroupChangePolicy, ["Always", "OnRootMismatch"]);
-  }
-  if (context.supplementalGroupsPolicy !== undefined) {
-    const known = ["Merge", "Strict"];
-    if (!known.includes(context.supplementalGroupsPolicy)) {
-      yield notSupported(`${path}.supplementalGroupsPolicy`, context.supplementalGroupsPolicy, known);
-    }
-  }
-  yield* profileRules(context, path);
 }
 
 function* dnsConfigRules(config: PodDNSConfig | undefined, dnsPolicy: string | undefined, path: string): FieldErrors {
@@ -128,6 +160,7 @@ function* dnsConfigRules(config: PodDNSConfig | undefined, dnsPolicy: string | u
     }
     if (nameservers.length === 0) {
       yield required(`${path}.nameservers`, "must provide at least one DNS nameserver when `dnsPolicy` is None");
+      return;
     }
   }
   if (nameservers.length > MAX_NAMESERVERS) {
@@ -148,7 +181,8 @@ function* dnsConfigRules(config: PodDNSConfig | undefined, dnsPolicy: string | u
   }
   for (const [index, search] of searches.entries()) {
     if (search === ".") continue;
-    yield* invalidEach(`${path}.searches[${index}]`, search, checkDns1123Subdomain(search.replace(/\.$/, "")));
+    const domain = search.replace(/\.$/, "");
+    yield* invalidEach(`${path}.searches[${index}]`, domain, checkDns1123SubdomainWithUnderscore(domain));
   }
   for (const [index, { name }] of options.entries()) {
     if (!name) yield required(`${path}.options[${index}]`, "must not be empty");

@@ -5,7 +5,7 @@ import { nextGeneration, startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { defaultPodTemplate } from "./pod-defaults.ts";
 import { podTemplateRules } from "./pod-template.ts";
-import { podWarnings } from "./pod-warnings.ts";
+import { podTemplateWarnings } from "./pod-warnings.ts";
 
 export const podTemplate: KindDefinition<PodTemplate> = {
   group: "",
@@ -26,7 +26,7 @@ export const podTemplate: KindDefinition<PodTemplate> = {
   prepareForCreate: (object) => startGeneration(object),
   prepareForUpdate: (object, old) => nextGeneration(object, old, !sameValue(object.template, old.template)),
   validate: ({ template = {} }) => firstErrors(podTemplateRules(template, "template")),
-  warnings: ({ template }) => (template?.spec ? podWarnings(template.spec, "template.spec") : []),
+  warnings: ({ template }) => podTemplateWarnings(template, "template"),
   columns: [
     shown("Containers", ({ template }) => containersOf(template, ({ name }) => name), "Names of its containers."),
     shown("Images", ({ template }) => containersOf(template, ({ image = "" }) => image), "Images of its containers."),

@@ -1,11 +1,10 @@
 /** What of a pod may change once it exists. */
-import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from "@pilothouse/api/types/core-v1";
-import { checkDns1123Subdomain } from "@pilothouse/selectors/names";
-import { forbidden, inRange, invalid, invalidEach, sameValue } from "../field-errors.ts";
+import type { Affinity, Container, NodeSelectorTerm, Pod, PodSpec, Toleration } from "@pilothouse/api/types/core-v1";
+import { forbidden, invalid, sameValue } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
+import { APP_ARMOR, MIRROR_POD } from "./pod-annotations.ts";
 
 const MAX_INT32 = 2 ** 31 - 1;
-const MIRROR_POD = "kubernetes.io/config.mirror";
 
 const ONLY_THESE =
   "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`," +
@@ -14,34 +13,21 @@ const ONLY_THESE =
 
 /** Rules for an update, beside those for any pod; while scheduling gates hold it, it may also be narrowed down. */
 export function* podUpdateRules(pod: Pod, old: Pod): FieldErrors {
-  yield* mirrorRules(pod, old);
+  yield* fixedAnnotationsRules(pod, old);
   for (const field of ["containers", "initContainers"] as const) {
     if ((pod.spec[field] ?? []).length === (old.spec[field] ?? []).length) continue;
     yield forbidden(`spec.${field}`, "pod updates may not add or remove containers");
     return;
   }
-  yield* deadlineRules(pod.spec.activeDeadlineSeconds, old.spec.activeDeadlineSeconds);
+  const [deadlineError] = deadlineRules(pod.spec.activeDeadlineSeconds, old.spec.activeDeadlineSeconds);
+  if (deadlineError) yield deadlineError;
+  if (deadlineError && pod.spec.activeDeadlineSeconds !== undefined) return;
   yield* addedTolerationsRules(pod.spec.tolerations ?? [], old.spec.tolerations ?? []);
   yield* gateUpdateRules(pod.spec, old.spec);
+  if ((old.spec.schedulingGates ?? []).length > 0) yield* narrowedRules(pod.spec, old.spec);
 
   const allowed = withAllowedChanges(pod.spec, old.spec);
   if (!sameValue(pod.spec, allowed)) yield forbidden("spec", `${ONLY_THESE}\n${differences(allowed, pod.spec)}`);
-}
-
-export function* podStatusUpdateRules(pod: Pod, old: Pod): FieldErrors {
-  yield* mirrorRules(pod, old);
-  const nominated = pod.status?.nominatedNodeName;
-  if (nominated && nominated !== old.status?.nominatedNodeName) {
-    yield* invalidEach("status.nominatedNodeName", nominated, checkDns1123Subdomain(nominated));
-  }
-  if (old.spec.restartPolicy === "Always") return;
-  const failuresRestart = old.spec.restartPolicy === "OnFailure";
-  yield* terminatedStays(
-    pod.status?.containerStatuses,
-    old.status?.containerStatuses,
-    failuresRestart,
-    "status.containerStatuses",
-  );
 }
 
 /** The old spec with every change that is allowed taken over: what else differs is forbidden. */
@@ -57,10 +43,58 @@ function withAllowedChanges(spec: PodSpec, old: PodSpec): PodSpec {
   const graceBefore = old.terminationGracePeriodSeconds ?? 0;
   if (graceBefore < 0 && spec.terminationGracePeriodSeconds === 1) allowed.terminationGracePeriodSeconds = 1;
   if ((old.schedulingGates ?? []).length > 0) {
-    if (onlyAdds(spec.nodeSelector, old.nodeSelector)) copyField(allowed, spec, "nodeSelector");
-    copyField(allowed, spec, "affinity");
+    // Whether both were only narrowed down is told apart.
+    copyField(allowed, spec, "nodeSelector");
+    const affinity = withNodeAffinityOf(spec.affinity, old.affinity);
+    if (affinity) allowed.affinity = affinity;
+    else delete allowed.affinity;
   }
   return allowed;
+}
+
+/** The old affinity, to nodes as it is now; none where nothing is left of it. */
+function withNodeAffinityOf(now: Affinity | undefined, old: Affinity | undefined): Affinity | undefined {
+  const { nodeAffinity, ...rest } = old ?? {};
+  const allowed: Affinity = { ...rest, ...(now?.nodeAffinity ? { nodeAffinity: now.nodeAffinity } : {}) };
+  const isNone = Object.keys(allowed).length === 0 && !(now && nodeAffinity);
+  return isNone && (!old || nodeAffinity) ? undefined : allowed;
+}
+
+/** A pod that no node may have yet may be narrowed down, never widened. */
+function* narrowedRules(spec: PodSpec, old: PodSpec): FieldErrors {
+  const { nodeSelector } = spec;
+  if (Object.entries(old.nodeSelector ?? {}).some(([key, value]) => nodeSelector?.[key] !== value)) {
+    yield invalid(
+      "spec.nodeSelector",
+      nodeSelector,
+      "only additions to spec.nodeSelector are allowed (no mutations or deletions)",
+    );
+  }
+  const termsOf = ({ affinity }: PodSpec): readonly NodeSelectorTerm[] =>
+    affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
+  const [terms, before] = [termsOf(spec), termsOf(old)];
+  const path = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";
+  if (before.length > 0 && terms.length !== before.length) {
+    yield invalid(path, terms, "no additions/deletions to non-empty NodeSelectorTerms list are allowed");
+    return;
+  }
+  for (const [index, one] of before.entries()) {
+    const term = terms[index] ?? {};
+    if (!hasOnlyAdditions(term, one)) {
+      yield invalid(`${path}[${index}]`, term, "only additions are allowed (no mutations or deletions)");
+    }
+  }
+}
+
+/** A term without requirements matches nothing: one more would widen it. */
+function hasOnlyAdditions(term: NodeSelectorTerm, old: NodeSelectorTerm): boolean {
+  const isNone = ({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm): boolean =>
+    matchExpressions.length === 0 && matchFields.length === 0;
+  if (isNone(old) && !isNone(term)) return false;
+  return (["matchExpressions", "matchFields"] as const).every((field) => {
+    const before = old[field] ?? [];
+    return sameValue((term[field] ?? []).slice(0, before.length), before);
+  });
 }
 
 function copyField(target: PodSpec, source: PodSpec, field: keyof PodSpec): void {
@@ -75,10 +109,6 @@ function withImagesOf(containers: readonly Container[], old: readonly Container[
   });
 }
 
-function onlyAdds(labels: Record<string, string> | undefined, old: Record<string, string> | undefined): boolean {
-  return Object.entries(old ?? {}).every(([key, value]) => labels?.[key] === value);
-}
-
 /** It may appear and shrink, never grow or go. */
 function* deadlineRules(seconds: number | undefined, old: number | undefined): FieldErrors {
   const path = "spec.activeDeadlineSeconds";
@@ -86,7 +116,9 @@ function* deadlineRules(seconds: number | undefined, old: number | undefined): F
     if (old !== undefined) yield invalid(path, null, "must not update from a positive integer to nil value");
     return;
   }
-  yield* inRange(path, seconds, 0, MAX_INT32);
+  if (seconds < 0 || seconds > MAX_INT32) {
+    yield invalid(path, seconds, `must be between 0 and ${MAX_INT32}, inclusive`);
+  }
   if (old !== undefined && old < seconds) yield invalid(path, seconds, "must be less than or equal to previous value");
 }
 
@@ -109,27 +141,19 @@ function* gateUpdateRules({ schedulingGates = [] }: PodSpec, old: PodSpec): Fiel
   }
 }
 
-function* mirrorRules(pod: Pod, old: Pod): FieldErrors {
-  const now = pod.metadata.annotations?.[MIRROR_POD];
-  const before = old.metadata.annotations?.[MIRROR_POD];
-  if (now === before) return;
-  const path = `metadata.annotations[${MIRROR_POD}]`;
-  if (before === undefined) yield forbidden(path, "may not add mirror pod annotation");
-  else yield forbidden(path, "may not remove or update mirror pod annotation");
-}
-
-function* terminatedStays(
-  statuses: readonly ContainerStatus[] | undefined,
-  old: readonly ContainerStatus[] | undefined,
-  failuresRestart: boolean,
-  path: string,
-): FieldErrors {
-  for (const [index, before] of (old ?? []).entries()) {
-    const ended = before.state?.terminated;
-    if (!ended || (ended.exitCode !== 0 && failuresRestart)) continue;
-    const now = statuses?.find(({ name }) => name === before.name);
-    if (now && !now.state?.terminated) {
-      yield forbidden(`${path}[${index}].state`, "may not be transitioned to non-terminated state");
+/** What was said of AppArmor, and whether it mirrors a node's own pod, is said once. */
+export function* fixedAnnotationsRules({ metadata }: Pod, { metadata: old }: Pod): FieldErrors {
+  const now = metadata.annotations ?? {};
+  const before = old.annotations ?? {};
+  const isFixed = (key: string): boolean => key === MIRROR_POD || key.startsWith(APP_ARMOR);
+  const wordFor = (key: string): string => (key === MIRROR_POD ? "mirror pod annotation" : "AppArmor annotations");
+  for (const key of Object.keys(before)) {
+    if (!isFixed(key) || now[key] === before[key]) continue;
+    yield forbidden(`metadata.annotations[${key}]`, `may not remove or update ${wordFor(key)}`);
+  }
+  for (const key of Object.keys(now)) {
+    if (isFixed(key) && before[key] === undefined) {
+      yield forbidden(`metadata.annotations[${key}]`, `may not add ${wordFor(key)}`);
     }
   }
 }

@@ -55,7 +55,12 @@ describe("a pod that says only its image", () => {
     ["registry.example:5000/web", "Always"],
     ["registry.example:5000/web:1", "IfNotPresent"],
     ["web@sha256:0123", "IfNotPresent"],
-    ["web:latest@sha256:0123", "IfNotPresent"],
+    [`web@sha256:${"0".repeat(64)}`, "IfNotPresent"],
+    [`web:1@sha256:${"0".repeat(64)}`, "IfNotPresent"],
+    [`web:latest@sha256:${"0".repeat(64)}`, "Always"],
+    ["", "IfNotPresent"],
+    ["Web:latest", "IfNotPresent"],
+    ["registry.example:5000/team__a/web", "Always"],
   ])("%s is pulled %s", (image, policy) => {
     expect(pullPolicyFor(image)).toBe(policy);
   });
@@ -178,7 +183,7 @@ describe("what is wrong with a pod is said as upstream says it", () => {
     [
       "a sub path that climbs",
       { ...container({ volumeMounts: [{ ...mount, subPath: "../x" }] }), ...volume({ emptyDir: {} }) },
-      ["spec.containers[0].volumeMounts[0].subPath: Invalid value: \"../x\": must not contain '..'"],
+      ["spec.containers[0].volumeMounts.subPath: Invalid value: \"../x\": must not contain '..'"],
     ],
     [
       "two sources of a volume",
@@ -195,7 +200,10 @@ describe("what is wrong with a pod is said as upstream says it", () => {
     ],
     [
       "a token for five minutes",
-      volume({ projected: { sources: [{ serviceAccountToken: { path: "t", expirationSeconds: 300 } }] } }),
+      {
+        serviceAccountName: "default",
+        ...volume({ projected: { sources: [{ serviceAccountToken: { path: "t", expirationSeconds: 300 } }] } }),
+      },
       [
         "spec.volumes[0].projected.sources[0].serviceAccountToken.expirationSeconds: Invalid value: 300: may not specify a duration less than 10 minutes",
       ],
@@ -221,7 +229,10 @@ describe("what is wrong with a pod is said as upstream says it", () => {
     [
       "a resource nobody knows",
       container({ resources: { requests: { gpu: "1" } } }),
-      ['spec.containers[0].resources.requests[gpu]: Invalid value: "gpu": must be a standard resource for containers'],
+      [
+        'spec.containers[0].resources.requests[gpu]: Invalid value: "gpu": must be a standard resource type or fully qualified',
+        'spec.containers[0].resources.requests[gpu]: Invalid value: "gpu": must be a standard resource for containers',
+      ],
     ],
     [
       "a probe of nothing",
@@ -370,7 +381,28 @@ describe("a pod that exists", () => {
     now.status = { phase: "Running", qosClass: "Guaranteed" };
     pod.prepareForStatusUpdate?.(now, old, "2026-01-01T00:00:00Z");
     expect(now.spec.nodeName).toBeUndefined();
-    expect(now.status).toEqual({ phase: "Running", qosClass: "BestEffort" });
+    expect(texts(pod.validateStatusUpdate?.(now, old) ?? [])).toEqual([
+      'status.qosClass: Invalid value: "Guaranteed": field is immutable',
+    ]);
+  });
+
+  test("keeps what old kubelets leave out of its status", () => {
+    const old = created();
+    const time = "2026-01-01T00:00:00Z";
+    old.status = {
+      observedGeneration: 3,
+      qosClass: "BestEffort",
+      conditions: [{ type: "Ready", status: "False", observedGeneration: 2 }],
+    };
+    const now = created();
+    now.status = { phase: "Running", conditions: [{ type: "Ready", status: "True" }] };
+    pod.prepareForStatusUpdate?.(now, old, time);
+    expect(now.status).toEqual({
+      phase: "Running",
+      qosClass: "BestEffort",
+      observedGeneration: 3,
+      conditions: [{ type: "Ready", status: "True", observedGeneration: 2 }],
+    });
   });
 
   test("a container that has ended for good stays ended", () => {
@@ -423,8 +455,8 @@ test("what is hardly meant is warned of", () => {
   object.metadata.name = "web.1";
   expect(pod.warnings?.(object, undefined)).toEqual([
     "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is recommended: [must not contain dots]",
-    "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
     'spec.containers[0].env[1]: hides previous definition of "A", which may be dropped when using apply',
+    "spec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and will be treated as 1",
   ]);
 });
 

@@ -5,15 +5,16 @@ import { keepField, nextGeneration, startGeneration } from "../isolation.ts";
 import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { proxyOf, STATUS } from "../subresources.ts";
 import { ephemeralUpdateRules, keepAllButEphemeral } from "./ephemeral-rules.ts";
+import { podAnnotationRules, profilesFromAnnotations, profilesMatchRules } from "./pod-annotations.ts";
 import { podColumns } from "./pod-columns.ts";
 import { defaultPod } from "./pod-defaults.ts";
+import { selectByOwnLabels } from "./pod-label-keys.ts";
 import { keepAllButResources, resizeRules } from "./pod-resize.ts";
+import { keepObservedGenerations, podStatusUpdateRules } from "./pod-status.ts";
 import { podSpecRules } from "./pod-template.ts";
-import { podStatusUpdateRules, podUpdateRules } from "./pod-update.ts";
+import { podUpdateRules } from "./pod-update.ts";
 import { podWarnings } from "./pod-warnings.ts";
 import { qosClassOf } from "./resource-rules.ts";
-
-const MIRROR_POD = "kubernetes.io/config.mirror";
 
 export const pod: KindDefinition<Pod> = {
   group: "",
@@ -52,6 +53,8 @@ export const pod: KindDefinition<Pod> = {
         },
       ];
     }
+    selectByOwnLabels(pod);
+    profilesFromAnnotations(pod.metadata.annotations ?? {}, pod.spec);
   },
   prepareForUpdate: (pod, old) => {
     keepField(pod, old, "status");
@@ -60,15 +63,14 @@ export const pod: KindDefinition<Pod> = {
   prepareForStatusUpdate: (pod, old) => {
     keepField(pod, old, "spec");
     keepField(pod.metadata, old.metadata, "ownerReferences");
-    const qosClass = old.status?.qosClass;
+    // Old kubelets leave it out.
+    const qosClass = pod.status?.qosClass || old.status?.qosClass;
     if (qosClass !== undefined) pod.status = { ...pod.status, qosClass };
+    keepObservedGenerations(pod, old);
   },
   validate: (pod) => firstErrors(rules(pod)),
   validateUpdate: (pod, old) => firstErrors(podUpdateRules(pod, old)),
-  validateCreate: (pod) =>
-    (pod.spec.ephemeralContainers ?? []).length > 0
-      ? [forbidden("spec.ephemeralContainers", "cannot be set on create")]
-      : [],
+  validateCreate: (pod) => firstErrors(createRules(pod)),
   subresourceUpdates: {
     ephemeralcontainers: {
       prepare: keepAllButEphemeral,
@@ -77,7 +79,8 @@ export const pod: KindDefinition<Pod> = {
     resize: { prepare: keepAllButResources, validate: (pod, old) => firstErrors(resizeRules(pod, old)) },
   },
   validateStatusUpdate: (pod, old) => firstErrors(podStatusUpdateRules(pod, old)),
-  warnings: (pod, old) => podWarnings(pod.spec, "spec", old ? undefined : pod.metadata.name),
+  // Who updates pods is hardly ever somebody who reads.
+  warnings: (pod, old) => (old ? [] : podWarnings(pod)),
   gracePeriodSeconds: ({ spec, status }, asked) => {
     const runs = spec.nodeName && status?.phase !== "Failed" && status?.phase !== "Succeeded";
     if (!runs) return 0;
@@ -100,17 +103,31 @@ export const pod: KindDefinition<Pod> = {
   ageColumn: false,
 };
 
-function* rules(pod: Pod): FieldErrors {
-  const mirror = pod.metadata.annotations?.[MIRROR_POD];
-  if (mirror !== undefined && !pod.spec.nodeName) {
-    const path = `metadata.annotations[${MIRROR_POD}]`;
-    yield invalid(path, mirror, "must set spec.nodeName if mirror pod annotation is set");
+function* rules({ metadata, spec }: Pod): FieldErrors {
+  yield* podAnnotationRules(metadata.annotations ?? {}, spec, "metadata.annotations");
+  yield* podSpecRules(spec, "spec", { podName: metadata.name ?? "" });
+  if (!spec.serviceAccountName) {
+    for (const [index, { projected }] of (spec.volumes ?? []).entries()) {
+      for (const [i, { serviceAccountToken }] of (projected?.sources ?? []).entries()) {
+        if (!serviceAccountToken) continue;
+        const path = `spec.volumes[${index}].projected.sources[${i}].serviceAccountToken`;
+        yield forbidden(path, "must not be specified when serviceAccountName is not set");
+      }
+    }
   }
-  yield* podSpecRules(pod.spec, "spec");
-  for (const field of ["containers", "initContainers"] as const) {
-    for (const [index, { image = "" }] of (pod.spec[field] ?? []).entries()) {
+  for (const field of ["containers", "initContainers", "ephemeralContainers"] as const) {
+    for (const [index, { image = "" }] of (spec[field] ?? []).entries()) {
       if (image.trim() === image) continue;
       yield invalid(`spec.${field}[${index}].image`, image, "must not have leading or trailing whitespace");
     }
   }
+}
+
+function* createRules({ metadata, spec }: Pod): FieldErrors {
+  if ((spec.ephemeralContainers ?? []).length > 0)
+    yield forbidden("spec.ephemeralContainers", "cannot be set on create");
+  if (spec.nodeName && (spec.schedulingGates ?? []).length > 0) {
+    yield forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared");
+  }
+  yield* profilesMatchRules(metadata.annotations ?? {}, spec, "spec");
 }

@@ -9,7 +9,7 @@ import { ALL_VERBS, type KindDefinition } from "../kind.ts";
 import { SCALE, STATUS } from "../subresources.ts";
 import { defaultPodTemplate } from "./pod-defaults.ts";
 import { podTemplateRules } from "./pod-template.ts";
-import { podWarnings } from "./pod-warnings.ts";
+import { isOtherGeneration, podTemplateWarnings } from "./pod-warnings.ts";
 
 export const replicationController: KindDefinition<ReplicationController> = {
   group: "",
@@ -47,7 +47,7 @@ export const replicationController: KindDefinition<ReplicationController> = {
     firstErrors(countRules(status, ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"])),
   warnings: ({ metadata, spec }, old) => [
     ...(old ? [] : nameWarnings(metadata.name ?? "")),
-    ...(spec.template?.spec ? podWarnings(spec.template.spec, "spec.template.spec") : []),
+    ...(isOtherGeneration({ metadata }, old) ? podTemplateWarnings(spec.template, "spec.template") : []),
   ],
   selectableFields: ({ status }) => ({ "status.replicas": String(status?.replicas ?? 0) }),
   columns: [

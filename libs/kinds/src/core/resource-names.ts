@@ -31,24 +31,30 @@ const INTEGERS: ReadonlySet<string> = new Set(COUNTED);
 
 /** A name of a resource at all, which need not be one that containers ask for. */
 export function* resourceNameRules(name: string, path: string): FieldErrors {
-  yield* namedRules(
-    name,
-    path,
-    STANDARD_NAMES.has(name) || name.startsWith(HUGE_PAGES),
-    "must be a standard resource type or fully qualified",
-  );
+  const texts = checkQualifiedName(name);
+  yield* invalidEach(path, name, texts);
+  const isStandard = STANDARD_NAMES.has(name) || isStandardQuotaResource(name);
+  if (texts.length === 0 && !name.includes("/") && !isStandard) {
+    yield invalid(path, name, "must be a standard resource type or fully qualified");
+  }
 }
 
+/** One that containers ask for; what is no name at all is told so twice, as upstream does. */
 export function* containerResourceNameRules(name: string, path: string): FieldErrors {
-  const isKnown = COMPUTE.includes(name) || name.startsWith(HUGE_PAGES);
-  yield* namedRules(name, path, isKnown, "must be a standard resource for containers");
-  if (!isNativeResource(name) && !isExtendedResource(name)) {
+  yield* resourceNameRules(name, path);
+  if (!name.includes("/")) {
+    const isKnown = COMPUTE.includes(name) || name.startsWith(HUGE_PAGES);
+    if (!isKnown) yield invalid(path, name, "must be a standard resource for containers");
+  } else if (!isNativeResource(name) && !isExtendedResource(name)) {
     yield invalid(path, name, "doesn't follow extended resource name standard");
   }
 }
 
 export function* quotaResourceNameRules(name: string, path: string): FieldErrors {
-  yield* namedRules(name, path, isStandardQuotaResource(name), "must be a standard resource for quota");
+  yield* resourceNameRules(name, path);
+  if (!name.includes("/") && !isStandardQuotaResource(name)) {
+    yield invalid(path, name, "must be a standard resource for quota");
+  }
 }
 
 export function isStandardQuotaResource(name: string): boolean {
@@ -69,10 +75,4 @@ export function isNativeResource(name: string): boolean {
 export function isExtendedResource(name: string): boolean {
   if (isNativeResource(name) || name.startsWith(REQUESTS)) return false;
   return checkQualifiedName(`${REQUESTS}${name}`).length === 0;
-}
-
-function* namedRules(name: string, path: string, isStandard: boolean, otherwise: string): FieldErrors {
-  const texts = checkQualifiedName(name);
-  yield* invalidEach(path, name, texts);
-  if (texts.length === 0 && !name.includes("/") && !isStandard) yield invalid(path, name, otherwise);
 }

@@ -6,8 +6,8 @@ import type {
   Toleration,
   TopologySpreadConstraint,
 } from "@pilothouse/api/types/core-v1";
-import { checkDns1123Label, checkLabelKey, checkLabelValue } from "@pilothouse/selectors/names";
-import { duplicate, forbidden, invalid, invalidEach, notSupported, oneOf, required } from "../field-errors.ts";
+import { checkDns1123Label, checkDns1123Subdomain, checkLabelKey, checkLabelValue } from "@pilothouse/selectors/names";
+import { duplicate, forbidden, invalid, invalidEach, notSupported, required } from "../field-errors.ts";
 import type { FieldErrors } from "../field-errors.ts";
 import { labelSelectorRules } from "../meta.ts";
 
@@ -37,19 +37,23 @@ export function* tolerationsRules(tolerations: readonly Toleration[], path: stri
   }
 }
 
-export function* spreadRules(constraints: readonly TopologySpreadConstraint[], path: string): FieldErrors {
-  const pairs = new Set<string>();
+export function* spreadRules(constraints: readonly Partial<TopologySpreadConstraint>[], path: string): FieldErrors {
+  const actions = ["DoNotSchedule", "ScheduleAnyway"];
   for (const [index, constraint] of constraints.entries()) {
     const at = `${path}[${index}]`;
-    const { maxSkew, topologyKey, whenUnsatisfiable, minDomains } = constraint;
-    if (!(maxSkew > 0)) yield invalid(`${at}.maxSkew`, maxSkew ?? 0, "must be greater than zero");
+    const { maxSkew = 0, topologyKey = "", whenUnsatisfiable = "" } = constraint;
+    const { minDomains, labelSelector } = constraint;
+    if (maxSkew <= 0) yield invalid(`${at}.maxSkew`, maxSkew, "must be greater than zero");
     if (!topologyKey) yield required(`${at}.topologyKey`, "can not be empty");
-    if (!["DoNotSchedule", "ScheduleAnyway"].includes(whenUnsatisfiable)) {
-      yield notSupported(`${at}.whenUnsatisfiable`, whenUnsatisfiable ?? "", ["DoNotSchedule", "ScheduleAnyway"]);
+    if (!actions.includes(whenUnsatisfiable)) {
+      yield notSupported(`${at}.whenUnsatisfiable`, whenUnsatisfiable, actions);
     }
-    const pair = `{${topologyKey}, ${whenUnsatisfiable}}`;
-    if (pairs.has(pair)) yield duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair);
-    pairs.add(pair);
+    const isRepeated = constraints
+      .slice(index + 1)
+      .some((one) => one.topologyKey === topologyKey && one.whenUnsatisfiable === whenUnsatisfiable);
+    if (isRepeated) {
+      yield duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, `{${topologyKey}, ${whenUnsatisfiable}}`);
+    }
     if (minDomains !== undefined) {
       if (minDomains <= 0) yield invalid(`${at}.minDomains`, minDomains, "must be greater than zero");
       if (whenUnsatisfiable !== "DoNotSchedule") {
@@ -61,9 +65,13 @@ export function* spreadRules(constraints: readonly TopologySpreadConstraint[], p
       }
     }
     for (const field of ["nodeAffinityPolicy", "nodeTaintsPolicy"] as const) {
-      if (constraint[field] !== undefined) yield* oneOf(`${at}.${field}`, constraint[field], ["Honor", "Ignore"]);
+      const policy = constraint[field];
+      if (policy !== undefined && policy !== "Honor" && policy !== "Ignore") {
+        yield notSupported(`${at}.${field}`, policy, ["Honor", "Ignore"]);
+      }
     }
-    yield* labelSelectorRules(constraint.labelSelector, `${at}.labelSelector`);
+    yield* labelKeysRules(constraint, at);
+    yield* labelSelectorRules(labelSelector, `${at}.labelSelector`);
   }
 }
 
@@ -83,7 +91,7 @@ export function* affinityRules(affinity: Affinity | undefined, path: string): Fi
     for (const [index, { weight, preference }] of (soft ?? []).entries()) {
       const at = `${path}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[${index}]`;
       yield* weightRules(weight, at);
-      yield* nodeTermRules(preference ?? {}, `${at}.preference`);
+      yield* nodeTermRules(preference ?? {}, `${at}.preference`, "anyValues");
     }
   }
   for (const [name, terms] of Object.entries({ podAffinity, podAntiAffinity })) {
@@ -97,7 +105,7 @@ export function* affinityRules(affinity: Affinity | undefined, path: string): Fi
     for (const [index, { weight, podAffinityTerm }] of (soft ?? []).entries()) {
       const at = `${path}.${name}.preferredDuringSchedulingIgnoredDuringExecution[${index}]`;
       yield* weightRules(weight, at);
-      yield* podTermRules(podAffinityTerm ?? { topologyKey: "" }, `${at}.podAffinityTerm`);
+      yield* podTermRules(podAffinityTerm ?? {}, `${at}.podAffinityTerm`);
     }
   }
 }
@@ -106,15 +114,52 @@ function* weightRules(weight: number, path: string): FieldErrors {
   if (!(weight >= 1 && weight <= 100)) yield invalid(`${path}.weight`, weight ?? 0, "must be in the range 1-100");
 }
 
-function* podTermRules(term: PodAffinityTerm, path: string): FieldErrors {
+function* podTermRules(term: Partial<PodAffinityTerm>, path: string): FieldErrors {
   yield* labelSelectorRules(term.labelSelector, `${path}.labelSelector`);
   yield* labelSelectorRules(term.namespaceSelector, `${path}.namespaceSelector`);
   for (const name of term.namespaces ?? []) yield* invalidEach(`${path}.namespace`, name, checkDns1123Label(name));
-  if (!term.topologyKey) yield required(`${path}.topologyKey`, "can not be empty");
-  else yield* invalidEach(`${path}.topologyKey`, term.topologyKey, checkLabelKey(term.topologyKey));
+  yield* labelKeysRules(term, path);
+  const { topologyKey = "" } = term;
+  if (!topologyKey) yield required(`${path}.topologyKey`, "can not be empty");
+  yield* invalidEach(`${path}.topologyKey`, topologyKey, checkLabelKey(topologyKey));
 }
 
-export function* nodeTermRules(term: NodeSelectorTerm, path: string): FieldErrors {
+type KeysOfLabels = Pick<PodAffinityTerm, "matchLabelKeys" | "mismatchLabelKeys" | "labelSelector">;
+
+/**
+ * Keys whose values a pod takes from itself. Its creation has put them into the selector already: what stands there twice was there
+ * before.
+ */
+function* labelKeysRules(
+  { matchLabelKeys = [], mismatchLabelKeys = [], labelSelector }: KeysOfLabels,
+  path: string,
+): FieldErrors {
+  for (const [field, keys] of Object.entries({ matchLabelKeys, mismatchLabelKeys })) {
+    const at = `${path}.${field}`;
+    if (keys.length > 0 && !labelSelector) yield forbidden(at, "must not be specified when labelSelector is not set");
+    else for (const [index, key] of keys.entries()) yield* invalidEach(`${at}[${index}]`, key, checkLabelKey(key));
+  }
+  const selected = new Set(Object.keys(labelSelector?.matchLabels ?? {}));
+  for (const { key } of labelSelector?.matchExpressions ?? []) {
+    const index = matchLabelKeys.lastIndexOf(key);
+    if (index >= 0 && selected.has(key)) {
+      yield invalid(`${path}[${index}]`, key, "exists in both matchLabelKeys and labelSelector");
+    }
+    selected.add(key);
+  }
+  for (const [index, key] of matchLabelKeys.entries()) {
+    if (!mismatchLabelKeys.includes(key)) continue;
+    yield invalid(`${path}.matchLabelKeys[${index}]`, key, "exists in both matchLabelKeys and mismatchLabelKeys");
+  }
+}
+
+/** @param values "anyValues" for what is only preferred: what no node can have does no harm there */
+export function* nodeTermRules(term: NodeSelectorTerm, path: string, values?: "anyValues"): FieldErrors {
+  yield* expressionsRules(term, path, values);
+  yield* fieldsRules(term, path);
+}
+
+function* expressionsRules(term: NodeSelectorTerm, path: string, which?: "anyValues"): FieldErrors {
   for (const [index, { key, operator, values = [] }] of (term.matchExpressions ?? []).entries()) {
     const at = `${path}.matchExpressions[${index}]`;
     switch (operator) {
@@ -138,7 +183,14 @@ export function* nodeTermRules(term: NodeSelectorTerm, path: string): FieldError
         yield invalid(`${at}.operator`, operator ?? "", "not a valid selector operator");
     }
     yield* invalidEach(`${at}.key`, key ?? "", checkLabelKey(key ?? ""));
+    if (which === "anyValues") continue;
+    for (const [i, value] of values.entries()) {
+      yield* invalidEach(`${at}.values[${i}]`, value, checkLabelValue(value));
+    }
   }
+}
+
+function* fieldsRules(term: NodeSelectorTerm, path: string): FieldErrors {
   for (const [index, { key, operator, values = [] }] of (term.matchFields ?? []).entries()) {
     const at = `${path}.matchFields[${index}]`;
     if (operator !== "In" && operator !== "NotIn")
@@ -150,5 +202,10 @@ export function* nodeTermRules(term: NodeSelectorTerm, path: string): FieldError
       );
     }
     if (key !== "metadata.name") yield invalid(`${at}.key`, key ?? "", "not a valid field selector key");
+    else {
+      for (const [i, name] of values.entries()) {
+        yield* invalidEach(`${at}.values[${i}]`, name, checkDns1123Subdomain(name));
+      }
+    }
   }
 }

@@ -28,7 +28,7 @@ export const runtimeClass: KindDefinition<RuntimeClass> = {
 
 function* rules({ handler, overhead, scheduling }: RuntimeClass): FieldErrors {
   yield* invalidEach("handler", handler ?? "", checkDns1123Label(handler ?? ""));
-  if (overhead?.podFixed) yield* resourceRules({ limits: overhead.podFixed }, "overhead");
+  if (overhead?.podFixed) yield* resourceRules({ limits: overhead.podFixed }, [], "overhead");
   yield* validateLabels(scheduling?.nodeSelector, "scheduling.nodeSelector");
   yield* tolerationsRules(scheduling?.tolerations ?? [], "scheduling.tolerations");
 }

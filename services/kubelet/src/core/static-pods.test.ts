@@ -44,12 +44,15 @@ test.each<[string, Partial<PodSpec>]>([
   ["secrets", { volumes: [{ name: "v", secret: { secretName: "a" } }] }],
   ["configmaps", { volumes: [{ name: "v", configMap: { name: "a" } }] }],
   ["persistentvolumeclaims", { volumes: [{ name: "v", persistentVolumeClaim: { claimName: "a" } }] }],
-  [
-    "serviceaccounts (via projected volumes)",
-    { volumes: [{ name: "v", projected: { sources: [{ serviceAccountToken: { path: "t" } }] } }] },
-  ],
 ])("a static pod may not reference %s", (what, spec) => {
   expect(() => read(manifestOf(spec))).toThrow(new ManifestError(`static pods may not reference ${what}`));
+});
+
+test("a token is refused before, since there is no account", () => {
+  const spec = { volumes: [{ name: "v", projected: { sources: [{ serviceAccountToken: { path: "t" } }] } }] };
+  expect(() => read(manifestOf(spec))).toThrow(
+    "invalid pod: spec.volumes[0].projected.sources[0].serviceAccountToken: Forbidden: must not be specified when serviceAccountName is not set",
+  );
 });
 
 test("a mirror of another pod, or one that is being deleted, makes room", () => {
