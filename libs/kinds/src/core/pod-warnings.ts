@@ -110,8 +110,9 @@ function placeWarnings({ nodeSelector, affinity, topologySpreadConstraints }: Po
   ];
 }
 
-function termWarnings({ matchExpressions = [] }: NodeSelectorTerm, path: string): string[] {
-  return matchExpressions.flatMap(({ key }, index) =>
+/** Not judged yet: anything may be missing. */
+function termWarnings(term: NodeSelectorTerm | undefined, path: string): string[] {
+  return (term?.matchExpressions ?? []).flatMap(({ key }, index) =>
     DEPRECATED_LABELS[key] ? [`${path}.matchExpressions[${index}].key: ${key} is ${DEPRECATED_LABELS[key]}`] : [],
   );
 }
