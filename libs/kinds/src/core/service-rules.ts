@@ -14,8 +14,8 @@ import { portRules, protocolRules } from "../port-rules.ts";
 
 const TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const POLICIES = ["Cluster", "Local"];
-const KUBELET_PORT = 10250;
 const MAX_AFFINITY_SECONDS = 86_400;
+const SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges";
 const ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'";
 
 export function needsClusterIp({ type }: ServiceSpec): boolean {
@@ -39,7 +39,7 @@ export function isHeadless({ clusterIP }: ServiceSpec): boolean {
   return clusterIP === "None";
 }
 
-export function* serviceRules({ spec }: Service): FieldErrors {
+export function* serviceRules({ metadata, spec }: Service): FieldErrors {
   const { ports = [], type = "" } = spec;
   if (ports.length === 0 && !isHeadless(spec) && type !== "ExternalName") yield required("spec.ports");
   yield* typeRules(spec);
@@ -52,25 +52,64 @@ export function* serviceRules({ spec }: Service): FieldErrors {
     yield* invalidEach(at, ip, parseIp(ip) ? checkNonSpecialIp(ip) : checkIp(ip));
   }
   yield* oneOf("spec.type", type, TYPES);
-  yield* loadBalancerRules(spec);
+  yield* loadBalancerRules(spec, metadata.annotations ?? {});
   yield* trafficRules(spec);
 }
 
+/** What was given once stays; a second family comes and goes. */
 export function* serviceUpdateRules({ spec }: Service, { spec: old }: Service): FieldErrors {
   if (needsClusterIp(spec) && needsClusterIp(old)) {
-    const primary = old.clusterIPs?.[0] ?? old.clusterIP;
-    if (primary && (spec.clusterIPs ?? []).length === 0) {
-      yield invalid("spec.clusterIPs[0]", spec.clusterIPs ?? [], "primary clusterIP can not be unset");
-    } else if (primary && spec.clusterIPs?.[0] !== primary) {
-      yield invalid("spec.clusterIPs[0]", spec.clusterIPs, "may not change once set");
-    }
-    const family = old.ipFamilies?.[0];
-    if (family && spec.ipFamilies?.[0] !== undefined && spec.ipFamilies[0] !== family) {
-      yield invalid("spec.ipFamilies[0]", spec.ipFamilies, "may not change once set");
-    }
+    yield* keptRules("clusterIPs", "clusterIP", spec, old);
+    if (!isHeadless(spec) && !isHeadless(old)) yield* keptRules("ipFamilies", "ipFamily", spec, old);
   }
   if (old.type === "LoadBalancer" && spec.type === "LoadBalancer" && spec.loadBalancerClass !== old.loadBalancerClass) {
     yield invalid("spec.loadBalancerClass", spec.loadBalancerClass, "may not change once set");
+  }
+  const isChecked = needsHealthCheckPort(spec) && needsHealthCheckPort(old);
+  if (isChecked && old.healthCheckNodePort && spec.healthCheckNodePort !== old.healthCheckNodePort) {
+    yield forbidden("spec.healthCheckNodePort", "field is immutable");
+  }
+}
+
+/** @param word as upstream calls one of them */
+function* keptRules(
+  field: "clusterIPs" | "ipFamilies",
+  word: string,
+  spec: ServiceSpec,
+  old: ServiceSpec,
+): FieldErrors {
+  const [now, before] = [spec[field] ?? [], old[field] ?? []];
+  if (isHeadless(spec) && isHeadless(old)) return;
+  const path = `spec.${field}`;
+  const fixed = now.length === before.length ? before : before.slice(0, 1);
+  for (const [index, one] of fixed.entries()) {
+    if (now.length === 0) yield invalid(`${path}[0]`, now, `primary ${word} can not be unset`);
+    else if (now[index] !== one) yield invalid(`${path}[${index}]`, now, "may not change once set");
+  }
+  if (before.length === 2 && now.length === 1 && spec.ipFamilyPolicy !== "SingleStack") {
+    const detail = `must be set to 'SingleStack' when releasing the secondary ${word}`;
+    yield invalid("spec.ipFamilyPolicy", spec.ipFamilyPolicy, detail);
+  }
+}
+
+/** Where a load balancer is reached: only a Service of that type has one. */
+export function* serviceStatusRules({ spec, status }: Service): FieldErrors {
+  const ingress = status?.loadBalancer?.ingress ?? [];
+  const path = "status.loadBalancer.ingress";
+  if (ingress.length > 0 && spec.type !== "LoadBalancer") {
+    yield forbidden(path, "may only be used when `spec.type` is 'LoadBalancer'");
+    return;
+  }
+  for (const [index, { ip, ipMode, hostname }] of ingress.entries()) {
+    const at = `${path}[${index}]`;
+    if (ip) yield* invalidEach(`${at}.ip`, ip, checkIp(ip));
+    if (ipMode === undefined) {
+      if (ip) yield required(`${at}.ipMode`, "must be specified when `ip` is set");
+    } else if (!ip) yield forbidden(`${at}.ipMode`, "may not be specified when `ip` is not set");
+    else if (ipMode !== "VIP" && ipMode !== "Proxy") yield notSupported(`${at}.ipMode`, ipMode, ["Proxy", "VIP"]);
+    if (!hostname) continue;
+    yield* invalidEach(`${at}.hostname`, hostname, checkDns1123Subdomain(hostname));
+    if (parseIp(hostname)) yield invalid(`${at}.hostname`, hostname, "must be a DNS name, not an IP address");
   }
 }
 
@@ -85,13 +124,6 @@ export function* nodePortRangeRules({ spec }: Service, min: number, max: number)
 function* typeRules(spec: ServiceSpec): FieldErrors {
   switch (spec.type) {
     case "LoadBalancer":
-      for (const [index, { port }] of (spec.ports ?? []).entries()) {
-        if (port !== KUBELET_PORT) continue;
-        const text = `may not expose port ${KUBELET_PORT} externally since it is used by kubelet`;
-        yield invalid(`spec.ports[${index}]`, port, text);
-      }
-      yield* notHeadless(spec);
-      break;
     case "NodePort":
       yield* notHeadless(spec);
       break;
@@ -180,46 +212,68 @@ function* addressRules({
   if (ipFamilyPolicy !== undefined) {
     yield* oneOf("spec.ipFamilyPolicy", ipFamilyPolicy, ["PreferDualStack", "RequireDualStack", "SingleStack"]);
   }
-  if (clusterIPs.length > 0 && clusterIP === "")
-    yield required("spec.clusterIP", "must be set when `clusterIPs` is specified");
-  else if (clusterIP !== (clusterIPs[0] ?? "")) {
-    yield invalid("spec.clusterIPs", clusterIPs, "first value must match `clusterIP`");
-  }
-  if (clusterIPs.length > 2) yield invalid("spec.clusterIPs", clusterIPs, "may only hold up to 2 values");
+  yield* clusterIpsRules(clusterIP, clusterIPs, ipFamilies);
+}
+
+function* clusterIpsRules(
+  clusterIP: string,
+  clusterIPs: readonly string[],
+  ipFamilies: readonly string[],
+): FieldErrors {
+  const path = "spec.clusterIPs";
+  if (clusterIP === "") {
+    if (clusterIPs.length > 0) yield invalid(path, clusterIPs, "must be empty when `clusterIP` is not specified");
+  } else if (clusterIPs.length === 0) yield required(path);
+  else if (clusterIP !== clusterIPs[0]) yield invalid(path, clusterIPs, "first value must match `clusterIP`");
+
+  let allValid = true;
   for (const [index, ip] of clusterIPs.entries()) {
-    const at = `spec.clusterIPs[${index}]`;
-    if (ip === "None") {
-      if (clusterIPs.length > 1) yield invalid(at, ip, "'None' must be the first and only value");
-      continue;
-    }
-    const family = ipFamily(ip);
-    if (!family) yield* invalidEach(at, ip, checkIp(ip));
-    else if (ipFamilies[index] !== undefined && ipFamilies[index] !== family) {
-      yield invalid(at, ip, `expected an ${ipFamilies[index]} value as indicated by \`ipFamilies[${index}]\``);
-    }
+    const isNone = index === 0 && ip === "None";
+    if (isNone && clusterIPs.length === 1) continue;
+    if (isNone) yield invalid(path, clusterIPs, "'None' must be the first and only value");
+    else yield* invalidEach(`${path}[${index}]`, ip, checkIp(ip));
+    allValid &&= parseIp(ip) !== undefined;
+  }
+  if (clusterIPs.length > 2) yield invalid(path, clusterIPs, "may only hold up to 2 values");
+  if (!allValid) return;
+  if (clusterIPs.length > 1 && new Set(clusterIPs.map(ipFamily)).size < 2) {
+    yield invalid(path, clusterIPs, "may specify no more than one IP for each IP family");
+  }
+  for (const [index, ip] of clusterIPs.entries()) {
+    const [family, wanted] = [ipFamily(ip), ipFamilies[index]];
+    if (!family || wanted === undefined || wanted === family) continue;
+    yield invalid(`${path}[${index}]`, ip, `expected an ${wanted} value as indicated by \`ipFamilies[${index}]\``);
   }
 }
 
-function* loadBalancerRules(spec: ServiceSpec): FieldErrors {
+function* loadBalancerRules(spec: ServiceSpec, annotations: Readonly<Record<string, string>>): FieldErrors {
   const { type, loadBalancerSourceRanges = [], loadBalancerClass, allocateLoadBalancerNodePorts } = spec;
-  if (type !== "LoadBalancer") {
-    if (loadBalancerSourceRanges.length > 0) yield forbidden("spec.loadBalancerSourceRanges", ONLY_LOAD_BALANCER);
-    if (loadBalancerClass !== undefined) yield forbidden("spec.loadBalancerClass", ONLY_LOAD_BALANCER);
-    if (allocateLoadBalancerNodePorts !== undefined) {
-      yield forbidden("spec.allocateLoadBalancerNodePorts", ONLY_LOAD_BALANCER);
-    }
-  } else if (allocateLoadBalancerNodePorts === undefined) yield required("spec.allocateLoadBalancerNodePorts");
+  const isBalanced = type === "LoadBalancer";
+  // Upstream's path, with a capital letter.
+  const path = "spec.LoadBalancerSourceRanges";
+  if (!isBalanced && loadBalancerSourceRanges.length > 0) yield forbidden(path, ONLY_LOAD_BALANCER);
   for (const [index, range] of loadBalancerSourceRanges.entries()) {
     const cidr = range.trim();
-    yield* invalidEach(`spec.loadBalancerSourceRanges[${index}]`, range, checkCidr(cidr));
+    yield* invalidEach(`${path}[${index}]`, cidr, checkCidr(cidr));
   }
-  if (loadBalancerClass !== undefined) {
+  const annotation = annotations[SOURCE_RANGES];
+  if (loadBalancerSourceRanges.length === 0 && annotation !== undefined) {
+    const at = `metadata.annotations[${SOURCE_RANGES}]`;
+    if (!isBalanced) yield forbidden(at, ONLY_LOAD_BALANCER);
+    const cidrs = annotation.trim() === "" ? [] : annotation.split(",").map((cidr) => cidr.trim());
+    for (const cidr of cidrs) yield* invalidEach(at, cidr, checkCidr(cidr));
+  }
+  if (!isBalanced && allocateLoadBalancerNodePorts !== undefined) {
+    yield forbidden("spec.allocateLoadBalancerNodePorts", ONLY_LOAD_BALANCER);
+  }
+  if (loadBalancerClass === undefined) return;
+  if (isBalanced)
     yield* invalidEach("spec.loadBalancerClass", loadBalancerClass, checkQualifiedName(loadBalancerClass));
-  }
+  else yield forbidden("spec.loadBalancerClass", ONLY_LOAD_BALANCER);
 }
 
 function* trafficRules(spec: ServiceSpec): FieldErrors {
-  const { type, externalTrafficPolicy, internalTrafficPolicy, healthCheckNodePort = 0, trafficDistribution } = spec;
+  const { externalTrafficPolicy, internalTrafficPolicy, healthCheckNodePort = 0, trafficDistribution } = spec;
   if (externalTrafficPolicy && !isExternal(spec)) {
     yield invalid(
       "spec.externalTrafficPolicy",
@@ -236,9 +290,11 @@ function* trafficRules(spec: ServiceSpec): FieldErrors {
       "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'",
     );
   }
-  if (internalTrafficPolicy !== undefined && internalTrafficPolicy !== "") {
-    yield* oneOf("spec.internalTrafficPolicy", internalTrafficPolicy, POLICIES);
-  } else if (type !== "ExternalName") yield required("spec.internalTrafficPolicy");
+  if (internalTrafficPolicy === undefined) {
+    if (needsClusterIp(spec)) yield required("spec.internalTrafficPolicy");
+  } else if (!POLICIES.includes(internalTrafficPolicy)) {
+    yield notSupported("spec.internalTrafficPolicy", internalTrafficPolicy, POLICIES);
+  }
   if (trafficDistribution !== undefined) {
     yield* oneOf("spec.trafficDistribution", trafficDistribution, ["PreferClose", "PreferSameNode", "PreferSameZone"]);
   }

@@ -94,7 +94,6 @@ describe("what is wrong with a Service is said as upstream says it", () => {
       { type: "Magic", ports: [PORT] },
       [
         'spec.type: Unsupported value: "Magic": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"',
-        "spec.internalTrafficPolicy: Required value",
       ],
     ],
     [
@@ -115,9 +114,35 @@ describe("what is wrong with a Service is said as upstream says it", () => {
       ['spec.externalTrafficPolicy: Invalid value: "Local": may only be set for externally-accessible services'],
     ],
     [
-      "the kubelet's port outside",
+      "the kubelet's port outside, which is the balancer's own affair",
       { type: "LoadBalancer", ports: [{ port: 10250 }] },
-      ["spec.ports[0]: Invalid value: 10250: may not expose port 10250 externally since it is used by kubelet"],
+      [],
+    ],
+    [
+      "ranges of a balancer that is none",
+      { ports: [PORT], loadBalancerSourceRanges: [" 10.0.0.0/8", "10.0.0.0"] },
+      [
+        "spec.LoadBalancerSourceRanges: Forbidden: may only be used when `type` is 'LoadBalancer'",
+        'spec.LoadBalancerSourceRanges[1]: Invalid value: "10.0.0.0": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+      ],
+    ],
+    [
+      "two addresses of one family",
+      {
+        ports: [PORT],
+        clusterIP: "198.19.0.1",
+        clusterIPs: ["198.19.0.1", "198.19.0.2"],
+        ipFamilies: ["IPv4", "IPv6"],
+      },
+      [
+        'spec.clusterIPs: Invalid value: ["198.19.0.1","198.19.0.2"]: may specify no more than one IP for each IP family',
+        'spec.clusterIPs[1]: Invalid value: "198.19.0.2": expected an IPv6 value as indicated by `ipFamilies[1]`',
+      ],
+    ],
+    [
+      "a class of another type",
+      { ports: [PORT], loadBalancerClass: "not a name" },
+      ["spec.loadBalancerClass: Forbidden: may only be used when `type` is 'LoadBalancer'"],
     ],
     [
       "affinity for two days",
@@ -166,6 +191,69 @@ describe("a Service that exists", () => {
     const object = updated({ ...old.spec, clusterIP: "198.19.0.10" }, old);
     expect(texts(service.validateUpdate?.(object, old) ?? [])).toEqual([
       'spec.clusterIPs[0]: Invalid value: ["198.19.0.10"]: may not change once set',
+    ]);
+  });
+
+  test("may change its families while it has no address, and not when it has", () => {
+    const families = (clusterIP: string, ipFamilies: string[]): Service =>
+      created({ clusterIP, ports: [PORT], ipFamilies });
+    const errors = (to: Service, from: Service): string[] => texts(service.validateUpdate?.(to, from) ?? []);
+    expect(errors(families("None", ["IPv6"]), families("None", ["IPv4"]))).toEqual([]);
+    expect(errors(families("198.19.0.9", ["IPv6"]), families("198.19.0.9", ["IPv4"]))).toEqual([
+      'spec.ipFamilies[0]: Invalid value: ["IPv6"]: may not change once set',
+    ]);
+    expect(errors(families("None", ["IPv4"]), families("198.19.0.9", ["IPv4"]))).toEqual([
+      'spec.clusterIPs[0]: Invalid value: ["None"]: may not change once set',
+    ]);
+  });
+
+  test("gives its second address back only when it asks for one", () => {
+    const both: ServiceSpec = {
+      ports: [PORT],
+      clusterIP: "198.19.0.9",
+      clusterIPs: ["198.19.0.9", "fd00::9"],
+      ipFamilies: ["IPv4", "IPv6"],
+      ipFamilyPolicy: "PreferDualStack",
+    };
+    const one = { ...both, clusterIPs: ["198.19.0.9"], ipFamilies: ["IPv4"] };
+    const errors = (policy: string): string[] =>
+      texts(service.validateUpdate?.(created({ ...one, ipFamilyPolicy: policy }), created(both)) ?? []);
+    expect(errors("SingleStack")).toEqual([]);
+    expect(errors("PreferDualStack")).toEqual([
+      "spec.ipFamilyPolicy: Invalid value: \"PreferDualStack\": must be set to 'SingleStack' when releasing the secondary clusterIP",
+      "spec.ipFamilyPolicy: Invalid value: \"PreferDualStack\": must be set to 'SingleStack' when releasing the secondary ipFamily",
+    ]);
+  });
+
+  test("is reached at what its balancer says, in the mode that it says, or as a virtual address", () => {
+    const balanced = (type: string, ...ingress: object[]): Service => {
+      const object = created({ type, ports: [PORT] });
+      object.status = { loadBalancer: { ingress } };
+      service.defaults?.(object);
+      return object;
+    };
+    const errors = (object: Service): string[] => texts(service.validateStatusUpdate?.(object, object) ?? []);
+    const good = balanced("LoadBalancer", { ip: "192.0.2.1" }, { hostname: "lb.example" });
+    expect(good.status?.loadBalancer?.ingress?.[0]).toEqual({ ip: "192.0.2.1", ipMode: "VIP" });
+    expect(errors(good)).toEqual([]);
+    expect(
+      errors(balanced("LoadBalancer", { ip: "lb", ipMode: "Magic" }, { hostname: "192.0.2.1", ipMode: "VIP" })),
+    ).toEqual([
+      'status.loadBalancer.ingress[0].ip: Invalid value: "lb": must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)',
+      'status.loadBalancer.ingress[0].ipMode: Unsupported value: "Magic": supported values: "Proxy", "VIP"',
+      "status.loadBalancer.ingress[1].ipMode: Forbidden: may not be specified when `ip` is not set",
+      'status.loadBalancer.ingress[1].hostname: Invalid value: "192.0.2.1": must be a DNS name, not an IP address',
+    ]);
+    expect(errors(balanced("NodePort", { ip: "192.0.2.1" }))).toEqual([
+      "status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'",
+    ]);
+  });
+
+  test("is warned of what has no effect", () => {
+    const object = created({ clusterIP: "None", ports: [PORT], sessionAffinity: "ClientIP", externalName: "a.b" });
+    expect(service.warnings?.(object, undefined)).toEqual([
+      "spec.SessionAffinity is ignored for headless services",
+      'spec.externalName is ignored when spec.type is not "ExternalName"',
     ]);
   });
 

@@ -13,8 +13,10 @@ import {
   needsHealthCheckPort,
   needsNodePorts,
   serviceRules,
+  serviceStatusRules,
   serviceUpdateRules,
 } from "./service-rules.ts";
+import { serviceWarnings } from "./service-warnings.ts";
 
 /** Three hours. */
 const AFFINITY_SECONDS = 10_800;
@@ -36,6 +38,8 @@ export const service: KindDefinition<Service> = {
   defaults: (service) => {
     service.spec ??= {};
     defaultService(service.spec);
+    if (service.spec.type !== "LoadBalancer") return;
+    for (const ingress of service.status?.loadBalancer?.ingress ?? []) if (ingress.ip) ingress.ipMode ??= "VIP";
   },
   prepareForCreate: (service) => {
     service.status = { loadBalancer: {} };
@@ -50,6 +54,8 @@ export const service: KindDefinition<Service> = {
     defaultFamilies(service.spec);
   },
   prepareForStatusUpdate: (service, old) => keepField(service, old, "spec"),
+  validateStatusUpdate: (service) => firstErrors(serviceStatusRules(service)),
+  warnings: serviceWarnings,
   validate: (service) => firstErrors(serviceRules(service)),
   validateUpdate: (service, old) => firstErrors(serviceUpdateRules(service, old)),
   selectableFields: ({ spec }) => ({ "spec.clusterIP": spec.clusterIP ?? "", "spec.type": spec.type ?? "" }),
