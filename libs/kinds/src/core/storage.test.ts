@@ -29,6 +29,7 @@ function row<T>(columns: readonly Column<T>[] | undefined, object: T): readonly 
 }
 
 describe("volumes", () => {
+  const nowhere = { hostPath: undefined } as never as PersistentVolume["spec"];
   const local = { hostPath: undefined, local: { path: "/disk" } } as never;
   const rows: readonly (readonly [what: string, spec: PersistentVolume["spec"], errors: readonly string[]])[] = [
     ["as it should be", {}, []],
@@ -45,7 +46,32 @@ describe("volumes", () => {
       { accessModes: ["ReadWriteOncePod", "ReadWriteOnce"] },
       ["Forbidden spec.accessModes: may not use ReadWriteOncePod with other access modes"],
     ],
-    ["no size", { capacity: {} }, ["Required spec.capacity: "]],
+    [
+      "no size",
+      { capacity: {} },
+      ["Required spec.capacity: ", 'NotSupported spec.capacity: supported values: "storage"'],
+    ],
+    ["a driver in capitals", { ...nowhere, csi: { driver: "EBS.csi.aws.com", volumeHandle: "vol-1" } }, []],
+    [
+      "a driver without a volume, and a secret nowhere",
+      { ...nowhere, csi: { driver: "a", volumeHandle: "", nodePublishSecretRef: { name: "s" } } },
+      ["Required spec.csi.volumeHandle: ", "Required spec.csi.nodePublishSecretRef.namespace: "],
+    ],
+    [
+      "a share from below",
+      { ...nowhere, nfs: { server: "s", path: "data" } },
+      ["Invalid spec.nfs.path: must be an absolute path"],
+    ],
+    [
+      "a target that is no name",
+      { ...nowhere, iscsi: { targetPortal: "p", iqn: "disk", lun: 256 } },
+      ["Invalid spec.iscsi.iqn: must be valid format", "Invalid spec.iscsi.lun: must be between 0 and 255, inclusive"],
+    ],
+    [
+      "tuned, but by no driver",
+      { volumeAttributesClassName: "gold" },
+      ["Required spec.csi: has to be specified when using volumeAttributesClassName"],
+    ],
     ["nothing", { capacity: { storage: "0" } }, ["Invalid spec.capacity[storage]: must be greater than zero"]],
     ["another resource", { capacity: { cpu: "1" } }, ['NotSupported spec.capacity: supported values: "storage"']],
     ["nowhere", { hostPath: undefined } as never, ["Required spec: must specify a volume type"]],
@@ -72,6 +98,24 @@ describe("volumes", () => {
     ]);
     const taken = volume({ claimRef: { namespace: "default", name: "c" } });
     expect(told(persistentVolume.validateUpdate?.(taken, volume()))).toEqual([]);
+  });
+
+  test("the secret that a larger volume needs may be told later, and labels of nodes by their lasting names", () => {
+    const zone = (key: string, value = "a"): PersistentVolume["spec"] => ({
+      nodeAffinity: {
+        required: { nodeSelectorTerms: [{ matchExpressions: [{ key, operator: "In", values: [value] }] }] },
+      },
+    });
+    const csi = { driver: "a.b", volumeHandle: "v" };
+    const secret = { controllerExpandSecretRef: { name: "s", namespace: "n" } };
+    const [before, after] = [volume({ csi }), volume({ csi: { ...csi, ...secret } })];
+    expect(told(persistentVolume.validateUpdate?.(after, before))).toEqual([]);
+    expect(told(persistentVolume.validateUpdate?.(before, after))).toHaveLength(1);
+    const old = volume(zone("failure-domain.beta.kubernetes.io/zone"));
+    expect(told(persistentVolume.validateUpdate?.(volume(zone("topology.kubernetes.io/zone")), old))).toEqual([]);
+    expect(told(persistentVolume.validateUpdate?.(volume(zone("topology.kubernetes.io/zone", "b")), old))).toEqual([
+      "Invalid nodeAffinity: field is immutable, except for updating from beta label to GA",
+    ]);
   });
 
   test("a new phase says since when", () => {
@@ -115,6 +159,22 @@ describe("claims", () => {
     expect(told(persistentVolumeClaim.validate?.(claim({ accessModes: [], resources: {} })))).toEqual([
       "Required spec.accessModes: at least 1 access mode is required",
       "Required spec.resources[storage]: ",
+    ]);
+  });
+
+  test("what fills it is said in both fields; the older one forgets what it does not know", () => {
+    const snapshot = { apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name: "s" };
+    const foreign = { apiGroup: "example.com", kind: "Image", name: "i" };
+    const made = (spec: PersistentVolumeClaim["spec"]): PersistentVolumeClaim["spec"] => {
+      const object = claim(spec);
+      persistentVolumeClaim.prepareForCreate?.(object);
+      return object.spec;
+    };
+    expect(made({ dataSource: snapshot })).toMatchObject({ dataSource: snapshot, dataSourceRef: snapshot });
+    expect(made({ dataSourceRef: foreign })).toMatchObject({ dataSource: foreign, dataSourceRef: foreign });
+    expect(made({ dataSource: foreign })).not.toHaveProperty("dataSource");
+    expect(told(persistentVolumeClaim.validate?.(claim({ dataSource: snapshot, dataSourceRef: foreign })))).toEqual([
+      "Invalid spec: must match dataSourceRef",
     ]);
   });
 
