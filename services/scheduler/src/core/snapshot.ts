@@ -129,7 +129,11 @@ export class ClusterState {
   /** The pod waits for others to leave the node. It is not on it, but those less important must leave it the room. */
   nominate(pod: Pod, nodeName: string): readonly ClusterEvent[] {
     const key = podKey(pod);
-    const events = this.nominatedNode(key) === nodeName ? [] : this.withdraw(key);
+    const before = this.#nominations.get(key);
+    const isSame = before?.nodeName === nodeName && before.pod.metadata.uid === pod.metadata.uid;
+    const events: readonly ClusterEvent[] = isSame
+      ? [{ what: "pod changed", before: before.pod, pod }]
+      : this.withdraw(key);
     this.#nominations.set(key, { pod, nodeName });
     return events;
   }
