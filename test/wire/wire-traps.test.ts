@@ -6,7 +6,11 @@ import { TRAPS, WAITING, WAITING_PART } from "./wire-traps.ts";
 /** The numbers in the titles of the tests in this folder and in that of the story. */
 function tested(): Set<number> {
   const folders = [import.meta.dirname, join(import.meta.dirname, "../e2e")];
-  const files = folders.flatMap((folder) => readdirSync(folder).map((file) => join(folder, file)));
+  const files = folders.flatMap((folder) =>
+    readdirSync(folder)
+      .filter((name) => name.endsWith(".ts"))
+      .map((file) => join(folder, file)),
+  );
   const titles = files.flatMap((file) => [...readFileSync(file, "utf8").matchAll(/"wire trap (\d+): /g)]);
   return new Set(titles.map(([, number]) => Number(number)));
 }
