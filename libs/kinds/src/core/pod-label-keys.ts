@@ -25,7 +25,8 @@ function addKeys(
     ...matchLabelKeys.map((key) => ({ key, operator: "In" })),
     ...mismatchLabelKeys.map((key) => ({ key, operator: "NotIn" })),
   ].flatMap(({ key, operator }) => {
-    const value = labels[key];
+    // A key is whatever the user says: every object has a "toString".
+    const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
     return value === undefined ? [] : [{ key, operator, values: [value] }];
   });
   if (added.length > 0) labelSelector.matchExpressions = [...(labelSelector.matchExpressions ?? []), ...added];
