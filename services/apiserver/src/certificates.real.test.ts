@@ -240,7 +240,10 @@ function startLoad(prefix: string): Load {
   const seen: string[] = [];
   const noting = (error: unknown): void => void (signal.aborted || failures.push(error));
   const labels = { load: prefix };
+  // Before anything is written: what the list has, the watch does not tell.
+  const listed = client.list(resources.configMaps, "default", {});
   const write = async (): Promise<void> => {
+    await listed;
     for (let i = 0; !signal.aborted; i++) {
       const name = `${prefix}-${i}`;
       await client.create(resources.configMaps, { metadata: { name, namespace: "default", labels } });
@@ -250,7 +253,7 @@ function startLoad(prefix: string): Load {
     }
   };
   const watch = async (): Promise<void> => {
-    let { resourceVersion } = await client.list(resources.configMaps, "default", {});
+    let { resourceVersion } = await listed;
     while (!signal.aborted) {
       const options = { resourceVersion, labelSelector: `load=${prefix}`, signal };
       for await (const event of client.watch(resources.configMaps, "default", options)) {
