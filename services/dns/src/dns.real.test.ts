@@ -21,7 +21,7 @@ let otherPort: number;
 
 beforeAll(async () => {
   // Another name server, with one small answer and one that is too large for UDP.
-  const other = await listen(LOOPBACK, 0, (query) => Promise.resolve(foreignAnswer(query)), scope);
+  const other = await listenSomewhere((query) => Promise.resolve(foreignAnswer(query)));
   otherPort = other.port;
   const zone = new Zone("cluster.local", ["198.18.0.0/16", "198.19.0.0/16"]);
   zone.setService(service("web", { clusterIP: "198.19.1.1", ports: [{ port: 80 }] }));
@@ -33,18 +33,24 @@ beforeAll(async () => {
     endpoints: Array.from({ length: 100 }, (_, n) => ({ addresses: [`198.18.0.${n}`] })),
   });
   const forwards = upstream(() => [LOOPBACK], systemClock, otherPort);
-  ({ port } = await listen(
-    LOOPBACK,
-    0,
-    responder({ upstream: forwards, telemetry, clock: systemClock }, zone, () => 1),
-    scope,
-  ));
+  ({ port } = await listenSomewhere(responder({ upstream: forwards, telemetry, clock: systemClock }, zone, () => 1)));
 });
 
 afterAll(async () => {
   await scope.close();
   expect(failures).toEqual([]);
 });
+
+/** The port that UDP gets by chance may be somebody's TCP connection: then another. */
+async function listenSomewhere(respond: Parameters<typeof listen>[2]): ReturnType<typeof listen> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await listen(LOOPBACK, 0, respond, scope);
+    } catch (error) {
+      if (tries === 10 || (error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
+    }
+  }
+}
 
 function service(name: string, spec: Service["spec"]): Service {
   return { metadata: { namespace: "default", name }, spec };
