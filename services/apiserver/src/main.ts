@@ -92,7 +92,7 @@ await runProcess({
       },
     );
     const reload = (): void => {
-      encryption.reload();
+      void encryption.reload(() => store.writesEnded());
       service.rereadUnreadable();
     };
     process.on("SIGHUP", reload);

@@ -7,8 +7,11 @@ import { parseEncryptionConfig } from "../core/stored/encryption-config.ts";
 
 export interface EncryptionFile {
   readonly rules: () => readonly EncryptionRule[];
-  /** A file that is wrong now is told in the log, and what held before goes on to hold. */
-  reload(): void;
+  /**
+   * A file that is wrong now is told in the log, and what held before goes on to hold. The rules change at once; the metric tells it
+   * when the writes that were begun by the earlier ones have ended.
+   */
+  reload(writesEnded: () => Promise<void>): Promise<void>;
 }
 
 /**
@@ -24,21 +27,29 @@ export function encryptionFile(path: string | undefined, { log, metrics }: Omit<
     ["hash"],
   );
   let rules: readonly EncryptionRule[] = [];
-  let hash: string | undefined;
-  const read = (): void => {
-    if (path === undefined) return;
+  let told: string | undefined;
+  /** The digest of what was read; undefined without a file. */
+  const read = (): string | undefined => {
+    if (path === undefined) return undefined;
     const text = readFileSync(path, "utf8");
     rules = parseEncryptionConfig(text);
-    if (hash !== undefined) holds.set(0, { hash });
-    hash = `sha256:${createHash("sha256").update(text).digest("hex")}`;
-    holds.set(1, { hash });
+    return `sha256:${createHash("sha256").update(text).digest("hex")}`;
   };
-  read();
+  const tell = (hash: string | undefined): void => {
+    if (told !== undefined) holds.set(0, { hash: told });
+    if (hash !== undefined) holds.set(1, { hash });
+    told = hash;
+  };
+  tell(read());
   return {
     rules: () => rules,
-    reload() {
+    async reload(writesEnded) {
       try {
-        read();
+        const hash = read();
+        const taken = rules;
+        await writesEnded();
+        // Another reload may have come meanwhile; that one tells.
+        if (rules === taken) tell(hash);
         log.info("the encryption configuration was read again", { path });
       } catch (error) {
         log.error("the encryption configuration cannot be used: what held before goes on to hold", { path, error });

@@ -3,6 +3,7 @@ import { manualClock } from "@pilothouse/clock/manual";
 import { memoryCrypto } from "@pilothouse/crypto/memory";
 import { storeConformance } from "@pilothouse/store/conformance";
 import { memoryStore } from "@pilothouse/store/memory";
+import type { Store } from "@pilothouse/store";
 import { expect, test } from "vitest";
 import { EPOCH_HEADER } from "../../core/model.ts";
 import type { EncryptionKey, EncryptionRule } from "../../core/stored/encryption.ts";
@@ -133,4 +134,36 @@ test("what a Secret holds is not told when its value is broken", async () => {
   expect(answer.status).toBe(500);
   expect(answer.text + JSON.stringify(telemetry.logs)).not.toContain("Y2FuYXJ5".slice(0, 4));
   await close();
+});
+
+test("who changes the key learns when no write can be stored by the earlier one any more", async () => {
+  const etcd = memoryStore({ clock: manualClock() });
+  const arrivals: (() => void)[] = [];
+  const slow: Store = {
+    ...etcd,
+    async txn(txn) {
+      await new Promise<void>((resolve) => arrivals.push(resolve));
+      return etcd.txn(txn);
+    },
+  };
+  let rules = encrypting("/", one);
+  const store = encryptedStore(slow, memoryCrypto(), () => rules);
+  const put = (key: string): Promise<unknown> =>
+    store.txn({ compares: [], then: [{ op: "put", key, value: Buffer.from("v") }] });
+  const before = put("/before");
+  rules = encrypting("/", two, one);
+  let ended = false;
+  const writesEnded = store.writesEnded().then(() => (ended = true));
+  const after = put("/after");
+  await Promise.resolve();
+  expect(ended).toBe(false);
+  arrivals[0]?.();
+  // The second, by the new key, is not waited for.
+  await Promise.all([before, writesEnded]);
+  arrivals[1]?.();
+  await after;
+  const values = await Promise.all(["/before", "/after"].map(async (key) => (await etcd.get(key)).entry?.value ?? ""));
+  const heads = values.map((value) => Buffer.from(value).subarray(0, 22).toString("latin1"));
+  expect(heads).toEqual(["k8s:enc:aesgcm:v1:one:", "k8s:enc:aesgcm:v1:two:"]);
+  await store.close();
 });

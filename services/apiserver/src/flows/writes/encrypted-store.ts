@@ -2,14 +2,21 @@
  * A store that encrypts values on their way to etcd and decrypts them on their way back (C9); all else passes as it is.
  *
  * Promises: a value that cannot be decrypted is handed on as it lies there, marked `unreadable`; it is an entry like others,
- * never absent. One that the current key has not written is marked `outdated`.
+ * never absent. One that the current key has not written is marked `outdated`. After new rules, `writesEnded()` resolves when nothing
+ * will be stored by the earlier ones any more.
  */
 import type { Sealing } from "@pilothouse/crypto";
 import type { Store, StoreChange, StoreEntry, StoreOp } from "@pilothouse/store";
 import { openValue, ruleFor, sealValue, type EncryptionRule } from "../../core/stored/encryption.ts";
 
+export interface EncryptedStore extends Store {
+  /** Resolves when every write that is under way now has ended, well or not. */
+  writesEnded(): Promise<void>;
+}
+
 /** `rules` is asked at each value: they may change while the store is open. */
-export function encryptedStore(store: Store, sealing: Sealing, rules: () => readonly EncryptionRule[]): Store {
+export function encryptedStore(store: Store, sealing: Sealing, rules: () => readonly EncryptionRule[]): EncryptedStore {
+  const underWay = new Set<Promise<unknown>>();
   const opened = (entry: StoreEntry): StoreEntry => {
     const rule = ruleFor(rules(), entry.key);
     if (!rule) return entry;
@@ -40,8 +47,17 @@ export function encryptedStore(store: Store, sealing: Sealing, rules: () => read
     async txn(txn) {
       const { then, otherwise } = txn;
       const failing = otherwise ? { otherwise: otherwise.map(sealed) } : {};
-      const result = await store.txn({ ...txn, then: then.map(sealed), ...failing });
-      return { ...result, gets: result.gets.map((entry) => entry && opened(entry)) };
+      const write = store.txn({ ...txn, then: then.map(sealed), ...failing });
+      underWay.add(write);
+      try {
+        const result = await write;
+        return { ...result, gets: result.gets.map((entry) => entry && opened(entry)) };
+      } finally {
+        underWay.delete(write);
+      }
+    },
+    async writesEnded() {
+      await Promise.allSettled(underWay);
     },
     watch: (options) =>
       store.watch({ ...options, onChanges: (changes) => options.onChanges(changes.map(openedChange)) }),
