@@ -8,6 +8,7 @@
 export {
   EVERYTHING,
   formatLabelSelector,
+  labelOf,
   labelSelectorOf,
   labelSelectorOfMap,
   labelSelectorToString,

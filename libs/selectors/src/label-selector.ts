@@ -81,8 +81,13 @@ export function requiredLabelValue(selector: LabelSelector, key: string): string
   return found.values[0];
 }
 
+/** A label by a key that somebody else chose; undefined where there is none: every object has a `toString`. */
+export function labelOf(labels: Labels | undefined, key: string): string | undefined {
+  return labels && Object.hasOwn(labels, key) ? labels[key] : undefined;
+}
+
 function meets({ key, operator, values }: LabelRequirement, labels: Labels): boolean {
-  const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
+  const value = labelOf(labels, key);
   switch (operator) {
     case "=":
     case "==":

@@ -1,10 +1,13 @@
 /** Node selector terms (`spec.nodeSelector`, node affinity), by upstream's nodeaffinity helpers. */
 import type { Node, NodeSelectorRequirement, NodeSelectorTerm, Pod } from "@pilothouse/api/types/core-v1";
+import { labelOf } from "@pilothouse/selectors";
 
 /** True when the node satisfies the pod's nodeSelector and required node affinity. */
 export function matchesRequiredAffinity(pod: Pod, node: Node): boolean {
   const labels = node.metadata.labels ?? {};
-  for (const [key, value] of Object.entries(pod.spec.nodeSelector ?? {})) if (labels[key] !== value) return false;
+  for (const [key, value] of Object.entries(pod.spec.nodeSelector ?? {})) {
+    if (labelOf(labels, key) !== value) return false;
+  }
   const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   return !required || required.nodeSelectorTerms.some((term) => matchesTerm(term, node));
 }
@@ -16,7 +19,7 @@ export function matchesTerm(term: NodeSelectorTerm, node: Node): boolean {
   if (expressions.length === 0 && fields.length === 0) return false;
   const labels = node.metadata.labels ?? {};
   return (
-    expressions.every((requirement) => matchesRequirement(requirement, labels[requirement.key])) &&
+    expressions.every((requirement) => matchesRequirement(requirement, labelOf(labels, requirement.key))) &&
     fields.every(
       (requirement) => requirement.key === "metadata.name" && matchesRequirement(requirement, node.metadata.name),
     )

@@ -1,5 +1,6 @@
 /** Selectors that speak of the pod's own labels: `matchLabelKeys` names keys, and the pod that is made brings the values. */
 import type { Pod, PodAffinityTerm } from "@pilothouse/api/types/core-v1";
+import { labelOf } from "@pilothouse/selectors";
 
 type KeysOfLabels = Pick<PodAffinityTerm, "matchLabelKeys" | "mismatchLabelKeys" | "labelSelector">;
 
@@ -25,8 +26,7 @@ function addKeys(
     ...matchLabelKeys.map((key) => ({ key, operator: "In" })),
     ...mismatchLabelKeys.map((key) => ({ key, operator: "NotIn" })),
   ].flatMap(({ key, operator }) => {
-    // A key is whatever the user says: every object has a "toString".
-    const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
+    const value = labelOf(labels, key);
     return value === undefined ? [] : [{ key, operator, values: [value] }];
   });
   if (added.length > 0) labelSelector.matchExpressions = [...(labelSelector.matchExpressions ?? []), ...added];

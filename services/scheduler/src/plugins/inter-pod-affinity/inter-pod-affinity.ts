@@ -1,6 +1,6 @@
 import type { Pod, PodAffinityTerm, WeightedPodAffinityTerm } from "@pilothouse/api/types/core-v1";
 import { sameValue } from "@pilothouse/kinds/field-errors";
-import { labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
+import { labelOf, labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
 import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin, type Remedy } from "../../core/framework.ts";
 import type { NodeSnapshot, Snapshot, Surroundings } from "../../core/snapshot.ts";
 
@@ -154,7 +154,10 @@ function changeOf(field: string): Remedy {
 function termOf(term: PodAffinityTerm, pod: Pod): Term {
   const { labels = {}, namespace = "" } = pod.metadata;
   const own = (keys: readonly string[] | undefined, operator: "In" | "NotIn"): object[] =>
-    (keys ?? []).flatMap((key) => (key in labels ? [{ key, operator, values: [labels[key]] }] : []));
+    (keys ?? []).flatMap((key) => {
+      const value = labelOf(labels, key);
+      return value === undefined ? [] : [{ key, operator, values: [value] }];
+    });
   const narrowed = [...own(term.matchLabelKeys, "In"), ...own(term.mismatchLabelKeys, "NotIn")];
   const stated = term.labelSelector;
   const selector =
@@ -247,7 +250,7 @@ function preferencesOf(pod: Pod): readonly { readonly term: Term; readonly weigh
 }
 
 function domainOf({ node }: NodeSnapshot, topologyKey: string): Domain | undefined {
-  const value = node.metadata.labels?.[topologyKey];
+  const value = labelOf(node.metadata.labels, topologyKey);
   return value === undefined ? undefined : `${topologyKey}=${value}`;
 }
 

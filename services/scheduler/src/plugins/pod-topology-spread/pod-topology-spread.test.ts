@@ -67,3 +67,8 @@ test("a node that lacks one of the labels counts for none of the constraints sta
   const zonesOnly = pod("p", { topologySpreadConstraints: [over("zone", HARD)] });
   expect(verdicts(nodes, running, zonesOnly)).toEqual({ a: SKEW_REASON, b: SKEW_REASON, c: "fits" });
 });
+
+test("a node has no label that only every object has", () => {
+  const wanted = pod("p", { topologySpreadConstraints: [over("toString", HARD)] });
+  expect(verdicts([node("a")], [], wanted)["a"]).not.toBe("fits");
+});

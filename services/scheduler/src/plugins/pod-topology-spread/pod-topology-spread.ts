@@ -1,6 +1,6 @@
 import type { Node, Pod, TopologySpreadConstraint } from "@pilothouse/api/types/core-v1";
 import { tolerates } from "@pilothouse/kinds/core/tolerations";
-import { labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
+import { labelOf, labelSelectorOf, matchesLabels, type LabelSelector } from "@pilothouse/selectors";
 import { FITS, MAX_NODE_SCORE, unresolvable, unschedulable, type Plugin } from "../../core/framework.ts";
 import { matchesRequiredAffinity } from "@pilothouse/kinds/core/node-selector";
 import type { NodeSnapshot, Snapshot } from "../../core/snapshot.ts";
@@ -45,7 +45,7 @@ export const podTopologySpread: Plugin<Prepared> = {
       hardOf(pod).some(
         (one) =>
           countsAs(before, one, pod) !== countsAs(node, one, pod) ||
-          before.metadata.labels?.[one.topologyKey] !== node.metadata.labels?.[one.topologyKey],
+          labelOf(before.metadata.labels, one.topologyKey) !== labelOf(node.metadata.labels, one.topologyKey),
       ),
     "pod placed": (pod, event) => hardOf(pod).some((one) => isAlike(event.pod, pod, selectorOf(one, pod))),
     "pod changed": (pod, event) =>
@@ -129,7 +129,7 @@ function keysOf(constraints: readonly TopologySpreadConstraint[]): readonly stri
 }
 
 function hasAll({ metadata: { labels = {} } }: Node, keys: readonly string[]): boolean {
-  return keys.every((key) => key in labels);
+  return keys.every((key) => labelOf(labels, key) !== undefined);
 }
 
 /** @param keys labels that a node must have for its pods to count: those of all constraints that are stated together */
@@ -151,7 +151,7 @@ function count(constraint: TopologySpreadConstraint, pod: Pod, snapshot: Snapsho
 function selectorOf(constraint: TopologySpreadConstraint, pod: Pod): LabelSelector {
   const own = Object.fromEntries(
     (constraint.matchLabelKeys ?? []).flatMap((key) => {
-      const value = pod.metadata.labels?.[key];
+      const value = labelOf(pod.metadata.labels, key);
       return value === undefined ? [] : [[key, value]];
     }),
   );
@@ -175,9 +175,9 @@ function isAlike(other: Pod, pod: Pod, selector: LabelSelector): boolean {
 /** The domain whose pods the node's are, for this hard constraint; undefined where they do not count. */
 function countsAs(node: Node, constraint: TopologySpreadConstraint, pod: Pod): string | undefined {
   const isMeant = hasAll(node, keysOf(hardOf(pod))) && isCounted(node, constraint, pod);
-  return isMeant ? node.metadata.labels?.[constraint.topologyKey] : undefined;
+  return isMeant ? labelOf(node.metadata.labels, constraint.topologyKey) : undefined;
 }
 
 function domainOf(node: NodeSnapshot, constraint: TopologySpreadConstraint): string | undefined {
-  return node.node.metadata.labels?.[constraint.topologyKey];
+  return labelOf(node.node.metadata.labels, constraint.topologyKey);
 }
