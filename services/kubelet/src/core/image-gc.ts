@@ -1,5 +1,6 @@
 /** Which images to remove when the disk fills: those that nothing uses, the longest unused first. Pure. */
 import type { Image } from "@pilothouse/runtime";
+import { isLocalImage } from "./image-name.ts";
 
 export interface ImageGcInput {
   readonly images: readonly Image[];
@@ -18,9 +19,6 @@ export interface ImageGcInput {
 export const HIGH_SHARE = 0.85;
 export const LOW_SHARE = 0.8;
 export const MIN_AGE_MS = 120_000;
-
-/** Images that no registry has: whoever removes them takes them away for good. */
-const LOCAL_REGISTRY = "pilothouse.local/";
 
 /** Ids, in the order in which they go. */
 export function planImageGc(input: ImageGcInput): readonly string[] {
@@ -43,5 +41,5 @@ export function planImageGc(input: ImageGcInput): readonly string[] {
 }
 
 function isKept({ repoTags }: Image): boolean {
-  return repoTags.some((tag) => tag.startsWith(LOCAL_REGISTRY) || /(^|\/)pause[:@]/.test(tag));
+  return repoTags.some((tag) => isLocalImage(tag) || /(^|\/)pause[:@]/.test(tag));
 }

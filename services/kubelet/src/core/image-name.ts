@@ -1,4 +1,4 @@
-/** Whether a text can name an image at all: the grammar of references, and what Docker's hub makes of short ones. Pure. */
+/** What the text that names an image says: whether it can name one at all, and whether a registry has it. Pure. */
 
 const COMPONENT = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
 const DOMAIN = `(?:${COMPONENT}(?:\\.${COMPONENT})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?`;
@@ -24,4 +24,9 @@ function pathOf(name: string): string {
   const remote = isDomain ? rest.join("/") : name;
   const path = remote.replace(/@.*$/, "").replace(/:[^/:]*$/, "");
   return !isDomain && rest.length === 0 ? `library/${path}` : path;
+}
+
+/** No registry has it: what is on this machine is all there is, and whoever removes it takes it away for good. */
+export function isLocalImage(name: string): boolean {
+  return name.startsWith("pilothouse.local/");
 }

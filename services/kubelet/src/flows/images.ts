@@ -1,10 +1,11 @@
 /** Brings a container's image to the node, as its pull policy says. */
 import type { Pod } from "@pilothouse/api/types/core-v1";
 import type { Clock } from "@pilothouse/clock";
+import { pullPolicyFor } from "@pilothouse/kinds/core/pod-defaults";
 import type { Image, Runtime } from "@pilothouse/runtime";
 import { span, type TraceContext, type Tracer } from "@pilothouse/telemetry";
 import { goMilliseconds } from "../core/go-duration.ts";
-import { imageNameProblem } from "../core/image-name.ts";
+import { imageNameProblem, isLocalImage } from "../core/image-name.ts";
 import { loginsFor, type Login } from "../core/pull-logins.ts";
 import { pullFailure, type PullFailure } from "../core/pull-failure.ts";
 import type { EventRecorder } from "./events.ts";
@@ -52,7 +53,7 @@ export async function ensureImage(
     tell("Warning", "Failed", `Error: ${reason}`);
     return new ImageUnavailable(reason, name, message);
   };
-  const policy = ownPolicy ?? (isLatest(name) ? "Always" : "IfNotPresent");
+  const policy = ownPolicy ?? pullPolicyFor(name);
   const problem = imageNameProblem(name);
   if (problem !== undefined) {
     const message = `Failed to apply default image tag "${name}": couldn't parse image name "${name}": ${problem}`;
@@ -61,7 +62,7 @@ export async function ensureImage(
   }
   const present = await ports.runtime.imageStatus(name);
   // A name that only this machine knows cannot be asked for anywhere: what is here is the latest there is.
-  if (present && (policy !== "Always" || isLocal(name))) {
+  if (present && (policy !== "Always" || isLocalImage(name))) {
     tell("Normal", "Pulled", `Container image "${name}" already present on machine and can be accessed by the pod`);
     return present;
   }
@@ -112,15 +113,4 @@ async function pull(runtime: Runtime, name: string, logins: readonly Login[]): P
 
 function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-const LOCAL_REGISTRY = "pilothouse.local/";
-
-function isLocal(name: string): boolean {
-  return name.startsWith(LOCAL_REGISTRY);
-}
-
-function isLatest(name: string): boolean {
-  const last = name.slice(name.lastIndexOf("/") + 1);
-  return !last.includes("@") && (!last.includes(":") || last.endsWith(":latest"));
 }
