@@ -1,7 +1,7 @@
 /** The PersistentVolume of a directory on a node. Pure. */
 import type { Node, PersistentVolume, PersistentVolumeClaim } from "@pilothouse/api/types/core-v1";
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
-import { PROVISIONED_BY, SELECTED_NODE } from "@pilothouse/kinds/core/volume-binding";
+import { PROVISIONED_BY, PROVISIONER, SELECTED_NODE } from "@pilothouse/kinds/core/volume-binding";
 import { directoryOf, type LocalVolumes } from "./plan-helpers.ts";
 
 /** As `provisioner` of a StorageClass. */
@@ -19,6 +19,11 @@ export function volumeNameOf({ metadata }: PersistentVolumeClaim): string {
 
 export function isOurs({ metadata }: PersistentVolume): boolean {
   return metadata.annotations?.[PROVISIONED_BY] === PROVISIONER_NAME;
+}
+
+/** By its class, as the binder has written it down. */
+export function isAskedOfUs({ metadata }: PersistentVolumeClaim): boolean {
+  return metadata.annotations?.[PROVISIONER] === PROVISIONER_NAME;
 }
 
 /** Why there will never be a volume for the claim; undefined if there can be one. */

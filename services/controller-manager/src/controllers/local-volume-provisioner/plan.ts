@@ -5,9 +5,9 @@
  */
 import type { Node, PersistentVolume, PersistentVolumeClaim, Pod } from "@pilothouse/api/types/core-v1";
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
-import { PROVISIONER, SELECTED_NODE } from "@pilothouse/kinds/core/volume-binding";
+import { SELECTED_NODE } from "@pilothouse/kinds/core/volume-binding";
 import { cleanerPod, makerPod, type LocalVolumes } from "./plan-helpers.ts";
-import { isOurs, localVolume, PROVISIONER_NAME, refusal, VOLUME_FINALIZER } from "./plan-volume.ts";
+import { isAskedOfUs, isOurs, localVolume, refusal, VOLUME_FINALIZER } from "./plan-volume.ts";
 
 /** What is there of one volume, which is named after its claim's uid. */
 export interface Seen {
@@ -52,9 +52,8 @@ export function planLocalVolume(seen: Seen, settings: LocalVolumes, nowMs: numbe
 }
 
 /** Neither ever changes back: a claim that has a volume keeps it, and one that is being deleted goes. */
-function wantsVolume({ metadata, spec }: PersistentVolumeClaim): boolean {
-  const isAsked = metadata.annotations?.[PROVISIONER] === PROVISIONER_NAME;
-  return isAsked && !spec?.volumeName && metadata.deletionTimestamp === undefined;
+function wantsVolume(claim: PersistentVolumeClaim): boolean {
+  return isAskedOfUs(claim) && !claim.spec?.volumeName && claim.metadata.deletionTimestamp === undefined;
 }
 
 function planMaking(seen: Seen, claim: PersistentVolumeClaim, settings: LocalVolumes, nowMs: number): Step {

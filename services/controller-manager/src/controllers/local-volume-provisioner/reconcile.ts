@@ -11,7 +11,7 @@ import { BY_UID } from "../../informers.ts";
 import { startWorkers } from "../../start-workers.ts";
 import { cleanerName, HELPERS_NAMESPACE, makerName, volumeOfHelper, type LocalVolumes } from "./plan-helpers.ts";
 import { planLocalVolume, type Seen, type Step, type Told } from "./plan.ts";
-import { isOurs, PROVISIONER_NAME, volumeNameOf } from "./plan-volume.ts";
+import { isAskedOfUs, isOurs, PROVISIONER_NAME, volumeNameOf } from "./plan-volume.ts";
 
 const WORKERS = 4;
 
@@ -20,7 +20,9 @@ export function startLocalVolumeProvisioner(ports: ControllerPorts): void {
   const { clock, telemetry, scope, informers, config } = ports;
   if (!config.localVolumes) return;
   const queue = new WorkQueue({ name: "local-volume-provisioner", clock, tracer: telemetry.tracer });
-  followChanges(scope, informers.persistentVolumeClaims, ({ object, trace }) => queue.add(volumeNameOf(object), trace));
+  followChanges(scope, informers.persistentVolumeClaims, ({ object, trace }) => {
+    if (isAskedOfUs(object)) queue.add(volumeNameOf(object), trace);
+  });
   followChanges(scope, informers.persistentVolumes, ({ object, trace }) => {
     if (isOurs(object)) queue.add(object.metadata.name ?? "", trace);
   });
@@ -31,7 +33,7 @@ export function startLocalVolumeProvisioner(ports: ControllerPorts): void {
   followChanges(scope, informers.storageClasses, ({ object, trace }) => {
     if (object.provisioner !== PROVISIONER_NAME) return;
     for (const claim of informers.persistentVolumeClaims.list()) {
-      if (!claim.spec?.volumeName && classOf(claim) === object.metadata.name) queue.add(volumeNameOf(claim), trace);
+      if (isAskedOfUs(claim) && classOf(claim) === object.metadata.name) queue.add(volumeNameOf(claim), trace);
     }
   });
   followChanges(scope, informers.nodes, ({ type, object, trace }) => {
@@ -94,9 +96,14 @@ class LocalVolumeProvisioner {
 
   async #seenByApi(name: string, cause: Cause): Promise<Seen> {
     const { client, executor } = this.#ports;
-    const { items } = await client.list(resources.persistentVolumeClaims, "", { trace: cause.trace });
-    const claim = items.find(({ metadata }) => metadata.uid === uidOf(name));
-    return this.#seen(name, claim, await executor.read(resources.persistentVolumes, "", name, cause), cause);
+    const volume = await executor.read(resources.persistentVolumes, "", name, cause);
+    const { namespace = "", name: claimName = "" } = volume?.spec?.claimRef ?? {};
+    // Without a volume there is only its uid to find the claim by.
+    const claims = volume
+      ? [await executor.read(resources.persistentVolumeClaims, namespace, claimName, cause)]
+      : (await client.list(resources.persistentVolumeClaims, "", { trace: cause.trace })).items;
+    const claim = claims.find((each) => each?.metadata.uid === uidOf(name));
+    return this.#seen(name, claim, volume, cause);
   }
 
   /** That there is no such node is asked of the API (C13). */
