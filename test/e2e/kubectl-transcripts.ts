@@ -11,8 +11,9 @@ import { until } from "../harness/index.ts";
 import { realClients, type Client } from "../wire/clients.ts";
 import { normal, rewritten, stepsOf } from "./transcript.ts";
 
-const OF_EVERY_KUBECTL = join(import.meta.dirname, "transcripts/every-kubectl.txt");
-const OF_THE_NEWEST = join(import.meta.dirname, "transcripts/newest-kubectl.txt");
+/** In `transcripts`. */
+const OF_EVERY_KUBECTL = "every-kubectl.txt";
+const OF_THE_NEWEST = "newest-kubectl.txt";
 const NEWEST = "kubectl 1.36";
 
 export function kubectlTranscripts(cluster: TestCluster): void {
@@ -56,7 +57,8 @@ code=$?; [ $code = 0 ] || echo "[exit $code]"`;
     }, 30_000);
 
     test.each(files)("%s", { timeout: 600_000 }, async (file) => {
-      const transcript = readFileSync(file, "utf8");
+      const path = join(import.meta.dirname, "transcripts", file);
+      const transcript = readFileSync(path, "utf8");
       const minor = Number(name.split(".")[1]);
       const said = new Map<number, string>();
       for (const { line, command, fromMinor, prints } of stepsOf(transcript)) {
@@ -69,7 +71,7 @@ code=$?; [ $code = 0 ] || echo "[exit $code]"`;
         if (process.env["UPDATE_TRANSCRIPTS"] === "1") said.set(line, printed);
         else expect({ line, command, prints: printed }).toEqual({ line, command, prints });
       }
-      if (said.size > 0 && name === NEWEST) writeFileSync(file, rewritten(transcript, said));
+      if (said.size > 0 && name === NEWEST) writeFileSync(path, rewritten(transcript, said));
     });
   });
 }

@@ -6,7 +6,7 @@ import type { KindDefinition } from "@pilothouse/kinds/kind";
 import { parseMediaType } from "@pilothouse/api/media";
 import { basePath, operationsOf, type Operation } from "./operations.ts";
 import { v2Document, v3Document } from "./documents.ts";
-import { v2DocumentProtobuf } from "./protobuf.ts";
+import { v2DocumentProtobuf } from "./protobuf-v2.ts";
 import { v3DocumentProtobuf } from "./protobuf-v3.ts";
 
 export interface OpenApiOptions {
