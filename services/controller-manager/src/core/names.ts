@@ -1,5 +1,6 @@
 /** Names that Kubernetes would have made: no vowels, no digits that look like letters. */
 import type { Random } from "@pilothouse/clock";
+import { fnv32 } from "@pilothouse/kinds/fnv";
 
 const ALPHABET = "bcdfghjklmnpqrstvwxz2456789";
 
@@ -10,9 +11,7 @@ export function nameSuffix(random: Random, length = 5): string {
   return suffix;
 }
 
-/** The suffix for names that follow from contents: FNV-1a of the text, written in that alphabet. */
+/** The suffix for names that follow from contents: a hash of the text, written in that alphabet. */
 export function hashSuffix(text: string): string {
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return Array.from(String(hash), (digit) => ALPHABET[digit.charCodeAt(0) % ALPHABET.length]).join("");
+  return Array.from(String(fnv32(text)), (digit) => ALPHABET[digit.charCodeAt(0) % ALPHABET.length]).join("");
 }

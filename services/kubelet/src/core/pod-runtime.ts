@@ -1,5 +1,6 @@
 /** What the runtime has of one pod, and how we find it there again: the labels and annotations of upstream's kubelet. Pure. */
 import type { Container, Pod, ResourceRequirements } from "@pilothouse/api/types/core-v1";
+import { fnv32 } from "@pilothouse/kinds/fnv";
 import type { ContainerStatus, Labels, SandboxStatus } from "@pilothouse/runtime";
 
 export const LABEL_POD_NAME = "io.kubernetes.pod.name";
@@ -53,12 +54,9 @@ export function podTitle(pod: Pod): string {
   return `${pod.metadata.name}_${pod.metadata.namespace}(${uidOf(pod)})`;
 }
 
-/** Changes when a running container must be replaced: only its image can change in place. 32-bit FNV-1a, hex. */
+/** Changes when a running container must be replaced: only its image can change in place. Hex. */
 export function containerHash(container: Container): string {
-  const text = JSON.stringify([container.name, container.image ?? ""]);
-  let hash = 0x811c9dc5;
-  for (const byte of new TextEncoder().encode(text)) hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;
-  return hash.toString(16);
+  return fnv32(JSON.stringify([container.name, container.image ?? ""])).toString(16);
 }
 
 /** All containers of whatever sort, init containers first. */

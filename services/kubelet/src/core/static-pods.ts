@@ -5,6 +5,7 @@
 import { decodeValue, parseYaml, schemaOf } from "@pilothouse/api";
 import type { Node, Pod } from "@pilothouse/api/types/core-v1";
 import { fieldErrorBody } from "@pilothouse/errors";
+import { fnv128Hex } from "@pilothouse/kinds/fnv";
 import { validateObjectMeta } from "@pilothouse/kinds/meta";
 import type { ApiObject } from "@pilothouse/kinds";
 import { pod as podKind } from "@pilothouse/kinds/core/pod";
@@ -35,7 +36,7 @@ export function staticPod({ path, content }: Manifest, nodeName: string, seenAt:
   const pod = decodedPod(content);
   const { metadata } = pod;
   if (!metadata.name) throw new ManifestError("invalid pod: metadata.name is required");
-  const uid = metadata.uid || hash128(JSON.stringify([nodeName, path, pod]));
+  const uid = metadata.uid || fnv128Hex(JSON.stringify([nodeName, path, pod]));
   const annotations = {
     ...metadata.annotations,
     [ANNOTATION_CONFIG_HASH]: uid,
@@ -123,14 +124,4 @@ export function planMirror(pod: Pod | undefined, mirror: Pod | undefined): Mirro
   if (mirror === undefined) return pod === undefined ? "none" : "create";
   if (pod === undefined || mirror.metadata.deletionTimestamp !== undefined) return "delete";
   return mirrors(mirror, pod) ? "none" : "delete";
-}
-
-const FNV_PRIME = 0x0000000001000000000000000000013bn;
-const FNV_OFFSET = 0x6c62272e07bb014262b821756295c58dn;
-
-/** 128-bit FNV-1a, 32 hex digits: as long as upstream's. It keeps files apart, and keeps no secret. */
-function hash128(text: string): string {
-  let hash = FNV_OFFSET;
-  for (const byte of new TextEncoder().encode(text)) hash = BigInt.asUintN(128, (hash ^ BigInt(byte)) * FNV_PRIME);
-  return hash.toString(16).padStart(32, "0");
 }

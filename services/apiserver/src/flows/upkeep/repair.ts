@@ -5,6 +5,7 @@
  * Service that is written meanwhile, undo nothing. An event tells of a step that was carried out, or that nobody can.
  */
 import { sleep } from "@pilothouse/clock";
+import { fnv32 } from "@pilothouse/kinds/fnv";
 import { isStatus } from "@pilothouse/errors";
 import type { Event } from "@pilothouse/api/types/core-v1";
 import type { ApiObject, KindDefinition } from "@pilothouse/kinds/kind";
@@ -173,7 +174,7 @@ async function tell(
   const event: Event = {
     apiVersion: "v1",
     kind: "Event",
-    metadata: { name: `${name}.${hashOf(`${uid} ${reason} ${message}`)}`, namespace: home },
+    metadata: { name: `${name}.${fnv32(`${uid} ${reason} ${message}`).toString(16)}`, namespace: home },
     involvedObject: {
       apiVersion: about.apiVersion ?? "",
       kind: about.kind ?? "",
@@ -201,11 +202,4 @@ async function tell(
   } catch (error) {
     if (!isStatus(error, "AlreadyExists")) throw error;
   }
-}
-
-/** FNV-1a, 32 bits: a name's end, nothing more. */
-function hashOf(text: string): string {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return (hash >>> 0).toString(16).padStart(8, "0");
 }
