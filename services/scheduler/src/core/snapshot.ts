@@ -10,6 +10,7 @@ import type { Node, PersistentVolume, PersistentVolumeClaim, Pod } from "@piloth
 import type { StorageClass } from "@pilothouse/api/types/storage-v1";
 import { hostPortsOf, type HostPort } from "@pilothouse/kinds/core/host-ports";
 import { nodeAllocatable, podRequests, podRequestsNonZero, type Resources } from "@pilothouse/kinds/core/pod-resources";
+import { sameValue } from "@pilothouse/kinds/field-errors";
 import type { ClusterEvent } from "./events.ts";
 
 export interface NodeSnapshot {
@@ -55,6 +56,11 @@ export function nodeNamed({ nodes, placeOf }: Snapshot, name: string): NodeSnaps
 export function withNode(snapshot: Snapshot, changed: NodeSnapshot): Snapshot {
   const place = snapshot.placeOf.get(changed.name);
   return place === undefined ? snapshot : { ...snapshot, nodes: snapshot.nodes.with(place, changed) };
+}
+
+/** Labels decide where others let it be, the spec where it may be at all. */
+export function wantsOtherwise(before: Pod, pod: Pod): boolean {
+  return !sameValue(before.spec, pod.spec) || !sameValue(before.metadata.labels, pod.metadata.labels);
 }
 
 /** `namespace/name`, by which pods are known here. */
@@ -131,11 +137,10 @@ export class ClusterState {
     const key = podKey(pod);
     const before = this.#nominations.get(key);
     const isSame = before?.nodeName === nodeName && before.pod.metadata.uid === pod.metadata.uid;
-    const events: readonly ClusterEvent[] = isSame
-      ? [{ what: "pod changed", before: before.pod, pod }]
-      : this.withdraw(key);
+    const events = isSame ? [] : this.withdraw(key);
     this.#nominations.set(key, { pod, nodeName });
-    return events;
+    if (!isSame || !wantsOtherwise(before.pod, pod)) return events;
+    return [{ what: "pod changed", before: before.pod, pod }];
   }
 
   /** It waits no more: it has a node, is gone, or must look for another. */

@@ -11,7 +11,7 @@ import type { Scope } from "@pilothouse/lifecycle";
 import type { TraceContext } from "@pilothouse/telemetry";
 import type { ClusterEvent } from "../core/events.ts";
 import type { SchedulingQueue } from "../core/queue.ts";
-import { isOver, type ClusterState } from "../core/snapshot.ts";
+import { isOver, wantsOtherwise, type ClusterState } from "../core/snapshot.ts";
 import type { Storage, StorageInformers } from "./storage.ts";
 
 export interface Informed extends StorageInformers {
@@ -147,9 +147,4 @@ export class Following {
     const isOurs = schedulerName === this.#ports.schedulerName && schedulingGates.length === 0;
     return isOurs && !nodeName && !pod.metadata.deletionTimestamp && !isOver(pod);
   }
-}
-
-/** Labels decide where others let it be, the spec where it may be at all. */
-function wantsOtherwise(before: Pod, pod: Pod): boolean {
-  return !sameValue(before.spec, pod.spec) || !sameValue(before.metadata.labels, pod.metadata.labels);
 }
